@@ -1,0 +1,154 @@
+"""Calling plugins: the one place where their answers are validated.
+
+A wrong answer raises a `PluginError` that names the plugin, its distribution and version, the
+method, and the field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from harness.errors import DebiasError, PluginError
+from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
+from harness.lm.handle import LanguageModel
+from harness.plugins import Registered
+from harness.types import (
+    Checkpoint,
+    DebiasRequest,
+    EvaluationRequest,
+    LoadRequest,
+    MaskedPassage,
+    MaskRequest,
+    Measurement,
+    Passage,
+    PassageRequest,
+)
+
+T = TypeVar("T")
+
+_PASSAGES = TypeAdapter(tuple[Passage, ...])
+_MASKED = TypeAdapter(tuple[MaskedPassage, ...])
+_MEASUREMENTS = TypeAdapter(tuple[Measurement, ...])
+
+
+def read_passages(
+    entry: Registered, corpus: Corpus[Any], request: PassageRequest
+) -> tuple[Passage, ...]:
+    """Ask a corpus; every passage must be of the domain, label and split asked for."""
+    passages = _checked(_PASSAGES, corpus.passages(request), entry, "passages")
+    seen: set[str] = set()
+    for passage in passages:
+        asked = (request.domain, request.label, request.split)
+        if (passage.domain, passage.label, passage.split) != asked:
+            raise _breach(
+                entry,
+                "passages",
+                f"passage {passage.id!r} is {passage.domain}/{passage.label}/{passage.split}, "
+                f"asked for {'/'.join(asked)}",
+            )
+        if passage.id in seen:
+            raise _breach(entry, "passages", f"passage id {passage.id!r} appears twice")
+        seen.add(passage.id)
+    if request.limit is not None and len(passages) > request.limit:
+        raise _breach(entry, "passages", f"gave {len(passages)} passages, limit {request.limit}")
+    return passages
+
+
+def mask_passages(
+    entry: Registered, masker: Masker[Any], request: MaskRequest
+) -> tuple[MaskedPassage, ...]:
+    """Ask a masker; it must answer each passage, unchanged and in order."""
+    masked = _checked(_MASKED, masker.mask(request), entry, "mask")
+    if len(masked) != len(request.passages):
+        raise _breach(
+            entry, "mask", f"gave {len(masked)} answers for {len(request.passages)} passages"
+        )
+    for asked, got in zip(request.passages, masked, strict=True):
+        if got.passage != asked:
+            raise _breach(entry, "mask", f"changed or reordered passage {asked.id!r}")
+    return masked
+
+
+def run_debiaser(
+    entry: Registered, debiaser: Debiaser[Any], request: DebiasRequest
+) -> Iterator[Checkpoint]:
+    """Yield a debiaser's checkpoints: exactly the requested steps, in order."""
+    if request.model.kind not in debiaser.kinds:
+        raise DebiasError(
+            f"debiaser '{entry.name}' works on {' and '.join(sorted(debiaser.kinds))} models; "
+            f"'{request.model.name}' is a {request.model.kind} one"
+        )
+    wanted = iter(request.steps)
+    answer = debiaser.debias(request)
+    if not isinstance(answer, Iterator):
+        raise _breach(
+            entry, "debias", f"must return an iterator of Checkpoint, not {_kind(answer)}"
+        )
+    for checkpoint in answer:
+        step = next(wanted, None)
+        if not isinstance(checkpoint, Checkpoint):
+            raise _breach(entry, "debias", f"yielded {_kind(checkpoint)}, not a Checkpoint")
+        if checkpoint.step != step:
+            raise _breach(entry, "debias", f"yielded step {checkpoint.step}, expected {step}")
+        if not isinstance(checkpoint.model, LanguageModel):
+            raise _breach(
+                entry,
+                "debias",
+                f"Checkpoint.model is {_kind(checkpoint.model)}, not a LanguageModel",
+            )
+        yield checkpoint
+    if (missing := next(wanted, None)) is not None:
+        raise _breach(entry, "debias", f"ended before step {missing}")
+
+
+def measure(
+    entry: Registered, evaluator: Evaluator[Any], request: EvaluationRequest
+) -> tuple[Measurement, ...]:
+    """Ask an evaluator; measurements must be of domains asked for, each once a protocol."""
+    if request.model.kind not in evaluator.kinds:
+        raise PluginError(
+            f"evaluator '{entry.name}' works on {' and '.join(sorted(evaluator.kinds))} models; "
+            f"'{request.model.name}' is a {request.model.kind} one"
+        )
+    answer = _checked(_MEASUREMENTS, evaluator.evaluate(request), entry, "evaluate")
+    if not answer:
+        raise _breach(entry, "evaluate", "gave no measurement")
+    seen: set[tuple[str, str]] = set()
+    for measurement in answer:
+        key = (measurement.domain, measurement.protocol)
+        if key in seen:
+            raise _breach(entry, "evaluate", f"measured {' / '.join(key)} twice")
+        seen.add(key)
+        if len({item.id for item in measurement.items}) != len(measurement.items):
+            raise _breach(entry, "evaluate", f"item ids of {' / '.join(key)} are not unique")
+    return answer
+
+
+def load_model(entry: Registered, model: Model[Any], request: LoadRequest) -> LanguageModel:
+    """Ask a model plugin for the handle."""
+    handle = model.load(request)
+    if not isinstance(handle, LanguageModel):
+        raise _breach(entry, "load", f"returned {_kind(handle)}, not a LanguageModel")
+    return handle
+
+
+def _checked(adapter: TypeAdapter[T], answer: object, entry: Registered, method: str) -> T:
+    if not isinstance(answer, Sequence) or isinstance(answer, str):
+        raise _breach(entry, method, f"must return a list, not {_kind(answer)}")
+    try:
+        return adapter.validate_python(tuple(answer))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _breach(entry, method, f"answer[{where}]: {first['msg']}") from None
+
+
+def _breach(entry: Registered, method: str, what: str) -> PluginError:
+    return PluginError(f"{entry.describe()} broke its contract in {method}(): {what}")
+
+
+def _kind(value: object) -> str:
+    return type(value).__name__

@@ -1,0 +1,64 @@
+"""Errors that are meant for a person: one line, what is wrong, where, and what to do.
+
+The command line prints them without a trace. Anything else that escapes is a bug and keeps its
+trace. ``exit_code`` is what the ``harness`` command ends with.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class HarnessError(Exception):
+    """Something a user can mend."""
+
+    exit_code = 1
+
+
+class SpecError(HarnessError):
+    """The spec, or an option of a command, cannot be used as written."""
+
+    exit_code = 2
+
+
+class PluginError(HarnessError):
+    """A plugin is missing, fails to load, clashes, or breaks its contract."""
+
+    exit_code = 3
+
+
+class DataError(HarnessError):
+    """A data set is missing, altered, malformed, or has nothing for the question asked."""
+
+    exit_code = 4
+
+
+class ModelError(HarnessError):
+    """A model cannot be loaded or cannot do what was asked of it."""
+
+    exit_code = 5
+
+
+class DebiasError(HarnessError):
+    """A debiaser failed on its input: nothing to learn from, divergence, no change at all."""
+
+    exit_code = 6
+
+
+class ServiceError(HarnessError):
+    """A remote service (an API masker, a hub) refused, failed, or would cost too much."""
+
+    exit_code = 7
+
+
+class StoreError(HarnessError):
+    """The results folder cannot be read or written."""
+
+    exit_code = 8
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``"; did you mean 'x'? (known: a, b, x)"`` for an unknown ``word``."""
+    names = sorted(set(known))
+    close = get_close_matches(word, names, n=1, cutoff=0.5)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"{hint} (known: {', '.join(names) or 'none'})"

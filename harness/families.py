@@ -1,0 +1,155 @@
+"""The five plugin families: what a plugin class is.
+
+A plugin class has a `name`, a one-line `summary`, a `reference`, a pydantic `Config` that
+documents every parameter, and one method that takes one frozen request and gives one typed
+answer. It is constructed with its validated config and keeps no other state between calls.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from harness.data import DataStore
+from harness.lm.handle import LanguageModel, ModelKind
+from harness.types import (
+    Checkpoint,
+    DebiasRequest,
+    EvaluationRequest,
+    LoadRequest,
+    MaskedPassage,
+    MaskEstimate,
+    MaskRequest,
+    Measurement,
+    Passage,
+    PassageRequest,
+)
+
+Family = Literal["corpus", "masker", "debiaser", "evaluator", "model"]
+
+
+class PluginConfig(BaseModel):
+    """Base of a plugin's Config. Every field needs a description: it is the documentation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+ConfigT = TypeVar("ConfigT", bound=PluginConfig)
+
+
+class Plugin(ABC, Generic[ConfigT]):
+    """What the five families share. Subclass a family, not this."""
+
+    family: ClassVar[Family]
+    name: ClassVar[str]
+    summary: ClassVar[str]
+    reference: ClassVar[str]
+    Config: ClassVar[type[PluginConfig]] = PluginConfig
+
+    def __init__(self, config: ConfigT) -> None:
+        self.config = config
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Everything outside the config that can change the answer (a file's hash, a revision).
+
+        Goes into the content key of each task the plugin takes part in. Must not load a model.
+        """
+        return {}
+
+
+class Corpus(Plugin[ConfigT]):
+    """Gives hateful and, where it has them, non-hateful passages of a domain."""
+
+    family = "corpus"
+    domains: ClassVar[frozenset[str]] = frozenset()
+    """Canonical domains it can speak of; empty: any (a user's own file)."""
+
+    @abstractmethod
+    def passages(self, request: PassageRequest) -> Sequence[Passage]:
+        """Return the passages of a domain, split and label, in a stable order.
+
+        Raises:
+            DataError: the data is missing, altered or malformed, or holds no such passage.
+        """
+
+
+class Masker(Plugin[ConfigT]):
+    """Chooses the words of a passage to unlearn."""
+
+    family = "masker"
+
+    @abstractmethod
+    def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
+        """Return one masked passage for each passage, in order."""
+
+    def estimate(self, request: MaskRequest) -> MaskEstimate:
+        """Say what `mask` would cost. Makes no call."""
+        return MaskEstimate()
+
+
+class Debiaser(Plugin[ConfigT]):
+    """Changes a private copy of a model: weights, hidden states, or next-token distributions."""
+
+    family = "debiaser"
+    inputs: ClassVar[frozenset[Literal["passages", "masks", "neutral"]]] = frozenset({"masks"})
+    """What it learns from. Without ``masks`` the masker does not enter its key; without any
+    input neither does the source domain. ``masks`` implies the passages."""
+    kinds: ClassVar[frozenset[ModelKind]] = frozenset({"causal", "masked"})
+    stepwise: ClassVar[bool] = True
+    """False: fitted at once; it is asked for the single step 1."""
+    control: ClassVar[bool] = False
+    """True: meant to leave the model's outputs as they are (`identity`)."""
+
+    @abstractmethod
+    def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
+        """Yield a checkpoint at each requested step, in order.
+
+        Raises:
+            DebiasError: nothing to learn from, or training diverged.
+        """
+
+
+class Evaluator(Plugin[ConfigT]):
+    """Measures a model, on items, in target domains."""
+
+    family = "evaluator"
+    domains: ClassVar[frozenset[str]] = frozenset()
+    """Canonical domains it has items for; empty: it speaks of no domain (perplexity) and
+    answers with domain ``none``."""
+    reads_source: ClassVar[bool] = False
+    """True: the answer depends on the texts a method was fitted on (`corpus-perplexity`)."""
+    kinds: ClassVar[frozenset[ModelKind]] = frozenset({"causal", "masked"})
+
+    @abstractmethod
+    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
+        """Measure the model: a measurement for each domain and protocol.
+
+        Raises:
+            DataError: the data is missing, altered or malformed, or has no item for a domain.
+        """
+
+
+class Model(Plugin[ConfigT]):
+    """Loads a language model."""
+
+    family = "model"
+
+    @abstractmethod
+    def load(self, request: LoadRequest) -> LanguageModel:
+        """Load the model.
+
+        Raises:
+            ModelError: it cannot be had or cannot be read.
+        """
+
+
+FAMILIES: Mapping[Family, type[Plugin[Any]]] = {
+    "corpus": Corpus,
+    "masker": Masker,
+    "debiaser": Debiaser,
+    "evaluator": Evaluator,
+    "model": Model,
+}

@@ -1,0 +1,1 @@
+"""The language-model handle: loading, scoring, hidden states, generation."""

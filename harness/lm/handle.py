@@ -1,0 +1,107 @@
+"""The one handle through which debiasers and evaluators see a model.
+
+The abstract class lives apart from its torch implementation (`harness.lm.transformers_model`),
+so that the plugin contract can be imported without torch.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+ModelKind = Literal["causal", "masked"]
+
+
+class TokenScores(NamedTuple):
+    """Log-probabilities of one text's own tokens.
+
+    Attributes:
+        ids: token ids of the text, shape ``(tokens,)``; special tokens are never among them.
+        logprobs: natural-log probabilities in float64, shape ``(tokens,)``. ``nan`` where the
+            model gives none: the first token of a causal model scored without a start token.
+    """
+
+    ids: np.ndarray
+    logprobs: np.ndarray
+
+
+class LanguageModel(ABC):
+    """A causal or masked language model with its tokenizer.
+
+    All log-probabilities are natural logarithms. Scores are kept in memory until
+    `forget_scores` is called, so several scorers share one forward pass; whoever changes the
+    weights (a debiaser, through the runner) must call it.
+    """
+
+    kind: ModelKind
+    name: str
+    module: torch.nn.Module
+    tokenizer: Any
+    max_tokens: int
+    """Longest input in tokens, a start token included."""
+
+    @abstractmethod
+    def token_scores(self, texts: Sequence[str], *, start: bool = False) -> list[TokenScores]:
+        """Score every token of every text.
+
+        Causal: ``log p(x_i | x_<i)``; with ``start`` a start token (BOS, else EOS) stands in
+        front and the first token is scored too, without it the first token's score is ``nan``.
+        Masked: pseudo-log-likelihood, each token masked in turn (``start`` has no effect, as
+        the model's own special tokens always surround the text).
+
+        Raises:
+            ModelError: a text is empty, or longer than the model's context.
+        """
+
+    @abstractmethod
+    def start_scores(self, ids: Sequence[int]) -> np.ndarray:
+        """Return ``log p(id | start token)`` for each id alone, shape ``(len(ids),)``."""
+
+    @abstractmethod
+    def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """Score raw token windows without a start token; the first position is ``nan``.
+
+        One array of natural-log probabilities a window, shape ``(len(window),)``.
+        """
+
+    @abstractmethod
+    def masked_scores(self, ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
+        """Masked models: log p of ``ids[k]`` with position k alone masked, for each position.
+
+        ``ids`` are the text's own tokens; the handle adds the special ones.
+
+        Raises:
+            ModelError: the model is causal.
+        """
+
+    @abstractmethod
+    def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
+        """Hidden states of a layer (``-1``: the last, after the final norm).
+
+        One array a text, shape ``(tokens, width)``.
+        """
+
+    @abstractmethod
+    def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
+        """Greedy continuations of the prompts (causal models)."""
+
+    @abstractmethod
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a text, without special tokens."""
+
+    @abstractmethod
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Token ids and each token's half-open character span in the text."""
+
+    @abstractmethod
+    def copy(self) -> LanguageModel:
+        """Return an independent copy: changing its weights leaves this one as it is."""
+
+    @abstractmethod
+    def forget_scores(self) -> None:
+        """Drop every kept score: the model has changed."""

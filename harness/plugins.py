@@ -1,0 +1,274 @@
+"""Finding, guarding and describing plugins.
+
+One plugin that fails to import costs one clear line, never the program; ``--strict-plugins``
+makes it fatal. Name clashes are errors, not renames. ``HARNESS_PLUGINS=a,b`` loads only the
+entry points of those names (an empty value: none).
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+from pydantic import ValidationError
+
+from harness import hookspecs
+from harness.errors import PluginError, did_you_mean
+from harness.families import FAMILIES, Family, Plugin, PluginConfig
+
+if TYPE_CHECKING:
+    import click
+
+GROUP = "harness"
+
+HOOKS: Mapping[Family, str] = {
+    "corpus": "harness_corpora",
+    "masker": "harness_maskers",
+    "debiaser": "harness_debiasers",
+    "evaluator": "harness_evaluators",
+    "model": "harness_models",
+}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin comes from."""
+
+    entry_point: str
+    distribution: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"entry point '{self.entry_point}' of {self.distribution} {self.version}"
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A plugin class and its origin."""
+
+    plugin: type[Plugin[Any]]
+    origin: Origin
+
+    @property
+    def family(self) -> Family:
+        """The family it belongs to."""
+        return self.plugin.family
+
+    @property
+    def name(self) -> str:
+        """The name that specs use."""
+        return self.plugin.name
+
+    def describe(self) -> str:
+        """Name the plugin and its origin, for error messages."""
+        return f"{self.family} '{self.name}' ({self.origin})"
+
+
+@dataclass(frozen=True)
+class LoadFailure:
+    """A plugin that could not be used, and why, in one line."""
+
+    origin: Origin
+    reason: str
+
+    def __str__(self) -> str:
+        return f"plugin not loaded: {self.origin}: {self.reason}"
+
+
+class Registry:
+    """The plugins of one process: immutable once loaded."""
+
+    def __init__(
+        self, registered: Iterable[Registered], failures: Iterable[LoadFailure] = ()
+    ) -> None:
+        self._plugins = {(entry.family, entry.name): entry for entry in registered}
+        self.failures = tuple(failures)
+
+    def __iter__(self) -> Any:
+        return iter(self._plugins.values())
+
+    def names(self, family: Family) -> list[str]:
+        """Sorted names of a family."""
+        return sorted(name for kind, name in self._plugins if kind == family)
+
+    def get(self, family: Family, name: str) -> Registered:
+        """Return a plugin by family and name.
+
+        Raises:
+            PluginError: there is none; says which names are near.
+        """
+        try:
+            return self._plugins[family, name]
+        except KeyError:
+            hint = did_you_mean(name, self.names(family))
+            lost = "".join(f"; {failure}" for failure in self.failures)
+            raise PluginError(f"unknown {family} '{name}'{hint}{lost}") from None
+
+    def find(self, name: str) -> list[Registered]:
+        """Every plugin of that name, whatever its family."""
+        return [entry for (_, own), entry in self._plugins.items() if own == name]
+
+    def create(self, family: Family, name: str, config: Mapping[str, Any]) -> Plugin[Any]:
+        """Construct a plugin with its validated config.
+
+        Raises:
+            PluginError: unknown plugin.
+            pydantic.ValidationError: the config does not fit.
+        """
+        entry = self.get(family, name)
+        return entry.plugin(entry.plugin.Config.model_validate(dict(config)))
+
+
+def load_registry(*, strict: bool = False, only: Sequence[str] | None = None) -> Registry:
+    """Load every plugin of the entry-point group ``harness``.
+
+    Args:
+        strict: a plugin that cannot be used is an error instead of a `LoadFailure`.
+        only: names of entry points to load; default: ``HARNESS_PLUGINS``, else all.
+
+    Raises:
+        PluginError: two plugins claim one name; or, if strict, a plugin cannot be used.
+    """
+    if only is None and (listed := os.environ.get("HARNESS_PLUGINS")) is not None:
+        only = [name.strip() for name in listed.split(",") if name.strip()]
+    modules, failures = _import_all(only)
+    return build_registry(modules, failures=failures, strict=strict)
+
+
+def build_registry(
+    modules: Iterable[tuple[Any, Origin]],
+    *,
+    failures: Iterable[LoadFailure] = (),
+    strict: bool = False,
+) -> Registry:
+    """Ask each module's hooks for its plugins and check them; see `load_registry`."""
+    lost = list(failures)
+    registered: dict[tuple[Family, str], Registered] = {}
+    for module, origin in modules:
+        try:
+            offered = _collect(module, origin)
+        except Exception as error:  # a stranger's code: whatever it raises is its failure
+            lost.append(LoadFailure(origin, _reason(error)))
+            continue
+        for entry in offered:
+            key = (entry.family, entry.name)
+            if key in registered:
+                raise PluginError(
+                    f"two plugins claim the {entry.family} '{entry.name}': "
+                    f"{registered[key].origin} and {origin}; uninstall one, or name the entry "
+                    "points to load in HARNESS_PLUGINS"
+                )
+            registered[key] = entry
+    if strict and lost:
+        raise PluginError("; ".join(str(failure) for failure in lost))
+    return Registry(registered.values(), lost)
+
+
+def load_commands() -> tuple[list[click.Command], list[LoadFailure]]:
+    """Click commands that plugins add through ``harness_commands``."""
+    modules, failures = _import_all(None)
+    commands: list[click.Command] = []
+    for module, origin in modules:
+        try:
+            manager = _manager(module, origin)
+            for answer in manager.hook.harness_commands():
+                commands.extend(answer)
+        except Exception as error:  # a stranger's code: whatever it raises is its failure
+            failures.append(LoadFailure(origin, _reason(error)))
+    return commands, failures
+
+
+def _import_all(only: Sequence[str] | None) -> tuple[list[tuple[Any, Origin]], list[LoadFailure]]:
+    modules: list[tuple[Any, Origin]] = []
+    failures: list[LoadFailure] = []
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    if only is not None and (unknown := set(only) - {point.name for point in points}):
+        known = [point.name for point in points]
+        first = sorted(unknown)[0]
+        raise PluginError(
+            f"HARNESS_PLUGINS names no entry point '{first}'{did_you_mean(first, known)}"
+        )
+    for point in points:
+        if only is not None and point.name not in only:
+            continue
+        origin = _origin(point)
+        try:
+            modules.append((point.load(), origin))
+        except (Exception, SystemExit) as error:  # importing a stranger's code can do anything
+            failures.append(LoadFailure(origin, _reason(error)))
+    return modules, failures
+
+
+def _origin(point: EntryPoint) -> Origin:
+    if point.dist is None:
+        return Origin(point.name, "unknown distribution", "?")
+    return Origin(point.name, point.dist.name, point.dist.version)
+
+
+def _reason(error: BaseException) -> str:
+    first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
+    if isinstance(error, PluginError):
+        return first_line
+    return f"{type(error).__name__}: {first_line}"
+
+
+def _manager(module: Any, origin: Origin) -> pluggy.PluginManager:
+    """A manager for one module, so that a failing hook is known to be that module's."""
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    name = manager.register(module, name=origin.entry_point)
+    assert name is not None
+    manager.check_pending()
+    if not manager.get_hookcallers(module):
+        raise PluginError(
+            "implements no harness_* hook; decorate one with harness.hookspecs.hookimpl"
+        )
+    return manager
+
+
+def _collect(module: Any, origin: Origin) -> list[Registered]:
+    manager = _manager(module, origin)
+    entries: list[Registered] = []
+    for family, hook in HOOKS.items():
+        for answer in getattr(manager.hook, hook)():
+            if isinstance(answer, str) or not isinstance(answer, Sequence):
+                raise PluginError(
+                    f"hook {hook} must return a list of classes, not {type(answer).__name__}"
+                )
+            for plugin in answer:
+                _check_class(plugin, family, hook)
+                entries.append(Registered(plugin, origin))
+    return entries
+
+
+def _check_class(plugin: Any, family: Family, hook: str) -> None:
+    base = FAMILIES[family]
+    if not (inspect.isclass(plugin) and issubclass(plugin, base)):
+        raise PluginError(f"hook {hook} returned {plugin!r}, which is no {base.__name__} class")
+    if missing := sorted(getattr(plugin, "__abstractmethods__", ())):
+        raise PluginError(f"{plugin.__name__} does not define {', '.join(missing)}()")
+    for attribute in ("name", "summary", "reference"):
+        value = getattr(plugin, attribute, None)
+        if not isinstance(value, str) or not value.strip():
+            raise PluginError(f"{plugin.__name__}.{attribute} must be a non-empty string")
+    if not (inspect.isclass(plugin.Config) and issubclass(plugin.Config, PluginConfig)):
+        raise PluginError(f"{plugin.__name__}.Config must be a PluginConfig class")
+    for field_name, info in plugin.Config.model_fields.items():
+        if not info.description:
+            raise PluginError(f"{plugin.__name__}.Config.{field_name} has no description")
+
+
+def config_problem(error: ValidationError, known: Iterable[str]) -> tuple[str, str]:
+    """Turn a pydantic error into ``(dotted key, message)`` for a person; first problem only."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return where, f"unknown key '{where}'{did_you_mean(where, known)}"
+    got = first.get("input")
+    shown = "" if first["type"] == "missing" else f" (got {got!r})"
+    return where, f"{where or 'value'}: {first['msg']}{shown}"

@@ -1,0 +1,181 @@
+"""The pydantic models that cross the plugin boundary. Frozen; requests may gain fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from harness.data import DataStore
+from harness.lm.handle import LanguageModel
+from harness.metrics import Item, Metric
+
+Label = Literal["hateful", "non-hateful"]
+Split = Literal["train", "test"]
+
+
+class Frozen(BaseModel):
+    """Base of everything that crosses the boundary: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+# -- corpora ---------------------------------------------------------------------------------
+
+
+class Passage(Frozen):
+    """A text about (or, for plain text, free of) a social group."""
+
+    id: Annotated[str, Field(min_length=1, description="stable across runs and machines")]
+    text: Annotated[str, Field(min_length=1)]
+    domain: Annotated[str, Field(description="canonical domain, or 'none' for plain text")]
+    group: Annotated[str | None, Field(description="target group, as the corpus names it")] = None
+    label: Label
+    split: Split
+
+    @model_validator(mode="after")
+    def _not_blank(self) -> Passage:
+        if not self.text.strip():
+            raise ValueError(f"passage {self.id!r} has a blank text")
+        return self
+
+
+class PassageRequest(Frozen):
+    """Ask a corpus for passages of one domain, split and label."""
+
+    domain: Annotated[str, Field(description="canonical domain; 'none' asks for plain text")]
+    label: Label
+    split: Split
+    limit: Annotated[int | None, Field(ge=1)] = None
+    seed: int = 0
+    data: DataStore
+
+
+# -- maskers ---------------------------------------------------------------------------------
+
+
+class Span(Frozen):
+    """A half-open character range ``[start, end)`` of a passage to be masked."""
+
+    start: Annotated[int, Field(ge=0)]
+    end: Annotated[int, Field(gt=0)]
+    kind: Annotated[str, Field(description="what the span is: attribute, harm, random, all, …")]
+    reason: Annotated[str, Field(description="the rule or answer that chose it")]
+
+
+class MaskedPassage(Frozen):
+    """A passage with the spans to unlearn, sorted and not overlapping; spans may be empty."""
+
+    passage: Passage
+    spans: tuple[Span, ...]
+
+    @model_validator(mode="after")
+    def _spans_fit(self) -> MaskedPassage:
+        end = 0
+        for span in self.spans:
+            if span.start < end or span.end <= span.start or span.end > len(self.passage.text):
+                raise ValueError(
+                    f"span {span.start}-{span.end} of passage {self.passage.id!r} is out of "
+                    "order, overlaps another, is empty, or leaves the text"
+                )
+            end = span.end
+        return self
+
+
+class MaskRequest(Frozen):
+    """Ask a masker which words of each passage to mask. One answer a passage, same order."""
+
+    passages: tuple[Passage, ...]
+    domain: str
+    seed: int = 0
+    data: DataStore
+    progress: Progress
+
+
+class MaskEstimate(Frozen):
+    """What masking would cost, before anything is asked of a service."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: Annotated[float | None, Field(description="US dollars; None if no price is known")] = 0.0
+
+
+# -- debiasers -------------------------------------------------------------------------------
+
+
+class DebiasRequest(Frozen):
+    """A private copy of the model and what to learn from."""
+
+    model: LanguageModel
+    domain: Annotated[str, Field(description="the source domain")]
+    passages: tuple[Passage, ...] = ()
+    masked: tuple[MaskedPassage, ...] = ()
+    neutral: tuple[Passage, ...] = ()
+    steps: Annotated[tuple[int, ...], Field(description="steps to yield at, ascending")]
+    seed: int = 0
+    data: DataStore
+    progress: Progress
+
+
+class Checkpoint(NamedTuple):
+    """A model to be measured before the debiaser goes on, and what was logged on the way.
+
+    The model may be the request's own, changed in place: it is measured before the iterator
+    is advanced.
+    """
+
+    step: int
+    model: LanguageModel
+    log: Mapping[str, JsonValue]
+
+
+# -- evaluators ------------------------------------------------------------------------------
+
+
+class EvaluationRequest(Frozen):
+    """A model and the target domains to measure it on."""
+
+    model: LanguageModel
+    domains: tuple[str, ...]
+    limit: Annotated[int | None, Field(ge=1, description="items a domain")] = None
+    seed: int = 0
+    unlearned: Annotated[tuple[Passage, ...], Field(description="texts the method was fitted on")]
+    unseen: Annotated[tuple[Passage, ...], Field(description="test texts of the target domains")]
+    data: DataStore
+    progress: Progress
+
+
+class Measurement(Frozen):
+    """One evaluator, domain and protocol (scorer): metrics, and the items behind them."""
+
+    domain: str
+    protocol: str
+    metrics: tuple[Metric, ...]
+    items: tuple[Item, ...]
+    note: Annotated[str | None, Field(description="what a reader must know")] = None
+
+
+# -- models ----------------------------------------------------------------------------------
+
+
+class LoadRequest(Frozen):
+    """Where a model shall live. What it is, is its plugin's config."""
+
+    device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    cache_dir: Path
+
+
+Progress = Callable[[int, int, str], Any]
+"""``progress(done, total, what)``: called as work advances; cheap, never raises."""
+
+
+def no_progress(done: int, total: int, what: str) -> None:
+    """Report nothing."""
+
+
+for _model in (MaskRequest, DebiasRequest, EvaluationRequest):
+    _model.model_rebuild()

@@ -1,0 +1,1 @@
+"""Built-in corpora, registered through the entry-point group ``harness``."""

@@ -1,0 +1,1 @@
+"""Built-in debiasers, registered through the entry-point group ``harness``."""

@@ -1,0 +1,1 @@
+"""Built-in evaluators, registered through the entry-point group ``harness``."""

@@ -1,0 +1,1 @@
+"""Built-in maskers, registered through the entry-point group ``harness``."""

@@ -1,0 +1,1 @@
+"""Built-in models, registered through the entry-point group ``harness``."""
