@@ -7,6 +7,7 @@ A data set is looked for in the path that the spec gives, then in ``--data-dir``
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,3 +27,36 @@ class DataStore:
     data_dir: Path | None = None
     cache_dir: Path = field(default_factory=user_cache)
     offline: bool = False
+
+    def locate(self, pin: Pin, override: str | Path | None = None) -> Path:
+        """Return the path of a pinned file, fetching it if need be; its bytes are not trusted yet.
+
+        Raises:
+            DataError: it is nowhere and cannot be fetched.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Pin:
+    """A data set that is not in the repository: where it is, and how to know it is that one.
+
+    Attributes:
+        name: short name, such as ``crows-pairs``.
+        filename: path below a data folder, such as ``crows_pairs/crows_pairs_anonymized.csv``.
+        url: canonical public address of the file at a fixed revision.
+        sha256: checksum of the canonical bytes, where known.
+        items_sha256: `items_hash` of the parsed items, the same for every faithful copy.
+        parse: reads a file into canonical rows (id, text, label, domain, …), in order.
+        licence: SPDX id or words; `citation`: short reference; `defects`: known defects.
+    """
+
+    name: str
+    filename: str
+    url: str
+    sha256: str | None
+    items_sha256: str | None
+    parse: Callable[[Path], Iterable[tuple[str, ...]]]
+    licence: str
+    citation: str
+    defects: str = ""

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from harness.data import DataStore
+from harness.data import DataStore, Pin
 from harness.lm.handle import LanguageModel, ModelKind
 from harness.types import (
     Checkpoint,
@@ -48,6 +48,8 @@ class Plugin(ABC, Generic[ConfigT]):
     summary: ClassVar[str]
     reference: ClassVar[str]
     Config: ClassVar[type[PluginConfig]] = PluginConfig
+    pins: ClassVar[tuple[Pin, ...]] = ()
+    """Data sets it may read: shown, fetched and verified by `harness data`."""
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from harness.types import Measurement
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 
 
 class Stored(BaseModel):
@@ -58,7 +58,7 @@ class Cell(Stored):
         return sorted({ref.step for ref in self.measures})
 
     def title(self) -> str:
-        """A short name: ``model / debiaser / corpus / masker / source / seed``, parts that exist."""
+        """A short name: the parts that exist, from model to seed."""
         parts = [self.model, self.debiaser or "base", self.corpus, self.masker, self.source]
         seed = f"seed {self.seed}" if self.seed is not None else None
         return " / ".join(part for part in [*parts, self.label, seed] if part)

@@ -1,0 +1,1 @@
+"""The console command: one file a command; a command parses and calls, nothing else."""

@@ -1,0 +1,100 @@
+"""Entry point of the ``harness`` command: lazy subcommands, and errors for people."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+
+import click
+
+from harness import __version__
+from harness.cli.session import Session
+from harness.errors import HarnessError, did_you_mean
+
+COMMANDS: dict[str, str] = {
+    "run": "Run a spec; go on where it stopped.",
+    "plan": "Show what a spec would run, and what is missing. Loads no model.",
+    "eval": "Measure one model with some evaluators; no debiasing.",
+    "mask": "Show passages with their masked words highlighted.",
+    "matrix": "Show a run's transfer matrix: source rows by target columns.",
+    "leaderboard": "Rank the methods of one or more runs.",
+    "explain": "Show the inputs behind a content key of a run.",
+    "plugins": "List plugins, or show one with its config.",
+    "data": "List, fetch and verify data sets.",
+    "calibrate": "Check this installation against published counts.",
+}
+"""Built-in commands and their short help; each lives in ``harness/cli/<name>.py``."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is called, so that ``--help`` imports nothing heavy."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*COMMANDS, *sorted(self._plugin_commands())]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name in COMMANDS:
+            module = importlib.import_module(f"harness.cli.{cmd_name}")
+            command = getattr(module, f"{cmd_name}_command")
+            assert isinstance(command, click.Command)
+            return command
+        found = self._plugin_commands().get(cmd_name)
+        if found is None and not ctx.resilient_parsing:
+            hint = did_you_mean(cmd_name, self.list_commands(ctx))
+            raise click.UsageError(f"no command '{cmd_name}'{hint}", ctx)
+        return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+        if extra := self._plugin_commands():
+            with formatter.section("Commands of plugins"):
+                formatter.write_dl(
+                    [(name, extra[name].get_short_help_str()) for name in sorted(extra)]
+                )
+
+    def _plugin_commands(self) -> dict[str, click.Command]:
+        """Commands of third-party plugins; none are looked for where only our own are installed."""
+        from importlib.metadata import entry_points
+
+        ours = "bias-transfer-harness"
+        points = entry_points(group="harness")
+        if all(point.dist is not None and point.dist.name == ours for point in points):
+            return {}
+        from harness.plugins import load_commands
+
+        commands, _ = load_commands()
+        return {c.name: c for c in commands if c.name is not None and c.name not in COMMANDS}
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="harness")
+@click.option(
+    "--data-dir",
+    envvar="HARNESS_DATA",
+    show_envvar=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder in which data sets are looked for before they are fetched.",
+)
+@click.option("--offline", is_flag=True, help="Fetch nothing.")
+@click.option("--strict-plugins", is_flag=True, help="A plugin that fails to load is fatal.")
+@click.pass_context
+def cli(ctx: click.Context, data_dir: Path | None, offline: bool, strict_plugins: bool) -> None:
+    """Measure how bias mitigation in one domain transfers to others, and what it costs."""
+    ctx.obj = Session(strict_plugins=strict_plugins, data_dir=data_dir, offline=offline)
+
+
+def main() -> None:
+    """Run the command; a `HarnessError` is one line on stderr and an exit code, no trace."""
+    try:
+        cli(standalone_mode=False)
+    except HarnessError as error:
+        click.echo(f"harness: {error}", err=True)
+        sys.exit(error.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("harness: interrupted; finished results are kept", err=True)
+        sys.exit(130)

@@ -1,0 +1,59 @@
+"""What the commands share: the options before the command, and what is made from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from harness.data import DataStore
+    from harness.plugins import Registry
+
+
+@dataclass
+class Session:
+    """Options of the ``harness`` group; registry, data places and consoles made on first use."""
+
+    strict_plugins: bool = False
+    data_dir: Path | None = None
+    offline: bool = False
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The loaded plugins; each one that could not be used costs one line on stderr."""
+        from harness.plugins import load_registry
+
+        registry = load_registry(strict=self.strict_plugins)
+        for failure in registry.failures:
+            self.stderr.print(f"[yellow]warning:[/] {failure}", highlight=False, soft_wrap=True)
+        return registry
+
+    @cached_property
+    def data(self) -> DataStore:
+        """Where data is looked for."""
+        from harness.data import DataStore
+
+        return DataStore(data_dir=self.data_dir, offline=self.offline)
+
+    @cached_property
+    def stdout(self) -> Console:
+        """Where tables go."""
+        from rich.console import Console
+
+        return Console()
+
+    @cached_property
+    def stderr(self) -> Console:
+        """Where progress, warnings and errors go."""
+        from rich.console import Console
+
+        return Console(stderr=True)
+
+
+pass_session = click.make_pass_decorator(Session, ensure=True)
