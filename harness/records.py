@@ -33,7 +33,9 @@ class MeasureRef(Stored):
 class Cell(Stored):
     """One debiased model of the product: what was fitted, from what, and its measurements.
 
-    The base model is a cell whose `debiaser` is None and whose only step is 0.
+    The base model is a cell whose `debiaser` is None and whose only step is 0. The measures of a
+    debiased cell begin with step 0 too: the base records it is compared with, so a reader never
+    has to look for them.
     """
 
     model: str

@@ -1,0 +1,359 @@
+"""A spec: one readable YAML that says what to run. Any axis may be a list: the run is the product.
+
+A plugin is named by a bare word, or by a mapping ``{use: NAME, as: LABEL, <config fields>}``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+
+from harness.domains import check_domain
+from harness.errors import SpecError, did_you_mean
+from harness.families import Corpus, Evaluator, Family
+from harness.plugins import Registry, config_problem
+from harness.types import Label
+from harness.yamlfile import Lines, parse_yaml
+
+PLUGIN_KEYS: Mapping[str, Family] = {
+    "model": "model",
+    "corpus": "corpus",
+    "masker": "masker",
+    "debiaser": "debiaser",
+    "neutral": "corpus",
+    "evaluators": "evaluator",
+}
+"""Spec keys whose entries name plugins, and of which family."""
+
+LIST_KEYS = ("source", "label", "seed", "targets", "steps", *PLUGIN_KEYS)
+"""Spec keys that may be one value or a list of them."""
+
+
+class Part(BaseModel):
+    """Base of the parts of a spec."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PluginUse(Part):
+    """A plugin, its config as validated (defaults filled in), and the label shown in tables."""
+
+    use: str
+    label: str
+    config: dict[str, JsonValue]
+    domains: Annotated[
+        tuple[str, ...] | None, Field(description="evaluators: narrower than the targets")
+    ] = None
+
+
+class Limits(Part):
+    """How much of the data is used; absent: all of it."""
+
+    passages: Annotated[int | None, Field(ge=1, description="passages to unlearn")] = None
+    unseen: Annotated[int | None, Field(ge=1, description="unseen passages a target")] = 200
+    neutral: Annotated[int | None, Field(ge=1, description="neutral passages")] = 2000
+    items: Annotated[int | None, Field(ge=1, description="evaluation items a domain")] = None
+    seed: Annotated[int, Field(description="of the sampling that these limits cause")] = 0
+
+
+class Spec(Part):
+    """What to run. Every axis is a tuple; the run is their product."""
+
+    name: Annotated[str, Field(description="names the run's folder")]
+    description: str = ""
+    model: tuple[PluginUse, ...]
+    corpus: tuple[PluginUse, ...] = ()
+    source: Annotated[tuple[str, ...], Field(description="domains to debias in")] = ()
+    label: Annotated[tuple[Label, ...], Field(description="which passages to unlearn")] = (
+        "hateful",
+    )
+    masker: tuple[PluginUse, ...] = ()
+    debiaser: tuple[PluginUse, ...] = ()
+    neutral: Annotated[tuple[PluginUse, ...], Field(max_length=1)] = ()
+    evaluators: Annotated[tuple[PluginUse, ...], Field(min_length=1)]
+    targets: Annotated[tuple[str, ...], Field(description="domains to measure in")]
+    steps: Annotated[tuple[int, ...], Field(description="checkpoints to measure")] = (
+        10,
+        20,
+        30,
+        40,
+        50,
+    )
+    seed: tuple[int, ...] = (0,)
+    device: str = "cpu"
+    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
+    limits: Limits = Limits()
+
+
+def load_spec(
+    path: str | Path, registry: Registry, overrides: Sequence[str] = (), **extra: Any
+) -> Spec:
+    """Read, override and validate a spec.
+
+    Args:
+        path: a YAML file, or the bare name of a spec that ships with the harness.
+        registry: the plugins it may name.
+        overrides: ``key=value`` strings of ``--set``; see `apply_override`.
+        extra: top-level keys set after the overrides, by commands that build on a spec.
+
+    Raises:
+        SpecError: any mistake, with file, line and what is allowed.
+    """
+    file = find_spec(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{file}: cannot read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{file}: not UTF-8 at byte {error.start}") from None
+    data, lines = parse_yaml(text, str(file))
+    if not isinstance(data, dict):
+        raise SpecError(f"{file}: a spec is a mapping of keys; see docs/specs.md")
+    data.setdefault("name", file.stem)
+    for override in overrides:
+        apply_override(data, override)
+    return build_spec({**data, **extra}, registry, lines)
+
+
+def find_spec(path: str | Path) -> Path:
+    """Return the file of a spec: a path, or the bare name of a shipped one.
+
+    Raises:
+        SpecError: there is no such file.
+    """
+    given = Path(path)
+    if given.is_file():
+        return given
+    package = Path(__file__).parent
+    folders = [package / "specs", package.parent / "specs"]  # a wheel, a checkout
+    shipped = {f.stem: f for folder in folders if folder.is_dir() for f in folder.glob("*.yaml")}
+    if str(path) in shipped:
+        return shipped[str(path)]
+    raise SpecError(f"{path}: no such spec file{did_you_mean(given.stem, shipped)}")
+
+
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Set ``key=value`` in raw spec data; the value is YAML, the key may be dotted.
+
+    A dotted part is a key, a position, or the name or label of a plugin in a list:
+    ``debiaser.mlm-unlearning.learning_rate=1e-4``. A plugin named by a bare word becomes a
+    mapping when a field of it is set.
+
+    Raises:
+        SpecError: not of that form, or the path leads nowhere.
+    """
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise SpecError(f"--set {override}: must be key=value")
+    value, _ = parse_yaml(text, f"--set {key}")
+    *parents, last = key.strip().split(".")
+    here: Any = data
+    for depth, part in enumerate(parents):
+        child = _child(here, part, f"--set {override}")
+        if isinstance(child, str) and parents[0] in PLUGIN_KEYS:
+            child = {"use": child}
+            _put(here, part, child, override)
+        elif child is None and depth == 0:
+            child = {}
+            _put(here, part, child, override)
+        here = child
+    _put(here, last, value, override)
+
+
+def _child(here: Any, part: str, where: str) -> Any:
+    if isinstance(here, dict):
+        return here.get(part)
+    if isinstance(here, list):
+        return here[_position(here, part, where)]
+    raise SpecError(f"{where}: nothing can be set below '{part}'")
+
+
+def _position(entries: list[Any], part: str, where: str) -> int:
+    if part.isdecimal() and int(part) < len(entries):
+        return int(part)
+    names = [_names_of(entry) for entry in entries]
+    for i, own in enumerate(names):
+        if part in own:
+            return i
+    known = [name for own in names for name in own]
+    raise SpecError(f"{where}: no entry '{part}'{did_you_mean(part, known)}")
+
+
+def _names_of(entry: Any) -> list[str]:
+    if isinstance(entry, dict):
+        return [str(entry[k]) for k in ("as", "use") if k in entry]
+    return [str(entry)]
+
+
+def _put(here: Any, part: str, value: Any, override: str) -> None:
+    if isinstance(here, dict):
+        here[part] = value
+    elif isinstance(here, list):
+        here[_position(here, part, f"--set {override}")] = value
+    else:
+        raise SpecError(f"--set {override}: nothing can be set below '{part}'")
+
+
+# -- validation ------------------------------------------------------------------------------
+
+
+def build_spec(data: Mapping[str, Any], registry: Registry, lines: Lines) -> Spec:
+    """Validate raw spec data against the registry; see `load_spec`."""
+    known = list(Spec.model_fields)
+    for key in data:
+        if key not in known:
+            raise SpecError(f"{lines.where((key,))}: unknown key '{key}'{did_you_mean(key, known)}")
+    built: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in PLUGIN_KEYS:
+            built[key] = _plugin_uses(key, value, registry, lines)
+        elif key in LIST_KEYS:
+            built[key] = tuple(value) if isinstance(value, list) else (value,)
+        else:
+            built[key] = value
+    if "targets" not in built and "source" in built:
+        built["targets"] = built["source"]
+    try:
+        spec = Spec.model_validate(built)
+    except ValidationError as error:
+        where, message = config_problem(error, known)
+        path = tuple(int(p) if p.isdecimal() else p for p in where.split("."))
+        raise SpecError(f"{lines.where(path)}: {message}") from None
+    _check(spec, registry, lines)
+    return spec
+
+
+def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tuple[PluginUse, ...]:
+    many = isinstance(value, list)
+    entries = value if many else [value]
+    uses = []
+    for i, entry in enumerate(entries):
+        path = (key, i) if many else (key,)
+        uses.append(_plugin_use(key, entry, path, registry, lines))
+    labels = [use.label for use in uses]
+    for i, label in enumerate(labels):
+        if label in labels[:i]:
+            raise SpecError(
+                f"{lines.where((key, i))}: two entries of '{key}' are called '{label}'; "
+                "tell them apart with `as: LABEL`"
+            )
+    return tuple(uses)
+
+
+def _plugin_use(
+    key: str, entry: Any, path: tuple[str | int, ...], registry: Registry, lines: Lines
+) -> PluginUse:
+    family = PLUGIN_KEYS[key]
+    if isinstance(entry, str):
+        entry = {"use": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):
+        raise SpecError(
+            f"{lines.where(path)}: {key}: give a {family}'s name, or a mapping with 'use: NAME'"
+        )
+    config = {name: value for name, value in entry.items() if name not in ("use", "as")}
+    domains = config.pop("domains", None) if key == "evaluators" else None
+    name = entry["use"]
+    if name not in registry.names(family):
+        lost = "".join(f"; {failure}" for failure in registry.failures)
+        raise SpecError(
+            f"{lines.where((*path, 'use'))}: unknown {family} '{name}'"
+            f"{did_you_mean(name, registry.names(family))}{lost}"
+        )
+    plugin = registry.get(family, name).plugin
+    try:
+        validated = plugin.Config.model_validate(config)
+    except ValidationError as error:
+        where, message = config_problem(error, plugin.Config.model_fields)
+        first = (*path, *where.split(".")[:1]) if where else path
+        raise SpecError(f"{lines.where(first)}: {family} '{name}': {message}") from None
+    return PluginUse(
+        use=name,
+        label=str(entry.get("as", name)),
+        config=validated.model_dump(mode="json"),
+        domains=None if domains is None else _words(domains, path, lines),
+    )
+
+
+def _words(value: Any, path: tuple[str | int, ...], lines: Lines) -> tuple[str, ...]:
+    words = value if isinstance(value, list) else [value]
+    if not all(isinstance(word, str) for word in words):
+        raise SpecError(f"{lines.where((*path, 'domains'))}: domains must be names")
+    return tuple(words)
+
+
+def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec.name):
+        raise SpecError(
+            f"{lines.where(('name',))}: name '{spec.name}' names a folder: "
+            "letters, digits, '.', '_' and '-' only"
+        )
+    if not spec.steps or list(spec.steps) != sorted(set(spec.steps)) or spec.steps[0] < 1:
+        raise SpecError(f"{lines.where(('steps',))}: steps must ascend and start at 1 or more")
+    for key in ("source", "targets"):
+        for i, domain in enumerate(getattr(spec, key)):
+            _at(lines, (key, i), domain)
+    if spec.debiaser:
+        _check_debiasing(spec, registry, lines)
+    for i, use in enumerate(spec.evaluators):
+        _check_evaluator(spec, use, registry, lines, ("evaluators", i))
+
+
+def _check_debiasing(spec: Spec, registry: Registry, lines: Lines) -> None:
+    inputs: set[str] = set()
+    for use in spec.debiaser:
+        inputs |= registry.get("debiaser", use.use).plugin.inputs  # type: ignore[attr-defined]
+    needed = {
+        "corpus": {"masks", "passages"},
+        "source": {"masks", "passages"},
+        "masker": {"masks"},
+        "neutral": {"neutral"},
+    }
+    for key, reasons in needed.items():
+        if inputs & reasons and not getattr(spec, key):
+            raise SpecError(f"{lines.where(('debiaser',))}: the debiasers here need a '{key}'")
+    for i, use in enumerate(spec.corpus):
+        corpus = registry.get("corpus", use.use).plugin
+        assert issubclass(corpus, Corpus)
+        for source in spec.source:
+            if corpus.domains and source not in corpus.domains:
+                raise SpecError(
+                    f"{lines.where(('corpus', i))}: corpus '{use.use}' has no passages of "
+                    f"'{source}' (it has: {', '.join(sorted(corpus.domains))})"
+                )
+
+
+def _check_evaluator(
+    spec: Spec, use: PluginUse, registry: Registry, lines: Lines, path: tuple[str | int, ...]
+) -> None:
+    evaluator = registry.get("evaluator", use.use).plugin
+    assert issubclass(evaluator, Evaluator)
+    for domain in use.domains or ():
+        _at(lines, (*path, "domains"), domain, sorted(evaluator.domains) or None)
+    if evaluator.domains and not measured_domains(spec, use, registry):
+        raise SpecError(
+            f"{lines.where(path)}: evaluator '{use.use}' has no item for any target "
+            f"({', '.join(spec.targets)}); it has: {', '.join(sorted(evaluator.domains))}"
+        )
+
+
+def _at(
+    lines: Lines, path: tuple[str | int, ...], domain: str, known: Sequence[str] | None = None
+) -> None:
+    try:
+        check_domain(domain, *([known] if known else []))
+    except SpecError as error:
+        raise SpecError(f"{lines.where(path)}: {error}") from None
+
+
+def measured_domains(spec: Spec, use: PluginUse, registry: Registry) -> tuple[str, ...]:
+    """Target domains an evaluator is asked for: its own list or the targets, that it has."""
+    evaluator = registry.get("evaluator", use.use).plugin
+    assert issubclass(evaluator, Evaluator)
+    wanted = use.domains or spec.targets
+    if not evaluator.domains:
+        return wanted
+    return tuple(domain for domain in wanted if domain in evaluator.domains)
