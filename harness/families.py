@@ -102,6 +102,8 @@ class Debiaser(Plugin[ConfigT]):
     kinds: ClassVar[frozenset[ModelKind]] = frozenset({"causal", "masked"})
     stepwise: ClassVar[bool] = True
     """False: fitted at once; it is asked for the single step 1."""
+    seeded: ClassVar[bool] = True
+    """False: no randomness, so one seed stands for all."""
     control: ClassVar[bool] = False
     """True: meant to leave the model's outputs as they are (`identity`)."""
 

@@ -31,9 +31,11 @@ class LazyGroup(click.Group):
     """Imports a command's module when it is called, so that ``--help`` imports nothing heavy."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the built-in commands, then those of plugins."""
         return [*COMMANDS, *sorted(self._plugin_commands())]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import and return a command."""
         if cmd_name in COMMANDS:
             module = importlib.import_module(f"harness.cli.{cmd_name}")
             command = getattr(module, f"{cmd_name}_command")
@@ -46,6 +48,7 @@ class LazyGroup(click.Group):
         return found
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help of the commands without importing the built-in ones."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
         if extra := self._plugin_commands():

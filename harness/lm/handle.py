@@ -44,6 +44,8 @@ class LanguageModel(ABC):
     tokenizer: Any
     max_tokens: int
     """Longest input in tokens, a start token included."""
+    tokens_scored: int
+    """Tokens that went through the model for scores so far."""
 
     @abstractmethod
     def token_scores(self, texts: Sequence[str], *, start: bool = False) -> list[TokenScores]:

@@ -1,0 +1,50 @@
+"""Content keys: the hash of everything that can change a result, kept beside the result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+
+from pydantic import JsonValue
+
+from harness.data import DataStore
+from harness.families import Family
+from harness.plugins import Registry
+from harness.spec import PluginUse
+
+KEY_LENGTH = 24
+
+
+def content_key(inputs: Mapping[str, JsonValue]) -> str:
+    """Return the key of a task: a hash of its inputs' canonical JSON, 24 hex digits (96 bits)."""
+    text = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+class PluginInputs:
+    """What a plugin contributes to a key; each fingerprint is taken once."""
+
+    def __init__(self, registry: Registry, data: DataStore) -> None:
+        self._registry = registry
+        self._data = data
+        self._known: dict[tuple[Family, str], dict[str, JsonValue]] = {}
+
+    def of(self, family: Family, use: PluginUse) -> dict[str, JsonValue]:
+        """Name, distribution, version, config and fingerprint of a plugin as used.
+
+        Raises:
+            HarnessError: the fingerprint cannot be taken (data or model missing).
+        """
+        key = (family, use.label)
+        if key not in self._known:
+            entry = self._registry.get(family, use.use)
+            plugin = self._registry.create(family, use.use, use.config)
+            self._known[key] = {
+                "name": use.use,
+                "distribution": entry.origin.distribution,
+                "version": entry.origin.version,
+                "config": dict(use.config),
+                "fingerprint": dict(plugin.fingerprint(self._data)),
+            }
+        return self._known[key]

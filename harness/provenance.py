@@ -1,0 +1,73 @@
+"""What software, machine and plugins stand behind a record."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from harness import __version__
+from harness.plugins import Registered
+from harness.records import PluginVersion, Provenance
+
+PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "pydantic")
+"""Distributions whose versions can change a number."""
+
+
+def provenance(device: str, plugins: Iterable[Registered]) -> Provenance:
+    """Gather the provenance of a record."""
+    commit, dirty = _commit()
+    used = {
+        (entry.family, entry.name): PluginVersion(
+            family=entry.family,
+            name=entry.name,
+            distribution=entry.origin.distribution,
+            version=entry.origin.version,
+        )
+        for entry in plugins
+    }
+    return Provenance(
+        harness_version=__version__,
+        commit=commit,
+        dirty=dirty,
+        python=platform.python_version(),
+        platform=platform.platform(),
+        device=device,
+        packages=_packages(),
+        plugins=tuple(used.values()),
+    )
+
+
+@cache
+def _packages() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+@cache
+def _commit() -> tuple[str | None, bool | None]:
+    """Commit of the checkout this package lies in, and whether it is dirty; None from a wheel."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None, None
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        changes = _git(root, "status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.SubprocessError):
+        return None, None
+    return head, bool(changes)
+
+
+def _git(root: Path, *words: str) -> str:
+    done = subprocess.run(
+        ["git", "-C", str(root), *words], capture_output=True, text=True, check=True, timeout=20
+    )
+    return done.stdout.strip()
