@@ -1,0 +1,141 @@
+"""``harness eval``."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.session import Session, pass_session
+
+
+@click.command("eval")
+@click.argument("model")
+@click.option(
+    "--evaluator",
+    "-e",
+    "evaluators",
+    multiple=True,
+    required=True,
+    help="Evaluator to run; may be given several times.",
+)
+@click.option(
+    "--target", "-t", "targets", multiple=True, help="Target domain; default: all it has."
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Items a domain.")
+@click.option("--device", default="cpu", show_default=True)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    default="float32",
+    show_default=True,
+)
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Config of the model or an evaluator: model.id=gpt2, "
+    "evaluators.crows-pairs.scorers=[hf_nll, bb_geo].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print measurements as JSON.")
+@pass_session
+def eval_command(
+    session: Session,
+    model: str,
+    evaluators: tuple[str, ...],
+    targets: tuple[str, ...],
+    limit: int | None,
+    device: str,
+    dtype: str,
+    overrides: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Measure MODEL (a model plugin, such as smollm2-135m or hf) with some evaluators.
+
+    Nothing is debiased and nothing is kept.
+    """
+    from harness.spec import apply_override, build_spec
+    from harness.yamlfile import Lines
+
+    data: dict[str, Any] = {
+        "name": "eval",
+        "model": model,
+        "evaluators": list(evaluators),
+        "targets": list(targets) or _all_domains(session, evaluators),
+        "device": device,
+        "dtype": dtype,
+        "limits": {"items": limit},
+    }
+    for override in overrides:
+        apply_override(data, override)
+    spec = build_spec(data, session.registry, Lines("harness eval"))
+    with tempfile.TemporaryDirectory() as folder:
+        records, failed = _measure(session, spec, Path(folder))
+    if as_json:
+        click.echo(json.dumps(records, indent=1, ensure_ascii=False))
+    else:
+        _print(session, records)
+    if failed:
+        sys.exit(9)
+
+
+def _all_domains(session: Session, evaluators: tuple[str, ...]) -> list[str]:
+    from harness.domains import DOMAINS
+
+    names = session.registry.names("evaluator")
+    domains: set[str] = set()
+    for name in evaluators:
+        if name in names:  # an unknown one is reported by the spec
+            domains |= session.registry.get("evaluator", name).plugin.domains  # type: ignore[attr-defined]
+    return [domain for domain in DOMAINS if domain in domains] or ["gender", "race", "religion"]
+
+
+def _measure(session: Session, spec: Any, folder: Path) -> tuple[list[dict[str, Any]], bool]:
+    """Run the spec in a throw-away store; return evaluator and measurement of each."""
+    from harness.plan import build_plan
+    from harness.render.progress import ConsoleReporter
+    from harness.runner import Runner
+    from harness.store import Store
+    from harness.texts import Texts
+
+    texts = Texts(session.registry, session.data, spec.limits)
+    store = Store(folder)
+    with ConsoleReporter(session.stderr) as reporter:
+        plan = build_plan(spec, session.registry, session.data, texts)
+        outcome = Runner(session.registry, session.data, texts, store, reporter).run(plan)
+    found = []
+    for key, task in plan.tasks().items():
+        record = store.record(key)
+        for measurement in record.measurements if record else ():
+            found.append({"evaluator": task.evaluator.label, **measurement.model_dump(mode="json")})
+    return found, bool(outcome.failures)
+
+
+def _print(session: Session, records: list[dict[str, Any]]) -> None:
+    from rich.table import Table
+
+    table = Table()
+    for column in ("evaluator", "domain", "protocol", "metric"):
+        table.add_column(column)
+    for column in ("value", "n", "hits"):
+        table.add_column(column, justify="right")
+    for record in records:
+        for metric in record["metrics"]:
+            value, hits = metric["value"], metric["numerator"]
+            table.add_row(
+                record["evaluator"],
+                record["domain"],
+                record["protocol"],
+                metric["name"],
+                "-" if value is None else f"{value:.2f}",
+                str(metric["n"]),
+                "" if hits is None else f"{hits:g}",
+            )
+    session.stdout.print(table)
+    for note in dict.fromkeys(record["note"] for record in records if record["note"]):
+        session.stdout.print(note, highlight=False, markup=False)

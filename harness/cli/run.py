@@ -1,0 +1,60 @@
+"""``harness run``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.options import results_option, set_option
+from harness.cli.session import Session, pass_session
+
+
+@click.command("run")
+@click.argument("spec")
+@set_option
+@results_option
+@pass_session
+def run_command(session: Session, spec: str, overrides: tuple[str, ...], results: Path) -> None:
+    """Run SPEC (a YAML file, or the name of a shipped spec) and show its tables.
+
+    Each result is written as soon as it exists, to RESULTS/<name of the spec>. The same command
+    after a crash or Ctrl-C goes on where it stopped. Ends with exit code 9 if a cell failed.
+    """
+    from harness.plan import build_plan
+    from harness.render.progress import ConsoleReporter
+    from harness.runner import Runner
+    from harness.spec import load_spec
+    from harness.store import Store
+    from harness.texts import Texts
+
+    loaded = load_spec(spec, session.registry, overrides)
+    store = Store(results / loaded.name)
+    store.prepare()
+    texts = Texts(session.registry, session.data, loaded.limits)
+    with ConsoleReporter(session.stderr) as reporter:
+        reporter.phase("planning")
+        plan = build_plan(loaded, session.registry, session.data, texts)
+        outcome = Runner(session.registry, session.data, texts, store, reporter).run(plan)
+    _show(session, store)
+    done = f"{outcome.measured} measured, {outcome.reused} already there"
+    session.stderr.print(
+        f"{done}; results in {store.folder}", highlight=False, markup=False, soft_wrap=True
+    )
+    if outcome.failures:
+        session.stderr.print(
+            f"{len(outcome.failures)} measurements failed; the same command tries them again",
+            highlight=False,
+        )
+        sys.exit(9)
+
+
+def _show(session: Session, store: object) -> None:
+    from harness.matrix import build_leaderboard, build_matrix
+    from harness.render.console import print_leaderboard, print_matrix
+    from harness.store import Store
+
+    assert isinstance(store, Store)
+    print_matrix(session.stdout, build_matrix(store))
+    print_leaderboard(session.stdout, build_leaderboard([store]))

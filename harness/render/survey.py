@@ -1,0 +1,90 @@
+"""What `harness plan` shows."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from harness.plan import Plan
+from harness.survey import Survey
+
+
+def print_survey(console: Console, plan: Plan, found: Survey) -> None:
+    """Print the cells, the work, the passages, the cost, the data and the problems."""
+    spec = plan.spec
+    axes: dict[str, list[str]] = {
+        "models": [use.label for use in spec.model],
+        "corpora": [use.label for use in spec.corpus],
+        "sources": list(spec.source),
+        "labels": list(spec.label),
+        "maskers": [use.label for use in spec.masker],
+        "debiasers": [use.label for use in spec.debiaser],
+        "seeds": [str(seed) for seed in spec.seed],
+        "steps": [str(step) for step in spec.steps],
+        "targets": list(spec.targets),
+    }
+    console.print(f"[bold]{escape(spec.name)}[/] {escape(spec.description)}", highlight=False)
+    for name, values in axes.items():
+        if values:
+            console.print(f"  {name:<10} {', '.join(values)}", highlight=False, markup=False)
+    console.print(
+        f"  {found.fits} debiased models ({found.fits_there} complete), "
+        f"{len(plan.tasks())} measurements",
+        highlight=False,
+    )
+    _print_work(console, found)
+    _print_sources(console, found)
+    _print_masking(console, found)
+    _print_data(console, found)
+    for problem in found.problems:
+        console.print(f"[red]missing:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+
+
+def _table(title: str, *columns: str, numbers: int) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i >= len(columns) - numbers else "left")
+    return table
+
+
+def _print_work(console: Console, found: Survey) -> None:
+    table = _table("Measurements", "evaluator", "in all", "there", "to do", numbers=3)
+    for work in found.work:
+        table.add_row(
+            work.evaluator, str(work.total), str(work.there), str(work.total - work.there)
+        )
+    console.print(table)
+
+
+def _print_sources(console: Console, found: Survey) -> None:
+    if not found.sources:
+        return
+    columns = ("corpus", "domain", "label", "passages", "words", "tokens (about)")
+    table = _table("Passages to unlearn", *columns, numbers=3)
+    for s in found.sources:
+        table.add_row(s.corpus, s.domain, s.label, str(s.passages), str(s.words), str(s.tokens))
+    console.print(table)
+
+
+def _print_masking(console: Console, found: Survey) -> None:
+    for masker, estimate in found.masking:
+        if not estimate.calls:
+            continue
+        cost = "price unknown" if estimate.cost is None else f"about ${estimate.cost:.2f}"
+        console.print(
+            f"masker {masker}: {estimate.calls} calls, about {estimate.tokens_in} tokens in and "
+            f"{estimate.tokens_out} out, {cost}",
+            highlight=False,
+            markup=False,
+        )
+
+
+def _print_data(console: Console, found: Survey) -> None:
+    if not found.data:
+        return
+    table = _table("Data", "data set", "licence", "here", "known defects", numbers=0)
+    for pin, path in found.data:
+        here = "yes" if path is not None else "[yellow]to fetch[/]"
+        table.add_row(escape(pin.name), escape(pin.licence), here, escape(pin.defects))
+    console.print(table)

@@ -1,0 +1,187 @@
+"""What a plan amounts to before it runs: passages, work, calls and cost, data and licences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.data import DataStore, Pin
+from harness.errors import HarnessError
+from harness.families import Family, Masker
+from harness.plan import Fit, Plan
+from harness.plugins import Registered, Registry
+from harness.reporting import Silent
+from harness.store import Store
+from harness.texts import Texts
+from harness.types import MaskEstimate, MaskRequest, Passage
+
+TOKENS_PER_WORD = 1.35
+"""English subword tokens a word, roughly; a plan loads no tokenizer."""
+
+
+class Work(NamedTuple):
+    """Measure tasks of one evaluator."""
+
+    evaluator: str
+    total: int
+    there: int
+
+
+class SourceSize(NamedTuple):
+    """Passages that one source offers to be unlearned."""
+
+    corpus: str
+    domain: str
+    label: str
+    passages: int
+    words: int
+
+    @property
+    def tokens(self) -> int:
+        """Estimated subword tokens."""
+        return round(self.words * TOKENS_PER_WORD)
+
+
+class MaskingCost(NamedTuple):
+    """What a masker would ask of a service, over all sources."""
+
+    masker: str
+    estimate: MaskEstimate
+
+
+class DataUse(NamedTuple):
+    """A pinned data set and where it was found; None: it would have to be fetched."""
+
+    pin: Pin
+    path: Path | None
+
+
+@dataclass(frozen=True)
+class Survey:
+    """Everything that `harness plan` shows."""
+
+    work: tuple[Work, ...]
+    fits: int
+    fits_there: int
+    sources: tuple[SourceSize, ...]
+    masking: tuple[MaskingCost, ...]
+    data: tuple[DataUse, ...]
+    problems: tuple[str, ...]
+
+
+def survey(
+    plan: Plan, registry: Registry, data: DataStore, texts: Texts, store: Store | None
+) -> Survey:
+    """Look at a plan without loading a model or calling a service."""
+    tasks = plan.tasks()
+    there = {key for key in tasks if store is not None and store.has_record(key)}
+    work = []
+    for use in plan.spec.evaluators:
+        own = [task for task in tasks.values() if task.evaluator.label == use.label]
+        work.append(Work(use.label, len(own), sum(task.key in there for task in own)))
+    fits = [fit for model in plan.models for fit in model.fits]
+    return Survey(
+        work=tuple(work),
+        fits=len(fits),
+        fits_there=sum(all(task.key in there for task in fit.tasks) for fit in fits),
+        sources=tuple(_sources(fits, texts)),
+        masking=tuple(_masking(fits, registry, data, texts)),
+        data=tuple(_data_uses(plan, registry, data)),
+        problems=tuple(_problems(plan)),
+    )
+
+
+def _sources(fits: list[Fit], texts: Texts) -> Iterator[SourceSize]:
+    seen = set()
+    for fit in fits:
+        source = fit.source
+        if source is None or (key := (source.corpus.label, *source[1:])) in seen:
+            continue
+        seen.add(key)
+        try:
+            passages: tuple[Passage, ...] = texts.unlearned(source)
+        except HarnessError:
+            passages = ()  # told among the problems
+        words = sum(len(passage.text.split()) for passage in passages)
+        yield SourceSize(*key, passages=len(passages), words=words)
+
+
+def _masking(
+    fits: list[Fit], registry: Registry, data: DataStore, texts: Texts
+) -> Iterator[MaskingCost]:
+    totals: dict[str, MaskEstimate] = {}
+    seen = set()
+    for fit in fits:
+        if fit.masker is None or fit.source is None or fit.problem is not None:
+            continue
+        key = (fit.masker.label, fit.source.corpus.label, *fit.source[1:])
+        if key in seen:
+            continue
+        seen.add(key)
+        masker = registry.create("masker", fit.masker.use, fit.masker.config)
+        assert isinstance(masker, Masker)
+        request = MaskRequest(
+            passages=texts.unlearned(fit.source),
+            domain=fit.source.domain,
+            seed=fit.seed,
+            data=data,
+            progress=Silent().progress,
+        )
+        totals[fit.masker.label] = _add(
+            totals.get(fit.masker.label, MaskEstimate()), masker.estimate(request)
+        )
+    for label, estimate in totals.items():
+        yield MaskingCost(label, estimate)
+
+
+def _add(one: MaskEstimate, other: MaskEstimate) -> MaskEstimate:
+    known = one.cost is not None and other.cost is not None
+    return MaskEstimate(
+        calls=one.calls + other.calls,
+        tokens_in=one.tokens_in + other.tokens_in,
+        tokens_out=one.tokens_out + other.tokens_out,
+        cost=(one.cost or 0.0) + (other.cost or 0.0) if known else None,
+    )
+
+
+def _data_uses(plan: Plan, registry: Registry, data: DataStore) -> Iterator[DataUse]:
+    seen = set()
+    for entry, override in _entries(plan, registry):
+        for pin in entry.plugin.pins:
+            if pin.name in seen:
+                continue
+            seen.add(pin.name)
+            try:
+                path: Path | None = DataStore(data.data_dir, data.cache_dir, offline=True).locate(
+                    pin, override
+                )
+            except HarnessError:
+                path = None
+            yield DataUse(pin, path)
+
+
+def _entries(plan: Plan, registry: Registry) -> Iterator[tuple[Registered, str | None]]:
+    spec = plan.spec
+    families: list[tuple[Family, str]] = [
+        ("corpus", "corpus"),
+        ("corpus", "neutral"),
+        ("masker", "masker"),
+        ("debiaser", "debiaser"),
+        ("evaluator", "evaluators"),
+    ]
+    for family, key in families:
+        for use in getattr(spec, key):
+            path = use.config.get("path")
+            yield registry.get(family, use.use), path if isinstance(path, str) else None
+
+
+def _problems(plan: Plan) -> Iterator[str]:
+    seen = set()
+    for model in plan.models:
+        found = [model.problem, *(task.problem for task in model.tasks())]
+        for problem in found:
+            if problem is not None and problem not in seen:
+                seen.add(problem)
+                yield problem
