@@ -27,7 +27,10 @@ class Item(BaseModel):
     cluster: str | None = None
     stratum: str | None = None
     values: dict[str, float]
-    texts: Annotated[tuple[str, ...], Field(description="what was scored, for `harness show`")] = ()
+    texts: Annotated[
+        tuple[str, ...],
+        Field(exclude=True, description="what was scored; never stored: data is not ours to copy"),
+    ] = ()
 
 
 class Direction(BaseModel):

@@ -1,12 +1,14 @@
 """The results folder of one run: whole files, written atomically, one a task.
 
-``index.json`` (cells and keys), ``records/<key>.json``, ``failures/<key>.json``. A record is
-written to a temporary file in the same folder, synced and renamed, so a killed process leaves
-either a whole record or none.
+``index.json`` (cells and keys), ``records/<key>.json`` (metrics and provenance),
+``items/<key>.json.gz`` (the items behind them), ``failures/<key>.json``. Each is written to a
+temporary file in the same folder, synced and renamed, items first: a task is done when its
+record is there, so a killed process leaves either a whole result or none.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import tempfile
@@ -14,12 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from harness.errors import StoreError
+from harness.metrics import Item
 from harness.records import Failure, Record, RunIndex
 
 M = TypeVar("M", bound=BaseModel)
+
+_ITEMS = TypeAdapter(tuple[tuple[Item, ...], ...])
+"""Items of each measurement of a record, in its order."""
 
 
 class Store:
@@ -49,7 +55,7 @@ class Store:
             StoreError: they cannot.
         """
         try:
-            for name in ("records", "failures"):
+            for name in ("records", "items", "failures"):
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".probe-"):
                 pass
@@ -63,16 +69,22 @@ class Store:
 
     def write_index(self, index: RunIndex) -> None:
         """Write the index."""
-        self._write(self.folder / "index.json", index)
+        self._write(self.folder / "index.json", _json(index))
 
     def write_record(self, record: Record) -> None:
         """Write a record, and drop an earlier failure of the same task."""
-        self._write(self._record_path(record.key), record)
+        items = _ITEMS.dump_json(tuple(m.items for m in record.measurements))
+        bare = [m.model_copy(update={"items": ()}) for m in record.measurements]
+        self._write(self._items_path(record.key), gzip.compress(items, mtime=0))
+        self._write(
+            self._record_path(record.key),
+            _json(record.model_copy(update={"measurements": tuple(bare)})),
+        )
         self._failure_path(record.key).unlink(missing_ok=True)
 
     def write_failure(self, failure: Failure) -> None:
         """Write why a task failed."""
-        self._write(self._failure_path(failure.key), failure)
+        self._write(self._failure_path(failure.key), _json(failure))
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -84,10 +96,24 @@ class Store:
         """Whether a task is done."""
         return self._record_path(key).is_file()
 
-    def record(self, key: str) -> Record | None:
-        """Read a record; None if the task is not done."""
+    def record(self, key: str, *, items: bool = True) -> Record | None:
+        """Read a record; None if the task is not done.
+
+        Args:
+            key: of the task.
+            items: also read the items, which are most of the bytes.
+        """
         path = self._record_path(key)
-        return self._read(path, Record) if path.is_file() else None
+        if not path.is_file():
+            return None
+        record = self._read(path, Record)
+        if not items:
+            return record
+        full = [
+            measurement.model_copy(update={"items": own})
+            for measurement, own in zip(record.measurements, self._items(key), strict=True)
+        ]
+        return record.model_copy(update={"measurements": tuple(full)})
 
     def failure(self, key: str) -> Failure | None:
         """Read why a task failed; None if it did not."""
@@ -104,12 +130,25 @@ class Store:
     def _failure_path(self, key: str) -> Path:
         return self.folder / "failures" / f"{key}.json"
 
-    def _write(self, path: Path, value: BaseModel) -> None:
-        text = value.model_dump_json(exclude_defaults=False)
+    def _items_path(self, key: str) -> Path:
+        return self.folder / "items" / f"{key}.json.gz"
+
+    def _items(self, key: str) -> tuple[tuple[Item, ...], ...]:
+        path = self._items_path(key)
+        try:
+            return _ITEMS.validate_json(gzip.decompress(path.read_bytes()))
+        except (OSError, EOFError, ValidationError) as error:
+            raise StoreError(
+                f"{path}: cannot read the items of this record: {str(error).splitlines()[0]}; "
+                "delete the record of the same name and run the spec again"
+            ) from None
+
+    @staticmethod
+    def _write(path: Path, content: bytes) -> None:
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
-            with partial.open("w", encoding="utf-8") as stream:
-                stream.write(text)
+            with partial.open("wb") as stream:
+                stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(path)
@@ -132,3 +171,7 @@ class Store:
                 f"{path}: not a {kind.__name__} this version can read: {first}; "
                 "delete the file and run the spec again to make it anew"
             ) from None
+
+
+def _json(value: BaseModel) -> bytes:
+    return value.model_dump_json().encode()
