@@ -120,7 +120,7 @@ class Store:
         path = self._failure_path(key)
         return self._read(path, Failure) if path.is_file() else None
 
-    def keys(self) -> Iterator[str]:
+    def record_keys(self) -> Iterator[str]:
         """Keys of all records, sorted."""
         return iter(sorted(path.stem for path in (self.folder / "records").glob("*.json")))
 

@@ -147,6 +147,8 @@ class ToyDebiaser(Debiaser["ToyDebiaser.Config"]):
     summary = "Lowers the level."
     reference = "tests"
     fits: ClassVar[list[str]] = []
+    interrupt_at: ClassVar[int | None] = None
+    """Step at which Ctrl-C comes; not in the config, so that keys stay the same."""
 
     class Config(PluginConfig):
         """How fast, and where it breaks."""
@@ -154,7 +156,6 @@ class ToyDebiaser(Debiaser["ToyDebiaser.Config"]):
         rate: float = Field(0.01, description="nats a step")
         diverge_at: int | None = Field(None, description="step at which it reports divergence")
         crash_at: int | None = Field(None, description="step at which it has a bug")
-        interrupt_at: int | None = Field(None, description="step at which Ctrl-C comes")
         nan_at: int | None = Field(None, description="step from which scores are nan")
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
@@ -167,7 +168,7 @@ class ToyDebiaser(Debiaser["ToyDebiaser.Config"]):
                 raise DebiasError(f"diverged at step {step}")
             if step == self.config.crash_at:
                 raise RuntimeError("a bug in the plugin")
-            if step == self.config.interrupt_at:
+            if step == self.interrupt_at:
                 raise KeyboardInterrupt
             model.level = start - self.config.rate * step
             if self.config.nan_at is not None and step >= self.config.nan_at:
