@@ -134,9 +134,7 @@ def load_registry(*, strict: bool = False, only: Sequence[str] | None = None) ->
     Raises:
         PluginError: two plugins claim one name; or, if strict, a plugin cannot be used.
     """
-    if only is None and (listed := os.environ.get("HARNESS_PLUGINS")) is not None:
-        only = [name.strip() for name in listed.split(",") if name.strip()]
-    modules, failures = _import_all(only)
+    modules, failures = _import_all(_listed() if only is None else only)
     return build_registry(modules, failures=failures, strict=strict)
 
 
@@ -169,18 +167,71 @@ def build_registry(
     return Registry(registered.values(), lost)
 
 
-def load_commands() -> tuple[list[click.Command], list[LoadFailure]]:
-    """Click commands that plugins add through ``harness_commands``."""
-    modules, failures = _import_all(None)
-    commands: list[click.Command] = []
+def load_commands(*, reserved: Iterable[str] = ()) -> tuple[list[click.Command], list[LoadFailure]]:
+    """Click commands that plugins add through ``harness_commands``.
+
+    Args:
+        reserved: names of the harness's own commands.
+
+    Raises:
+        PluginError: a command has the name of another plugin's or of the harness's own.
+    """
+    modules, failures = _import_all(_listed())
+    return build_commands(modules, failures=failures, reserved=reserved)
+
+
+def build_commands(
+    modules: Iterable[tuple[Any, Origin]],
+    *,
+    failures: Iterable[LoadFailure] = (),
+    reserved: Iterable[str] = (),
+) -> tuple[list[click.Command], list[LoadFailure]]:
+    """Ask each module's hook for its commands and check them; see `load_commands`."""
+    lost = list(failures)
+    commands: dict[str, click.Command] = {}
+    owners = dict.fromkeys(reserved, "the harness itself")
     for module, origin in modules:
         try:
-            manager = _manager(module, origin)
-            for answer in manager.hook.harness_commands():
-                commands.extend(answer)
+            offered = _collect_commands(module, origin)
         except Exception as error:  # a stranger's code: whatever it raises is its failure
-            failures.append(LoadFailure(origin, _reason(error)))
-    return commands, failures
+            lost.append(LoadFailure(origin, _reason(error)))
+            continue
+        for name, command in offered:
+            if name in owners:
+                raise PluginError(
+                    f"two claim the command '{name}': {owners[name]} and {origin}; uninstall "
+                    "one, or name the entry points to load in HARNESS_PLUGINS"
+                )
+            owners[name] = str(origin)
+            commands[name] = command
+    return list(commands.values()), lost
+
+
+def _collect_commands(module: Any, origin: Origin) -> list[tuple[str, click.Command]]:
+    import click
+
+    offered: list[tuple[str, click.Command]] = []
+    for answer in _manager(module, origin).hook.harness_commands():
+        if isinstance(answer, str) or not isinstance(answer, Sequence):
+            raise PluginError(
+                "hook harness_commands must return a list of click commands, "
+                f"not {type(answer).__name__}"
+            )
+        for command in answer:
+            if not isinstance(command, click.Command) or not command.name:
+                raise PluginError(
+                    f"hook harness_commands returned {command!r}, which is no named click command"
+                )
+            offered.append((command.name, command))
+    return offered
+
+
+def _listed() -> list[str] | None:
+    """The entry points that ``HARNESS_PLUGINS`` names; None: all."""
+    listed = os.environ.get("HARNESS_PLUGINS")
+    if listed is None:
+        return None
+    return [name.strip() for name in listed.split(",") if name.strip()]
 
 
 def _import_all(only: Sequence[str] | None) -> tuple[list[tuple[Any, Origin]], list[LoadFailure]]:
@@ -251,16 +302,21 @@ def _check_class(plugin: Any, family: Family, hook: str) -> None:
     if not (inspect.isclass(plugin) and issubclass(plugin, base)):
         raise PluginError(f"hook {hook} returned {plugin!r}, which is no {base.__name__} class")
     if missing := sorted(getattr(plugin, "__abstractmethods__", ())):
-        raise PluginError(f"{plugin.__name__} does not define {', '.join(missing)}()")
+        raise PluginError(f"hook {hook}: {plugin.__name__} does not define {', '.join(missing)}()")
     for attribute in ("name", "summary", "reference"):
         value = getattr(plugin, attribute, None)
         if not isinstance(value, str) or not value.strip():
-            raise PluginError(f"{plugin.__name__}.{attribute} must be a non-empty string")
+            raise PluginError(
+                f"hook {hook}: {plugin.__name__}.{attribute} must be a non-empty string"
+            )
     if not (inspect.isclass(plugin.Config) and issubclass(plugin.Config, PluginConfig)):
-        raise PluginError(f"{plugin.__name__}.Config must be a PluginConfig class")
+        raise PluginError(f"hook {hook}: {plugin.__name__}.Config must be a PluginConfig class")
     for field_name, info in plugin.Config.model_fields.items():
         if not info.description:
-            raise PluginError(f"{plugin.__name__}.Config.{field_name} has no description")
+            raise PluginError(
+                f"hook {hook}: {plugin.__name__}.Config.{field_name} has no description; "
+                "it is the documentation of the parameter"
+            )
 
 
 def config_problem(error: ValidationError, known: Iterable[str]) -> tuple[str, str]:

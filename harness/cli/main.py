@@ -67,8 +67,8 @@ class LazyGroup(click.Group):
             return {}
         from harness.plugins import load_commands
 
-        commands, _ = load_commands()
-        return {c.name: c for c in commands if c.name is not None and c.name not in COMMANDS}
+        commands, _ = load_commands(reserved=COMMANDS)
+        return {c.name: c for c in commands if c.name is not None}
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})

@@ -1,0 +1,153 @@
+"""The list of plugins, and one plugin in full: config fields and an example for a spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined, to_jsonable_python
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.plugins import Registered
+from harness.spec import PLUGIN_KEYS
+
+REQUIRED = "required"
+
+
+def print_plugins(console: Console, entries: Sequence[Registered]) -> None:
+    """Print one row a plugin."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("family")
+    table.add_column("name", style="cyan")
+    table.add_column("distribution")
+    table.add_column("version")
+    table.add_column("summary", ratio=1)
+    for entry in entries:
+        row = [entry.family, entry.name, entry.origin.distribution, entry.origin.version]
+        table.add_row(*(Text(cell) for cell in [*row, entry.plugin.summary]))
+    console.print(table)
+
+
+def print_plugin(console: Console, entry: Registered) -> None:
+    """Print what a plugin does, where it comes from, its config, and an example for a spec."""
+    console.print(Text.assemble((entry.name, "bold cyan"), f"  {entry.family}"))
+    console.print(Text(entry.plugin.summary))
+    console.print(Text(f"reference: {entry.plugin.reference}"), soft_wrap=True)
+    console.print(Text(f"from: {entry.origin}"), soft_wrap=True)
+    fields = entry.plugin.Config.model_fields
+    console.print()
+    if fields:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("field", style="cyan", no_wrap=True)
+        table.add_column("type")
+        table.add_column("default")
+        table.add_column("meaning", ratio=1)
+        for name, info in fields.items():
+            cells = (name, type_text(info), default_text(info), info.description or "")
+            table.add_row(*(Text(cell) for cell in cells))
+        console.print(table)
+    else:
+        console.print("It has no config field.")
+    console.print()
+    console.print(Text("in a spec:", style="bold"))
+    console.print(Text(example_fragment(entry)), soft_wrap=True)
+
+
+def type_text(info: FieldInfo) -> str:
+    """Say what a field takes, with its bounds: ``int ≥ 1``, ``'mean' or 'sum'``."""
+    bounds = [text for text in map(_bound, info.metadata) if text]
+    return " ".join([_annotation(info.annotation), *bounds])
+
+
+def default_text(info: FieldInfo) -> str:
+    """A field's default as it would be written in a spec, or ``required``."""
+    if info.is_required():
+        return REQUIRED
+    return _inline_yaml(_default(info))
+
+
+def example_fragment(entry: Registered) -> str:
+    """A YAML fragment that uses the plugin with its defaults.
+
+    A required field stands with the first of its `examples`, else with a placeholder.
+    """
+    key = next(key for key, family in PLUGIN_KEYS.items() if family == entry.family)
+    use: dict[str, Any] = {"use": entry.name}
+    for name, info in entry.plugin.Config.model_fields.items():
+        use[name] = _placeholder(name, info) if info.is_required() else _default(info)
+    shown: Any = [use] if len(use) > 1 else [entry.name]
+    dumped: str = yaml.safe_dump({key: shown}, sort_keys=False, allow_unicode=True, width=88)
+    # Indented lists, as in the shipped specs; PyYAML does not indent them.
+    first, *rest = dumped.rstrip("\n").split("\n")
+    return "\n".join([first, *(f"  {line}" for line in rest)])
+
+
+def _default(info: FieldInfo) -> Any:
+    value = info.get_default(call_default_factory=True, validated_data={})
+    return None if value is PydanticUndefined else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """The value as YAML and JSON can hold it."""
+    return to_jsonable_python(value)
+
+
+def _placeholder(name: str, info: FieldInfo) -> Any:
+    if info.examples:
+        return _plain(info.examples[0])
+    annotation = info.annotation
+    if get_origin(annotation) is Literal:
+        return get_args(annotation)[0]
+    if annotation in (int, float):
+        return 1
+    if annotation is bool:
+        return True
+    if get_origin(annotation) in (list, tuple, set, frozenset):
+        return [name]
+    if get_origin(annotation) is dict:
+        return {}
+    return name
+
+
+def _inline_yaml(value: Any) -> str:
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
+def _annotation(annotation: Any) -> str:
+    if annotation is None or annotation is type(None):
+        return "null"
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return " or ".join(_inline_yaml(arg) for arg in args)
+    if args and (origin is None or not isinstance(origin, type) or origin.__name__ == "UnionType"):
+        if getattr(annotation, "__metadata__", None):  # Annotated: bounds stand with the field
+            return _annotation(args[0])
+        return " or ".join(_annotation(arg) for arg in args)
+    if isinstance(origin, type) and origin in (list, tuple, set, frozenset):
+        inner = [_annotation(arg) for arg in args if arg is not Ellipsis]
+        return f"list of {' or '.join(dict.fromkeys(inner))}"
+    if origin is dict:
+        return f"mapping of {_annotation(args[0])} to {_annotation(args[1])}"
+    if isinstance(annotation, type):
+        return {"str": "text", "PosixPath": "path", "Path": "path"}.get(
+            annotation.__name__, annotation.__name__
+        )
+    return re.sub(r"\b\w+\.", "", str(annotation))
+
+
+_SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def _bound(metadata: Any) -> str:
+    parts = [
+        f"{sign} {getattr(metadata, name):g}"
+        for name, sign in _SIGNS.items()
+        if isinstance(getattr(metadata, name, None), (int, float))
+    ]
+    return " and ".join(parts)
