@@ -1,0 +1,110 @@
+"""Fetching pinned data with pooch: to a temporary folder, checked, then moved into place."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+
+from harness.data import Pin, PinnedFile, file_git_blob, file_sha256, inside
+from harness.errors import DataError
+
+TIMEOUT = 30.0
+"""Seconds without an answer after which a download is given up."""
+
+
+def fetch_pin(pin: Pin, folder: Path) -> Path:
+    """Fetch every file of a pin to its place below ``folder``.
+
+    Returns:
+        The file; for a pin with several files, their folder.
+
+    Raises:
+        DataError: no network, an unwritable folder, or bytes with a wrong checksum.
+    """
+    target = inside(folder, pin.filename)
+    if not pin.files:
+        _fetch_file(pin, PinnedFile(target.name, pin.url, pin.sha256 or ""), target)
+        return target
+    for part in pin.files:
+        place = inside(target, part.filename)
+        if not (place.is_file() and file_sha256(place) == part.sha256):
+            _fetch_file(pin, part, place)
+    return target
+
+
+def _fetch_file(pin: Pin, part: PinnedFile, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        # beside the target, so that the last step is a rename and never a half-written copy
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as scratch:
+            fetched = _download(pin, part.url, Path(scratch))
+            if pin.archive_member is not None:
+                fetched = _unpack(pin, fetched, Path(scratch))
+            _check(pin, part, fetched)
+            os.replace(fetched, target)
+    except OSError as error:
+        raise DataError(
+            f"data set '{pin.name}' cannot be written to {target}: {error.strerror or error}; set "
+            "HARNESS_CACHE to a folder that can be written"
+        ) from None
+
+
+def _download(pin: Pin, url: str, scratch: Path) -> Path:
+    import pooch
+    import requests
+
+    if not url.startswith(("https://", "http://")):
+        raise DataError(f"data set '{pin.name}' has no address to fetch from; get it by hand")
+    logger = pooch.get_logger()
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # it would print each checksum that it was not asked to check
+    try:
+        # no known_hash: the checksum is of the file, which may be a member of a fetched zip
+        path = pooch.retrieve(
+            url,
+            known_hash=None,
+            fname="download",
+            path=scratch,
+            downloader=pooch.HTTPDownloader(timeout=TIMEOUT),
+        )
+    except requests.RequestException as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(
+            f"data set '{pin.name}' cannot be fetched from {url}: {type(error).__name__}: "
+            f"{reason}; try again, or put {pin.filename} below a folder named with --data-dir"
+        ) from None
+    finally:
+        logger.setLevel(level)
+    return Path(path)
+
+
+def _unpack(pin: Pin, archive: Path, scratch: Path) -> Path:
+    """Copy the one member out of a zip; its name is never used as a path."""
+    assert pin.archive_member is not None
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            content = opened.read(pin.archive_member)
+    except (zipfile.BadZipFile, KeyError):
+        raise DataError(
+            f"data set '{pin.name}': {pin.url} is no zip that holds {pin.archive_member}"
+        ) from None
+    unpacked = scratch / "member"
+    unpacked.write_bytes(content)
+    return unpacked
+
+
+def _check(pin: Pin, part: PinnedFile, fetched: Path) -> None:
+    if part.sha256:
+        expected, found = part.sha256, file_sha256(fetched)
+    elif pin.git_blob is not None:
+        expected, found = pin.git_blob, file_git_blob(fetched)
+    else:
+        return  # known by its items alone, which are checked whenever it is read
+    if expected != found:
+        raise DataError(
+            f"data set '{pin.name}': what {part.url} gave has checksum {found[:16]}…, expected "
+            f"{expected[:16]}…; nothing was kept"
+        )
