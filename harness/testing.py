@@ -1,0 +1,364 @@
+"""What a plugin author imports to test a plugin, without a download.
+
+Each ``check_*`` takes a plugin class, loads it as the harness would, calls it through the same
+validated boundary as a run, checks what the contract promises beyond types, and returns the
+answer for closer tests. A breach raises `harness.errors.PluginError` (a wrong answer) or
+`ContractError` (a right-looking answer that a run could not use). Errors that the plugin itself
+raises pass through.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from harness import boundary
+from harness.data import DataStore
+from harness.errors import PluginError
+from harness.families import Corpus, Debiaser, Evaluator, Masker, Model, Plugin
+from harness.hookspecs import hookimpl
+from harness.lm.handle import LanguageModel
+from harness.metrics import estimate
+from harness.plugins import HOOKS, Origin, Registered, build_registry
+from harness.tiny_models import save_tiny_model, tiny_causal_model, tiny_masked_model
+from harness.types import (
+    DebiasRequest,
+    EvaluationRequest,
+    Label,
+    LoadRequest,
+    MaskedPassage,
+    MaskRequest,
+    Measurement,
+    Passage,
+    PassageRequest,
+    Span,
+    Split,
+    no_progress,
+)
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+__all__ = [
+    "ContractError",
+    "Step",
+    "check_corpus",
+    "check_debiaser",
+    "check_evaluator",
+    "check_masker",
+    "check_model",
+    "load_plugin",
+    "sample_masked",
+    "sample_passages",
+    "save_tiny_model",
+    "tiny_causal_model",
+    "tiny_masked_model",
+]
+
+Config = Mapping[str, Any]
+
+
+class ContractError(PluginError):
+    """An answer has the right types and still breaks a promise of its family."""
+
+
+class Step(NamedTuple):
+    """What a debiaser logged at a step."""
+
+    step: int
+    log: Mapping[str, JsonValue]
+
+
+# -- checks ----------------------------------------------------------------------------------
+
+
+def load_plugin(cls: type[Plugin[Any]]) -> Registered:
+    """Register one plugin class as the loader would, with all of its checks.
+
+    Raises:
+        PluginError: the loader would refuse it; says why.
+    """
+    hook = HOOKS[cls.family]
+
+    def offer() -> list[type[Plugin[Any]]]:
+        return [cls]
+
+    offer.__name__ = hook
+    module = SimpleNamespace(**{hook: hookimpl(offer)})
+    registry = build_registry([(module, Origin("under-test", "under-test", "0"))], strict=True)
+    return registry.get(cls.family, cls.name)
+
+
+def check_corpus(
+    cls: type[Corpus[Any]],
+    config: Config | None = None,
+    *,
+    domain: str | None = None,
+    label: Label = "hateful",
+    data: DataStore | None = None,
+) -> tuple[Passage, ...]:
+    """Check a corpus in one domain: both splits, order, limit. Returns the train passages.
+
+    Args:
+        cls: the corpus.
+        config: fields of its Config.
+        domain: domain to ask for; default: the first of its own, else ``gender``.
+        label: which passages to ask for.
+        data: where its data is; default: nowhere but the user cache, offline.
+    """
+    entry, plugin = _create(cls, config)
+    asked = domain or min(cls.domains, default="gender")
+
+    def read(split: Split, limit: int | None = None) -> tuple[Passage, ...]:
+        request = PassageRequest(
+            domain=asked, label=label, split=split, limit=limit, data=data or _no_data()
+        )
+        return boundary.read_passages(entry, plugin, request)
+
+    train, test = read("train"), read("test")
+    if not train:
+        raise _broken(entry, f"has no {label} train passage of '{asked}'")
+    if train != read("train"):
+        raise _broken(entry, "gave other passages, or another order, when asked again")
+    if shared := {p.text for p in train} & {p.text for p in test}:
+        raise _broken(entry, f"{len(shared)} texts are in the train and in the test split")
+    if len(read("train", 1)) != 1:
+        raise _broken(entry, "gave no passage for a limit of 1")
+    return train
+
+
+def check_masker(
+    cls: type[Masker[Any]],
+    config: Config | None = None,
+    *,
+    passages: Sequence[Passage] | None = None,
+    domain: str = "gender",
+    data: DataStore | None = None,
+) -> tuple[MaskedPassage, ...]:
+    """Check a masker: an answer a passage, in order, the same twice, and some word masked."""
+    entry, plugin = _create(cls, config)
+    asked = tuple(sample_passages(domain) if passages is None else passages)
+    request = MaskRequest(
+        passages=asked, domain=domain, data=data or _no_data(), progress=no_progress
+    )
+    masked = boundary.mask_passages(entry, plugin, request)
+    if masked != boundary.mask_passages(entry, plugin, request):
+        raise _broken(entry, "gave other spans for the same request and seed")
+    if not any(answer.spans for answer in masked):
+        raise _broken(entry, "masked no word of any passage")
+    return masked
+
+
+def check_debiaser(
+    cls: type[Debiaser[Any]],
+    config: Config | None = None,
+    *,
+    model: LanguageModel | None = None,
+    domain: str = "gender",
+    masked: Sequence[MaskedPassage] | None = None,
+    steps: tuple[int, ...] = (1, 2),
+    data: DataStore | None = None,
+) -> list[Step]:
+    """Check a debiaser: each step in turn, a changed and finite model, the same for one seed.
+
+    Args:
+        cls: the debiaser.
+        config: fields of its Config.
+        model: a model to work on a copy of; default: a tiny one of a kind it works on.
+        domain: source domain.
+        masked: what to learn from; default: `sample_masked`.
+        steps: steps to ask for; a debiaser that is fitted at once is asked for step 1.
+        data: where its data is.
+
+    Raises:
+        ContractError: nothing changed (unless it is a control), something changed (if it is),
+            or the scores are not finite, or differ between two runs with one seed.
+    """
+    entry, plugin = _create(cls, config)
+    base = model or (tiny_causal_model() if "causal" in cls.kinds else tiny_masked_model())
+    answers = sample_masked(domain) if masked is None else tuple(masked)
+    wanted = steps if cls.stepwise else (1,)
+    probes = [passage.text for passage in sample_passages(domain)]
+    before = _scores(base, probes)
+
+    def fit() -> tuple[list[Step], list[float]]:
+        request = DebiasRequest(
+            model=base.copy(),
+            domain=domain,
+            passages=tuple(answer.passage for answer in answers),
+            masked=answers,
+            neutral=sample_passages("none", "non-hateful"),
+            steps=wanted,
+            data=data or _no_data(),
+            progress=no_progress,
+        )
+        seen, scores = [], before
+        for checkpoint in boundary.run_debiaser(entry, plugin, request):
+            checkpoint.model.forget_scores()
+            scores = _scores(checkpoint.model, probes)
+            if not all(map(math.isfinite, scores)):
+                raise _broken(entry, f"scores are not finite at step {checkpoint.step}")
+            json.dumps(dict(checkpoint.log))  # goes into the record
+            seen.append(Step(checkpoint.step, checkpoint.log))
+        return seen, scores
+
+    seen, after = fit()
+    if cls.control and after != before:
+        raise _broken(entry, "is a control, and changed the model's scores")
+    if not cls.control and after == before:
+        raise _broken(entry, "changed no score; set control = True if that is meant")
+    if fit()[1] != after:
+        raise _broken(entry, "gave another model for the same request and seed")
+    base.forget_scores()
+    if _scores(base, probes) != before:
+        raise _broken(entry, "changed a model that it was not given")
+    return seen
+
+
+def check_evaluator(
+    cls: type[Evaluator[Any]],
+    config: Config | None = None,
+    *,
+    model: LanguageModel | None = None,
+    domains: Sequence[str] | None = None,
+    limit: int | None = None,
+    data: DataStore | None = None,
+) -> tuple[Measurement, ...]:
+    """Check an evaluator: each domain asked for, metrics that follow from their items.
+
+    Raises:
+        ContractError: a metric is not what its estimator makes of the items, a domain is
+            missing or was not asked for, no metric is primary, or a second look differs.
+    """
+    entry, plugin = _create(cls, config)
+    handle = model or (tiny_causal_model() if "causal" in cls.kinds else tiny_masked_model())
+    asked = tuple(domains or sorted(cls.domains) or ("gender",))
+    request = EvaluationRequest(
+        model=handle,
+        domains=asked,
+        limit=limit,
+        unlearned=sample_passages(asked[0]) if cls.reads_source else (),
+        unseen=sample_passages(asked[0], split="test") if cls.reads_source else (),
+        data=data or _no_data(),
+        progress=no_progress,
+    )
+    measured = boundary.measure(entry, plugin, request)
+    if cls.domains and {m.domain for m in measured} != set(asked):
+        raise _broken(
+            entry, f"measured {sorted({m.domain for m in measured})}, asked for {sorted(asked)}"
+        )
+    for measurement in measured:
+        _check_metrics(entry, measurement)
+    if boundary.measure(entry, plugin, request) != measured:
+        raise _broken(entry, "measured something else when asked again")
+    return measured
+
+
+def check_model(
+    cls: type[Model[Any]], config: Config | None = None, *, device: str = "cpu"
+) -> LanguageModel:
+    """Check a model plugin: it loads, and scores a text with natural-log probabilities."""
+    entry, plugin = _create(cls, config)
+    with tempfile.TemporaryDirectory() as cache:
+        handle = boundary.load_model(
+            entry, plugin, LoadRequest(device=device, cache_dir=Path(cache))
+        )
+    text = sample_passages("gender")[0].text
+    (score,) = handle.token_scores([text])
+    if list(score.ids) != handle.encode(text) or len(score.ids) != len(score.logprobs):
+        raise _broken(entry, "token_scores() and encode() disagree about the tokens of a text")
+    if any(value > 1e-6 for value in score.logprobs if not math.isnan(value)):
+        raise _broken(entry, "gave a log-probability above 0")
+    return handle
+
+
+def _check_metrics(entry: Registered, measurement: Measurement) -> None:
+    where = f"{measurement.domain} / {measurement.protocol}"
+    for metric in measurement.metrics:
+        again = estimate(measurement.items, metric.estimator, metric.of, metric.stratum)
+        if (metric.value, metric.n, metric.numerator) != tuple(again):
+            raise _broken(
+                entry,
+                f"{where}: {metric.name} is {metric.value} (n {metric.n}), its items give "
+                f"{again.value} (n {again.n}); make it with Metric.of_items",
+            )
+        if metric.value is not None and not math.isfinite(metric.value):
+            raise _broken(entry, f"{where}: {metric.name} is {metric.value}")
+    if not any(metric.primary for metric in measurement.metrics):
+        raise _broken(entry, f"{where}: no metric is primary, so no matrix can show it")
+
+
+def _create(cls: type[Any], config: Config | None) -> tuple[Registered, Any]:
+    entry = load_plugin(cls)
+    return entry, cls(cls.Config.model_validate(dict(config or {})))
+
+
+def _broken(entry: Registered, what: str) -> ContractError:
+    return ContractError(f"{entry.family} '{entry.name}' {what}")
+
+
+def _no_data() -> DataStore:
+    return DataStore(offline=True)
+
+
+def _scores(model: LanguageModel, texts: Sequence[str]) -> list[float]:
+    """Every scored token's log-probability, in nats."""
+    found = model.token_scores(texts)
+    return [float(x) for score in found for x in score.logprobs if not math.isnan(x)]
+
+
+# -- samples ---------------------------------------------------------------------------------
+
+_GROUPS: Mapping[str, tuple[str, ...]] = {
+    "gender": ("women", "men", "girls", "boys"),
+    "race": ("Black people", "white people", "Asian people", "Arab people"),
+    "religion": ("Muslims", "Christians", "Jews", "Hindus"),
+    "none": ("trains", "rivers", "gardens", "letters"),
+}
+_UNKIND = ("always forget the important things", "never answer in time", "complain about the rain")
+_PLAIN = ("wait near the old station", "come back in early spring", "are seen from the window")
+
+
+def sample_passages(
+    domain: str = "gender", label: Label = "hateful", split: Split = "train"
+) -> tuple[Passage, ...]:
+    """Mild made-up passages (twelve): unkind sentences about a group, or plain ones.
+
+    A domain without groups of its own here speaks of "people". The splits share no text.
+    """
+    groups = _GROUPS.get(domain, ("people", "neighbours", "families", "strangers"))
+    ends = _UNKIND if label == "hateful" else _PLAIN
+    lead = "I hear that" if split == "train" else "They wrote that"
+    return tuple(
+        Passage(
+            id=f"sample-{domain}-{label}-{split}-{i}-{j}",
+            text=f"{lead} {group} {end}.",
+            domain=domain,
+            group=group,
+            label=label,
+            split=split,
+        )
+        for i, group in enumerate(groups)
+        for j, end in enumerate(ends)
+    )
+
+
+def sample_masked(domain: str = "gender") -> tuple[MaskedPassage, ...]:
+    """`sample_passages` with the group's words and the last word masked."""
+    return tuple(_mask_sample(passage) for passage in sample_passages(domain))
+
+
+def _mask_sample(passage: Passage) -> MaskedPassage:
+    assert passage.group is not None
+    start = passage.text.index(passage.group)
+    last = passage.text.rindex(" ") + 1
+    spans = (
+        Span(start=start, end=start + len(passage.group), kind="attribute", reason="the group"),
+        Span(start=last, end=len(passage.text) - 1, kind="harm", reason="the last word"),
+    )
+    return MaskedPassage(passage=passage, spans=spans)
