@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from harness.domains import NO_DOMAIN
 from harness.errors import DebiasError, PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
 from harness.lm.handle import LanguageModel
@@ -118,6 +119,12 @@ def measure(
         raise _breach(entry, "evaluate", "gave no measurement")
     seen: set[tuple[str, str]] = set()
     for measurement in answer:
+        if measurement.domain not in (*request.domains, NO_DOMAIN):
+            raise _breach(
+                entry,
+                "evaluate",
+                f"measured domain {measurement.domain!r}, asked for {', '.join(request.domains)}",
+            )
         key = (measurement.domain, measurement.protocol)
         if key in seen:
             raise _breach(entry, "evaluate", f"measured {' / '.join(key)} twice")
