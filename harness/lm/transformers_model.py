@@ -1,0 +1,287 @@
+"""The language-model handle over a transformers causal or masked model."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.errors import ModelError
+from harness.lm.handle import LanguageModel, ModelKind, TokenScores
+from harness.lm.scoring import (
+    ROWS_A_HEAD,
+    TOKENS_A_BATCH,
+    Row,
+    pad,
+    score_rows,
+    target_logprobs,
+    wanted,
+)
+
+HEAD_TOLERANCE = 1e-3
+"""How far output layer over body may be from the whole model's logits to count as the same."""
+
+
+class TransformersModel(LanguageModel):
+    """A transformers model with its tokenizer; see `LanguageModel` for the contract."""
+
+    def __init__(self, module: torch.nn.Module, tokenizer: Any, *, kind: ModelKind, name: str):
+        self.module = module.eval()
+        self.tokenizer = tokenizer
+        self.kind = kind
+        self.name = name
+        self.tokens_scored = 0
+        self.max_tokens = _context(module, tokenizer)
+        self._scores: dict[tuple[str, bool], TokenScores] = {}
+        self._head_is_linear: bool | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights live."""
+        return next(self.module.parameters()).device
+
+    @property
+    def start_id(self) -> int:
+        """The token that stands in front: BOS, else EOS, else CLS.
+
+        Raises:
+            ModelError: the tokenizer has none of them.
+        """
+        for name in ("bos_token_id", "eos_token_id", "cls_token_id"):
+            token = getattr(self.tokenizer, name, None)
+            if token is not None:
+                return int(token)
+        raise ModelError(f"model '{self.name}' has no BOS, EOS or CLS token to start from")
+
+    # -- scores ------------------------------------------------------------------------------
+
+    def token_scores(self, texts: Sequence[str], *, start: bool = False) -> list[TokenScores]:
+        """See `LanguageModel.token_scores`."""
+        start = start and self.kind == "causal"
+        missing = [t for t in dict.fromkeys(texts) if (t, start) not in self._scores]
+        encoded = [self._checked(text, start) for text in missing]
+        if self.kind == "causal":
+            scored = self._causal_scores(encoded, start)
+        else:
+            scored = self._pseudo_scores(encoded)
+        for text, ids, logprobs in zip(missing, encoded, scored, strict=True):
+            self._scores[text, start] = TokenScores(np.array(ids), logprobs)
+        return [self._scores[text, start] for text in texts]
+
+    def start_scores(self, ids: Sequence[int]) -> np.ndarray:
+        """See `LanguageModel.start_scores`."""
+        self._need("causal", "start_scores")
+        distinct = sorted(set(ids))
+        row = Row([self.start_id], [0] * len(distinct), distinct)
+        (found,) = self._score([row])
+        table = dict(zip(distinct, found, strict=True))
+        return np.array([table[i] for i in ids], dtype=np.float64)
+
+    def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """See `LanguageModel.window_scores`."""
+        self._need("causal", "window_scores")
+        for window in windows:
+            if not 0 < len(window) <= self.max_tokens:
+                raise ModelError(
+                    f"a window of {len(window)} tokens does not fit model '{self.name}' "
+                    f"(context {self.max_tokens})"
+                )
+        return self._causal_scores([list(window) for window in windows], start=False)
+
+    def masked_scores(self, ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
+        """See `LanguageModel.masked_scores`."""
+        self._need("masked", "masked_scores")
+        rows = [self._masked_row(ids, [position]) for position in positions]
+        return np.array([scores[0] for scores in self._score(rows)], dtype=np.float64)
+
+    def _causal_scores(self, encoded: Sequence[Sequence[int]], start: bool) -> list[np.ndarray]:
+        rows = []
+        for ids in encoded:
+            run = [self.start_id, *ids] if start else list(ids)
+            # the last token predicts nothing that is wanted: it need not be run
+            rows.append(Row(run[:-1] or run, range(len(run) - 1), run[1:]))
+        scored = self._score(rows)
+        if start:
+            return scored
+        return [np.concatenate([[np.nan], scores]) for scores in scored]
+
+    def _pseudo_scores(self, encoded: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        rows = [self._masked_row(ids, [k]) for ids in encoded for k in range(len(ids))]
+        flat = iter(self._score(rows))
+        return [np.array([next(flat)[0] for _ in ids], dtype=np.float64) for ids in encoded]
+
+    def _masked_row(self, ids: Sequence[int], masked: Sequence[int]) -> Row:
+        """The text between its special tokens with some positions masked, to be scored there."""
+        hidden = list(ids)
+        for k in masked:
+            hidden[k] = self.tokenizer.mask_token_id
+        before = int(self.tokenizer.cls_token_id is not None)
+        run = self.tokenizer.build_inputs_with_special_tokens(hidden)
+        return Row(run, [k + before for k in masked], [ids[k] for k in masked])
+
+    def _score(self, rows: Sequence[Row]) -> list[np.ndarray]:
+        return score_rows(rows, self._score_batch, TOKENS_A_BATCH)
+
+    @torch.inference_mode()
+    def _score_batch(self, rows: Sequence[Row]) -> np.ndarray:
+        """Scores of a batch, flat, row by row. No logits are made where none are read."""
+        ids, mask = pad(rows, self._filler, self.device)
+        index, positions, targets = (t.to(self.device) for t in wanted(rows))
+        self.tokens_scored += int(mask.sum())
+        if self.kind == "causal" and self._splits():
+            hidden = self._body(ids, mask)[index, positions]
+            head = self.module.get_output_embeddings()  # type: ignore[operator]
+            pairs = zip(
+                torch.split(hidden, ROWS_A_HEAD), torch.split(targets, ROWS_A_HEAD), strict=True
+            )
+            parts = [target_logprobs(head(h), t) for h, t in pairs]
+        else:
+            logits = self.module(input_ids=ids, attention_mask=mask).logits[index, positions]
+            parts = [target_logprobs(logits, targets)]
+        return torch.cat(parts).cpu().numpy() if parts else np.empty(0)
+
+    def _body(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Last hidden states, after the final norm, ``(rows, longest, width)``."""
+        out = self.module.base_model(  # type: ignore[operator]
+            input_ids=ids, attention_mask=mask, **self._no_cache()
+        )
+        hidden = out.last_hidden_state
+        assert isinstance(hidden, torch.Tensor)
+        return hidden
+
+    def _no_cache(self) -> dict[str, bool]:
+        return {"use_cache": False} if self.kind == "causal" else {}
+
+    def _splits(self) -> bool:
+        """Whether logits are the output layer over the body, seen once by trying.
+
+        Some models scale or cap their logits afterwards; those are run whole.
+        """
+        if self._head_is_linear is None:
+            ids = torch.tensor([[self.start_id, self.start_id]], device=self.device)
+            mask = torch.ones_like(ids)
+            whole = self.module(input_ids=ids, attention_mask=mask).logits.float()
+            head = self.module.get_output_embeddings()  # type: ignore[operator]
+            split = head(self._body(ids, mask)).float()
+            self._head_is_linear = split.shape == whole.shape and bool(
+                torch.allclose(split, whole, atol=HEAD_TOLERANCE, rtol=HEAD_TOLERANCE)
+            )
+        return self._head_is_linear
+
+    def forget_scores(self) -> None:
+        """See `LanguageModel.forget_scores`."""
+        self._scores.clear()
+
+    # -- hidden states and generation --------------------------------------------------------
+
+    @torch.inference_mode()
+    def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
+        """See `LanguageModel.hidden_states`."""
+        rows = [Row(self._checked(text, False), [], []) for text in texts]
+        found: list[np.ndarray] = []
+        for row in rows:
+            ids, mask = pad([row], self._filler, self.device)
+            if layer == -1:
+                hidden = self._body(ids, mask)[0]
+            else:
+                out = self.module.base_model(  # type: ignore[operator]
+                    input_ids=ids, attention_mask=mask, output_hidden_states=True
+                )
+                if not -len(out.hidden_states) <= layer < len(out.hidden_states):
+                    raise ModelError(
+                        f"model '{self.name}' has layers 0 to {len(out.hidden_states) - 1}, "
+                        f"not {layer}"
+                    )
+                hidden = out.hidden_states[layer][0]
+            found.append(hidden.float().cpu().numpy())
+        return found
+
+    @torch.inference_mode()
+    def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
+        """See `LanguageModel.generate`."""
+        self._need("causal", "generate")
+        encoded = [self._checked(prompt, False) for prompt in prompts]
+        width = max(len(ids) for ids in encoded)
+        ids = torch.full((len(encoded), width), self._filler, dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for i, own in enumerate(encoded):  # padded on the left: new tokens follow the prompt
+            ids[i, width - len(own) :] = torch.tensor(own)
+            mask[i, width - len(own) :] = 1
+        out = self.module.generate(  # type: ignore[operator]
+            input_ids=ids.to(self.device),
+            attention_mask=mask.to(self.device),
+            max_new_tokens=max_new_tokens,
+            do_sample=False,
+            pad_token_id=self._filler,
+        )
+        new = out[:, width:].cpu().tolist()
+        return [str(self.tokenizer.decode(own, skip_special_tokens=True)) for own in new]
+
+    # -- text and tokens ---------------------------------------------------------------------
+
+    def encode(self, text: str) -> list[int]:
+        """See `LanguageModel.encode`."""
+        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """See `LanguageModel.encode_with_offsets`."""
+        found = self.tokenizer(
+            text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
+        )
+        offsets = []
+        for start, end in found["offset_mapping"]:
+            while start < end and text[start].isspace():  # byte-level BPE: the space in front
+                start += 1
+            offsets.append((int(start), int(end)))
+        return list(found["input_ids"]), offsets
+
+    def _checked(self, text: str, start: bool) -> list[int]:
+        ids = self.encode(text)
+        shown = text if len(text) <= 40 else text[:40] + "…"
+        if not ids:
+            raise ModelError(f"the text {shown!r} has no token; remove it from the data")
+        special = int(start) if self.kind == "causal" else 2
+        if len(ids) + special > self.max_tokens:
+            raise ModelError(
+                f"the text {shown!r} has {len(ids)} tokens, model '{self.name}' takes "
+                f"{self.max_tokens - special}; shorten it or choose another model"
+            )
+        return ids
+
+    def save(self, folder: Path) -> None:
+        """Write config, tokenizer and safetensors; `load_transformers` reads them back."""
+        module: Any = self.module
+        module.hf_quantizer = None  # a de-quantised GGUF model holds plain weights
+        if hasattr(module.config, "quantization_config"):
+            del module.config.quantization_config
+        module.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
+    def copy(self) -> TransformersModel:
+        """See `LanguageModel.copy`."""
+        return TransformersModel(
+            copy.deepcopy(self.module), self.tokenizer, kind=self.kind, name=self.name
+        )
+
+    @property
+    def _filler(self) -> int:
+        """Any valid id: padding is masked and never read."""
+        pad_id = getattr(self.tokenizer, "pad_token_id", None)
+        return self.start_id if pad_id is None else int(pad_id)
+
+    def _need(self, kind: ModelKind, what: str) -> None:
+        if self.kind != kind:
+            raise ModelError(f"{what} needs a {kind} model; '{self.name}' is a {self.kind} one")
+
+
+def _context(module: torch.nn.Module, tokenizer: Any) -> int:
+    config = module.config
+    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return min(value, int(tokenizer.model_max_length))
+    return int(tokenizer.model_max_length)

@@ -1,0 +1,104 @@
+"""Models from the hub or a local folder, and from a GGUF file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, JsonValue
+
+from harness.data import DataStore, file_sha256
+from harness.errors import ModelError
+from harness.families import Model, PluginConfig
+from harness.lm.handle import LanguageModel
+from harness.types import LoadRequest
+
+
+class HuggingFaceConfig(PluginConfig):
+    """Which model of the hub, or which folder."""
+
+    id: str = Field(description="hub id, or a local folder with config, tokenizer, safetensors")
+    revision: str | None = Field(None, description="branch, tag or commit of the hub")
+    kind: Literal["auto", "causal", "masked"] = Field(
+        "auto", description="causal or masked; auto asks the model's configuration"
+    )
+
+
+class HuggingFace(Model[HuggingFaceConfig]):
+    """A transformers model by hub id or folder."""
+
+    name = "hf"
+    summary = "A causal or masked model from the Hugging Face hub or a local folder."
+    reference = "https://huggingface.co/docs/transformers"
+    Config = HuggingFaceConfig
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Hashes of a folder's files, or the hub revision as it is in the local cache."""
+        folder = Path(self.config.id)
+        if folder.is_dir():
+            names = sorted(
+                p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt")
+            )
+            return {"files": {name: file_sha256(folder / name) for name in names}}
+        return {"commit": _cached_commit(self.config.id, self.config.revision)}
+
+    def load(self, request: LoadRequest) -> LanguageModel:
+        """Load it; see `harness.lm.loading.load_transformers`."""
+        from harness.lm.loading import load_transformers
+
+        return load_transformers(
+            self.config.id,
+            kind=self.config.kind,
+            revision=self.config.revision,
+            dtype=request.dtype,
+            device=request.device,
+        )
+
+
+def _cached_commit(hub_id: str, revision: str | None) -> str | None:
+    """Commit that a revision means in the local hub cache; the revision itself if unknown."""
+    from huggingface_hub import constants
+
+    name = "models--" + hub_id.replace("/", "--")
+    ref = Path(constants.HF_HUB_CACHE) / name / "refs" / (revision or "main")
+    return ref.read_text().strip() if ref.is_file() else revision
+
+
+class GgufConfig(PluginConfig):
+    """Which file."""
+
+    path: Path = Field(description="a local .gguf file of a causal model")
+
+
+class Gguf(Model[GgufConfig]):
+    """A GGUF file, de-quantised."""
+
+    name = "gguf"
+    summary = "A local GGUF file, de-quantised to full weights."
+    reference = "https://huggingface.co/docs/transformers/gguf"
+    Config = GgufConfig
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Hash of the file."""
+        return {"sha256": file_sha256(_existing(self.config.path))}
+
+    def load(self, request: LoadRequest) -> LanguageModel:
+        """De-quantise and load it; see `harness.lm.loading.load_transformers`."""
+        from harness.lm.loading import load_transformers
+
+        path = _existing(self.config.path)
+        return load_transformers(
+            path.parent,
+            kind="causal",
+            gguf_file=path.name,
+            dtype=request.dtype,
+            device=request.device,
+            name=path.stem,
+        )
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise ModelError(f"{path}: no such GGUF file")
+    return path
