@@ -88,7 +88,7 @@ def _handle(kind: ModelKind, seed: int) -> LanguageModel:
     from harness.lm.transformers_model import TransformersModel
 
     module, tokenizer = build_tiny(kind, seed)
-    return TransformersModel(module, tokenizer, name=f"tiny-{kind}")
+    return TransformersModel(module, tokenizer, kind=kind, name=f"tiny-{kind}")
 
 
 def _tokenizer(kind: ModelKind) -> PreTrainedTokenizerFast:

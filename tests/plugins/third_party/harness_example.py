@@ -136,13 +136,14 @@ def _ascend(model: LanguageModel, masked: MaskedPassage, optimiser: Any) -> floa
     ]
     if not chosen:
         return 0.0
-    logits = model.module(torch.tensor([ids])).logits[0]
+    device = next(model.module.parameters()).device
+    logits = model.module(torch.tensor([ids], device=device)).logits[0]
     logprobs = torch.log_softmax(logits, dim=-1)
     nll = -torch.stack([logprobs[i - 1, ids[i]] for i in chosen]).mean()
     optimiser.zero_grad()
-    (-nll).backward()
+    torch.autograd.backward(-nll)
     optimiser.step()
-    return float(nll)
+    return nll.item()
 
 
 class JobPairs(Evaluator["JobPairs.Config"]):
