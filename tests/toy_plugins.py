@@ -69,6 +69,16 @@ class ToyModel(LanguageModel):
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         raise NotImplementedError
 
+    @property
+    def start_id(self) -> int:
+        return 0
+
+    def training_logits(self, rows: Any, index: Any, position: Any) -> Any:
+        raise NotImplementedError
+
+    def masked_input(self, ids: Any, positions: Any) -> Any:
+        raise NotImplementedError
+
     def copy(self) -> ToyModel:
         return ToyModel(self.level)
 

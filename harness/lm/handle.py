@@ -100,6 +100,27 @@ class LanguageModel(ABC):
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Token ids and each token's half-open character span in the text."""
 
+    @property
+    @abstractmethod
+    def start_id(self) -> int:
+        """The token that stands in front of a text: BOS, else EOS, else CLS."""
+
+    @abstractmethod
+    def training_logits(
+        self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
+    ) -> torch.Tensor:
+        """Logits, with a graph, of row ``index[k]`` at ``position[k]``: ``(len(index), vocab)``.
+
+        Rows are raw token ids as they are run, special tokens included.
+        """
+
+    @abstractmethod
+    def masked_input(self, ids: Sequence[int], positions: Sequence[int]) -> tuple[list[int], int]:
+        """Masked models: the text between its special tokens with positions masked.
+
+        Returns the ids to run and the position of the text's first token in them.
+        """
+
     @abstractmethod
     def copy(self) -> LanguageModel:
         """Return an independent copy: changing its weights leaves this one as it is."""

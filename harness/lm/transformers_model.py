@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -116,12 +117,27 @@ class TransformersModel(LanguageModel):
 
     def _masked_row(self, ids: Sequence[int], masked: Sequence[int]) -> Row:
         """The text between its special tokens with some positions masked, to be scored there."""
+        run, first = self.masked_input(ids, masked)
+        return Row(run, [k + first for k in masked], [ids[k] for k in masked])
+
+    def masked_input(self, ids: Sequence[int], positions: Sequence[int]) -> tuple[list[int], int]:
+        """See `LanguageModel.masked_input`."""
+        self._need("masked", "masked_input")
         hidden = list(ids)
-        for k in masked:
+        for k in positions:
             hidden[k] = self.tokenizer.mask_token_id
-        before = int(self.tokenizer.cls_token_id is not None)
-        run = self.tokenizer.build_inputs_with_special_tokens(hidden)
-        return Row(run, [k + before for k in masked], [ids[k] for k in masked])
+        front, back = self._surrounding
+        return [*front, *hidden, *back], len(front)
+
+    @cached_property
+    def _surrounding(self) -> tuple[list[int], list[int]]:
+        """The special tokens that the tokenizer puts before and after a text."""
+        plain = self.encode("a")
+        whole = list(self.tokenizer("a")["input_ids"])
+        for at in range(len(whole) - len(plain) + 1):
+            if whole[at : at + len(plain)] == plain:
+                return whole[:at], whole[at + len(plain) :]
+        raise ModelError(f"the tokenizer of model '{self.name}' changes a text's tokens")
 
     def _score(self, rows: Sequence[Row]) -> list[np.ndarray]:
         return score_rows(rows, self._score_batch, TOKENS_A_BATCH)
@@ -164,13 +180,31 @@ class TransformersModel(LanguageModel):
         if self._head_is_linear is None:
             ids = torch.tensor([[self.start_id, self.start_id]], device=self.device)
             mask = torch.ones_like(ids)
-            whole = self.module(input_ids=ids, attention_mask=mask).logits.float()
-            head = self.module.get_output_embeddings()  # type: ignore[operator]
-            split = head(self._body(ids, mask)).float()
+            training = self.module.training
+            self.module.eval()  # dropout would make the two runs differ
+            with torch.no_grad():
+                whole = self.module(input_ids=ids, attention_mask=mask).logits.float()
+                head = self.module.get_output_embeddings()  # type: ignore[operator]
+                split = head(self._body(ids, mask)).float()
+            self.module.train(training)
             self._head_is_linear = split.shape == whole.shape and bool(
                 torch.allclose(split, whole, atol=HEAD_TOLERANCE, rtol=HEAD_TOLERANCE)
             )
         return self._head_is_linear
+
+    def training_logits(
+        self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
+    ) -> torch.Tensor:
+        """See `LanguageModel.training_logits`."""
+        ids, mask = pad([Row(row, [], []) for row in rows], self._filler, self.device)
+        where = torch.tensor(index, device=self.device), torch.tensor(position, device=self.device)
+        if self.kind == "causal" and self._splits():
+            head = self.module.get_output_embeddings()  # type: ignore[operator]
+            logits = head(self._body(ids, mask)[where])
+        else:
+            logits = self.module(input_ids=ids, attention_mask=mask).logits[where]
+        assert isinstance(logits, torch.Tensor)
+        return logits
 
     def forget_scores(self) -> None:
         """See `LanguageModel.forget_scores`."""

@@ -1,1 +1,17 @@
 """Entry point of the built-in debiasers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from harness.families import Debiaser
+from harness.hookspecs import hookimpl
+from harness_debiasers.identity import Identity
+from harness_debiasers.mlm_unlearning import MlmUnlearning
+
+
+@hookimpl
+def harness_debiasers() -> Sequence[type[Debiaser[Any]]]:
+    """Return the built-in debiasers."""
+    return [Identity, MlmUnlearning]

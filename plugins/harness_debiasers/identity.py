@@ -1,0 +1,25 @@
+"""The control that does nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from harness.families import Debiaser, PluginConfig
+from harness.types import Checkpoint, DebiasRequest
+
+
+class Identity(Debiaser[PluginConfig]):
+    """Gives the model back as it is: whatever it appears to change is an error of the harness."""
+
+    name = "identity"
+    summary = "Control: leaves the model as it is."
+    reference = "this project"
+    inputs = frozenset()
+    stepwise = False
+    seeded = False
+    control = True
+
+    def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
+        """See `Debiaser.debias`."""
+        for step in request.steps:
+            yield Checkpoint(step, request.model, {})

@@ -1,0 +1,159 @@
+"""The training loop that every method which changes weights shares.
+
+A method supplies examples, and a loss over a batch of them (`Objective`); optimiser, schedule,
+accumulation, clipping, dropout, batch order, checkpoints, logs and the divergence stop are here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from pydantic import Field, JsonValue
+
+from harness.errors import DebiasError
+from harness.families import PluginConfig
+from harness.lm.handle import LanguageModel
+from harness.types import Checkpoint, DebiasRequest
+
+if TYPE_CHECKING:
+    import torch
+
+E = TypeVar("E")
+E_contra = TypeVar("E_contra", contravariant=True)
+
+
+class TrainingConfig(PluginConfig):
+    """How weights are moved. Defaults are METHODS' declared ones where the paper is silent."""
+
+    learning_rate: float = Field(1e-5, gt=0, description="step size (paper: 1e-5)")
+    batch_size: int = Field(8, ge=1, description="examples a step (paper: 8)")
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        "adamw", description="optimiser; the paper does not state it"
+    )
+    betas: tuple[float, float] = Field((0.9, 0.999), description="of adam and adamw")
+    weight_decay: float = Field(0.0, ge=0, description="decay of the weights")
+    schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="learning rate over the steps, after the warm-up"
+    )
+    warmup_steps: int = Field(0, ge=0, description="steps of linear warm-up")
+    accumulation: int = Field(1, ge=1, description="batches whose gradients make one step")
+    max_grad_norm: float | None = Field(None, gt=0, description="clip gradients to this norm")
+    dropout: bool = Field(False, description="leave the model's own dropout on while training")
+
+
+class Objective(Protocol[E_contra]):
+    """What a method adds to the loop: the loss of a batch, as a scalar to be minimised."""
+
+    def __call__(
+        self, model: LanguageModel, batch: Sequence[E_contra]
+    ) -> tuple[torch.Tensor, Mapping[str, float]]:
+        """Return the loss (with a graph) and numbers to log."""
+
+
+def train(
+    request: DebiasRequest,
+    config: TrainingConfig,
+    examples: Sequence[E],
+    objective: Objective[E],
+    extra_log: Mapping[str, JsonValue] | None = None,
+) -> Iterator[Checkpoint]:
+    """Train the request's model in place; yield it at each requested step.
+
+    Args:
+        request: model, steps, seed and progress.
+        config: how to move the weights.
+        examples: what batches are drawn from, shuffled anew every epoch by the seed.
+        objective: the loss of a batch.
+        extra_log: facts about the examples, put into every checkpoint's log.
+
+    Raises:
+        DebiasError: no example, or loss or gradient is no longer finite.
+    """
+    import torch
+
+    if not examples:
+        raise DebiasError(
+            f"nothing to learn from in '{request.domain}': no usable example is left after "
+            "masking and truncation; look at the masks with `harness mask`"
+        )
+    model, module = request.model, request.model.module
+    total = request.steps[-1]
+    weights = [p for p in module.parameters() if p.requires_grad]
+    optimizer = _optimizer(config, weights)
+    draw = _batches(examples, config.batch_size, request.seed)
+    module.train(config.dropout)
+    history: list[dict[str, float]] = []
+    for step in range(1, total + 1):
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * _rate(config, step, total)
+        optimizer.zero_grad(set_to_none=True)
+        losses = []
+        numbers: Mapping[str, float] = {}
+        for _ in range(config.accumulation):
+            loss, numbers = objective(model, next(draw))
+            (loss / config.accumulation).backward()  # type: ignore[no-untyped-call]
+            losses.append(float(loss.detach()))
+        bound = math.inf if config.max_grad_norm is None else config.max_grad_norm
+        norm = float(torch.nn.utils.clip_grad_norm_(weights, bound))
+        mean_loss = sum(losses) / len(losses)
+        if not (math.isfinite(mean_loss) and math.isfinite(norm)):
+            module.eval()
+            raise DebiasError(
+                f"training diverged at step {step} (loss {mean_loss}, gradient norm {norm}); "
+                "lower learning_rate, set max_grad_norm, or take fewer steps"
+            )
+        optimizer.step()
+        history.append({"loss": mean_loss, "grad_norm": norm, **numbers})
+        request.progress(step, total, f"loss {mean_loss:.3f}")
+        if step in request.steps:
+            module.eval()
+            model.forget_scores()
+            yield Checkpoint(step, model, {**(extra_log or {}), **_summary(history)})
+            module.train(config.dropout)
+            history = []
+    module.eval()
+
+
+def _optimizer(config: TrainingConfig, weights: Sequence[Any]) -> torch.optim.Optimizer:
+    import torch
+
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(weights, lr=config.learning_rate, weight_decay=config.weight_decay)
+    kind = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return kind(
+        weights, lr=config.learning_rate, betas=config.betas, weight_decay=config.weight_decay
+    )
+
+
+def _rate(config: TrainingConfig, step: int, total: int) -> float:
+    """Share of the learning rate at a step (1-based)."""
+    if step <= config.warmup_steps:
+        return step / config.warmup_steps
+    if config.schedule == "constant":
+        return 1.0
+    done = (step - 1 - config.warmup_steps) / max(1, total - config.warmup_steps)
+    return 1.0 - done if config.schedule == "linear" else 0.5 * (1.0 + math.cos(math.pi * done))
+
+
+def _batches(examples: Sequence[E], size: int, seed: int) -> Iterator[list[E]]:
+    """Batches without end: each epoch in an order of its own, drawn from the seed alone."""
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    order: list[int] = []
+    while True:
+        while len(order) < min(size, len(examples)):
+            order += torch.randperm(len(examples), generator=generator).tolist()
+        batch, order = order[:size], order[size:]
+        yield [examples[i] for i in batch]
+
+
+def _summary(history: Sequence[Mapping[str, float]]) -> dict[str, JsonValue]:
+    """Means of the logged numbers over the steps since the last checkpoint."""
+    names = dict.fromkeys(name for entry in history for name in entry)
+    return {
+        f"mean_{name}": sum(entry.get(name, 0.0) for entry in history) / len(history)
+        for name in names
+    }
