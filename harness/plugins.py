@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -262,10 +263,9 @@ def _origin(point: EntryPoint) -> Origin:
 
 
 def _reason(error: BaseException) -> str:
-    first_line = str(error).strip().splitlines()[0] if str(error).strip() else "no message"
-    if isinstance(error, PluginError):
-        return first_line
-    return f"{type(error).__name__}: {first_line}"
+    # pluggy and pydantic say what is wrong after their first line.
+    line = shorten(str(error), 300, placeholder=" …") or "no message"
+    return line if isinstance(error, PluginError) else f"{type(error).__name__}: {line}"
 
 
 def _manager(module: Any, origin: Origin) -> pluggy.PluginManager:

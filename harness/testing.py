@@ -307,9 +307,8 @@ def _no_data() -> DataStore:
 
 
 def _scores(model: LanguageModel, texts: Sequence[str]) -> list[float]:
-    """Every scored token's log-probability, in nats."""
-    found = model.token_scores(texts)
-    return [float(x) for score in found for x in score.logprobs if not math.isnan(x)]
+    """Log-probabilities (nats) of all tokens but the first, which a causal model may not score."""
+    return [float(x) for score in model.token_scores(texts) for x in score.logprobs[1:]]
 
 
 # -- samples ---------------------------------------------------------------------------------

@@ -60,8 +60,8 @@ def print_plugin(console: Console, entry: Registered) -> None:
 
 def type_text(info: FieldInfo) -> str:
     """Say what a field takes, with its bounds: ``int ≥ 1``, ``'mean' or 'sum'``."""
-    bounds = [text for text in map(_bound, info.metadata) if text]
-    return " ".join([_annotation(info.annotation), *bounds])
+    bounds = " and ".join(text for text in map(_bound, info.metadata) if text)
+    return f"{_annotation(info.annotation)} {bounds}".rstrip()
 
 
 def default_text(info: FieldInfo) -> str:
@@ -135,12 +135,17 @@ def _annotation(annotation: Any) -> str:
     if origin is dict:
         return f"mapping of {_annotation(args[0])} to {_annotation(args[1])}"
     if isinstance(annotation, type):
-        return {"str": "text", "PosixPath": "path", "Path": "path"}.get(
-            annotation.__name__, annotation.__name__
-        )
+        return _NAMES.get(annotation.__name__, annotation.__name__)
     return re.sub(r"\b\w+\.", "", str(annotation))
 
 
+_NAMES = {
+    "str": "text",
+    "Path": "path",
+    "int": "integer",
+    "float": "number",
+    "bool": "true or false",
+}
 _SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
 
 

@@ -28,8 +28,9 @@ def test_masker_takes_the_longest_words() -> None:
 
 
 def test_debiaser_makes_the_masked_words_less_likely() -> None:
-    logs = [log for _, log in check_debiaser(PlainAscent, {"learning_rate": 0.1}, steps=(1, 40))]
-    assert logs[1]["masked_nll"] > logs[0]["masked_nll"]
+    # Twelve samples, one a step: steps 1 and 13 unlearn the same one.
+    first, again = check_debiaser(PlainAscent, {"learning_rate": 0.01}, steps=(1, 13))
+    assert again.log["masked_nll"] > first.log["masked_nll"] + 0.5
 
 
 def test_debiaser_needs_a_masked_word() -> None:
