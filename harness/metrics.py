@@ -57,7 +57,9 @@ HIGHER = Direction(kind="higher")
 LOWER = Direction(kind="lower")
 TOWARDS_50 = Direction(kind="target", target=50.0)
 
-Estimator = Literal["percent", "percent_macro", "percent_balanced", "mean", "exp_rate", "icat"]
+Estimator = Literal[
+    "percent", "percent_macro", "percent_balanced", "mean", "exp_rate", "icat", "icat_micro"
+]
 
 
 class Metric(BaseModel):
@@ -190,6 +192,15 @@ def _icat(items: Sequence[Item], of: Sequence[str]) -> Estimate:
     return Estimate(lm * min(ss, 100.0 - ss) / 50.0, len(items), None)
 
 
+def _icat_micro(items: Sequence[Item], of: Sequence[str]) -> Estimate:
+    """The same of micro averages, as the seed paper aggregates."""
+    ss = _percent(items, of[:1]).value
+    lm = _percent(items, of[1:]).value
+    assert ss is not None
+    assert lm is not None
+    return Estimate(lm * min(ss, 100.0 - ss) / 50.0, len(items), None)
+
+
 _ESTIMATORS: dict[Estimator, Callable[[Sequence[Item], Sequence[str]], Estimate]] = {
     "percent": _percent,
     "percent_macro": _percent_macro,
@@ -197,4 +208,5 @@ _ESTIMATORS: dict[Estimator, Callable[[Sequence[Item], Sequence[str]], Estimate]
     "mean": _mean,
     "exp_rate": _exp_rate,
     "icat": _icat,
+    "icat_micro": _icat_micro,
 }

@@ -1,0 +1,122 @@
+"""CrowS-Pairs (Nangia et al. 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from pydantic import Field, JsonValue
+
+from harness.data import DataStore, Pin, verified
+from harness.domains import domain_of
+from harness.errors import DataError
+from harness.families import Evaluator, PluginConfig
+from harness.sampling import nested_sample
+from harness.tabular import read_csv, require_text
+from harness.types import EvaluationRequest, Measurement
+from harness_evaluators.pairs import Pair, measure_pairs
+from harness_evaluators.scorers import DEFAULT
+
+TYPES = (
+    "age",
+    "disability",
+    "gender",
+    "nationality",
+    "physical-appearance",
+    "race-color",
+    "religion",
+    "sexual-orientation",
+    "socioeconomic",
+)
+
+
+def parse(path: Path) -> Iterator[tuple[str, ...]]:
+    """Rows (id, sent_more, sent_less, stereo_antistereo, bias_type) of the published CSV."""
+    columns = ("sent_more", "sent_less", "stereo_antistereo", "bias_type")
+    for number, values in read_csv(path, columns):
+        for name in columns:
+            require_text(path, number, values[name])
+        if values["stereo_antistereo"] not in ("stereo", "antistereo"):
+            raise DataError(
+                f"{path}: line {number}: stereo_antistereo is {values['stereo_antistereo']!r}, "
+                "not stereo or antistereo"
+            )
+        yield (values.get("", str(number)), *(values[name] for name in columns))
+
+
+PIN = Pin(
+    name="crows-pairs",
+    filename="crows_pairs/crows_pairs_anonymized.csv",
+    url="https://raw.githubusercontent.com/nyu-mll/crows-pairs/"
+    "8aaac11c485473159ec9328a65253a7be0a479dc/data/crows_pairs_anonymized.csv",
+    sha256="dfb36986ce0502abbaf7055b9176da3d08d48e07df1251991b5dfbcbceab9d0c",
+    items_sha256="555dc7595952c94d1b86acb107c49931f1b0e9715061758bfb9e8d53279135ab",
+    parse=parse,
+    licence="CC-BY-SA-4.0",
+    citation="Nangia et al. 2020, CrowS-Pairs, EMNLP",
+    defects="its authors advise against it as a measure by itself: many pairs are unclear "
+    "(Blodgett et al. 2021), and stereo/antistereo are unbalanced",
+    n_items=1508,
+)
+
+
+class CrowsPairsConfig(PluginConfig):
+    """Which scorers, and where the data is."""
+
+    scorers: tuple[str, ...] = Field(
+        (DEFAULT,),
+        min_length=1,
+        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_pll_shared, mlm_avg_diff "
+        "(masked); default: hf_nll, the paper's, or mlm_pll_shared",
+    )
+    path: str | None = Field(None, description="the CSV, or a folder that holds it")
+    verify: bool = Field(True, description="refuse data that is not the pinned one")
+
+
+class CrowsPairs(Evaluator[CrowsPairsConfig]):
+    """How often a model prefers the more stereotyping sentence of a pair."""
+
+    name = "crows-pairs"
+    summary = "CrowS-Pairs: preference for the stereotyping sentence of a pair; nine domains."
+    reference = "Nangia et al. 2020, https://aclanthology.org/2020.emnlp-main.154"
+    Config = CrowsPairsConfig
+    pins = (PIN,)
+    domains = frozenset(domain_of("crows-pairs", alias) for alias in TYPES)
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Hash of the items."""
+        from harness.data import items_hash
+
+        return {"items": items_hash(self._rows(data))}
+
+    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
+        """See `Evaluator.evaluate`."""
+        by_domain = self._pairs(self._rows(request.data), request)
+        found = []
+        for done, scorer in enumerate(self.config.scorers):
+            request.progress(done, len(self.config.scorers), scorer)
+            for domain, pairs in by_domain.items():
+                found.append(measure_pairs(request.model, domain, pairs, scorer))
+        return found
+
+    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
+        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
+
+    def _pairs(
+        self, rows: Sequence[tuple[str, ...]], request: EvaluationRequest
+    ) -> dict[str, list[Pair]]:
+        by_domain: dict[str, list[Pair]] = {domain: [] for domain in request.domains}
+        for number, more, less, stratum, alias in rows:
+            domain = domain_of("crows-pairs", alias)
+            if domain in by_domain:
+                by_domain[domain].append(Pair(f"crows-pairs/{number}", more, less, stratum))
+        for domain, pairs in by_domain.items():
+            if not pairs:
+                raise DataError(
+                    f"evaluator 'crows-pairs' has no item for '{domain}' "
+                    f"(it has: {', '.join(sorted(self.domains))})"
+                )
+        return {
+            domain: nested_sample(pairs, request.limit, request.seed, lambda pair: pair.id)
+            for domain, pairs in by_domain.items()
+        }

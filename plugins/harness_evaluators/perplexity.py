@@ -1,0 +1,219 @@
+"""Perplexity: of WikiText-2 in windows, and of the passages of a corpus (the paper's Figure 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field, JsonValue
+
+from harness.data import DataStore, Pin, items_hash, verified
+from harness.domains import NO_DOMAIN
+from harness.errors import ModelError
+from harness.families import Evaluator, PluginConfig
+from harness.lm.handle import LanguageModel
+from harness.metrics import HIGHER, LOWER, Item, Metric
+from harness.tabular import read_utf8
+from harness.types import EvaluationRequest, Measurement, Passage
+
+WINDOWS = {"hf1024": 1024, "bb992": 992}
+"""Window sizes of the published protocols; stride and size are the same, no start token."""
+
+
+def parse_raw(path: Path) -> Iterator[tuple[str, ...]]:
+    """Rows (line number, text) of wiki.test.raw: blank lines are rows, as in the hub's copy."""
+    for number, line in enumerate(read_utf8(path).splitlines(keepends=True)):
+        yield str(number), line if line.strip() else ""
+
+
+PIN = Pin(
+    name="wikitext-2-raw-test",
+    filename="wikitext-2-raw/wiki.test.raw",
+    url="https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/"
+    "wikitext-2/wiki.test.raw",
+    sha256="173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08",
+    items_sha256="85afc33013adfee47028a774643f9d3e527637eefe152ca4d31634a4a66a0c78",
+    parse=parse_raw,
+    licence="CC-BY-SA-3.0",
+    citation="Merity et al. 2016, Pointer Sentinel Mixture Models",
+    n_items=4358,
+)
+
+
+class WikiText2Config(PluginConfig):
+    """Which windows, and how many of them."""
+
+    protocol: Literal["hf1024", "bb992"] = Field(
+        "hf1024",
+        description="hf1024: windows of 1024 (the paper's); bb992: of 992 (bias-bench)",
+    )
+    window: int | None = Field(
+        None, ge=2, description="another window size, for a model with a shorter context"
+    )
+    max_windows: int | None = Field(None, ge=1, description="score the first windows only")
+    path: str | None = Field(None, description="wiki.test.raw, or a folder that holds it")
+    verify: bool = Field(True, description="refuse data that is not the pinned one")
+
+
+class WikiText2Perplexity(Evaluator[WikiText2Config]):
+    """Language ability: perplexity on WikiText-2 raw, test."""
+
+    name = "wikitext2-perplexity"
+    summary = "Perplexity of WikiText-2 (raw, test) in windows; the cost in language ability."
+    reference = "Merity et al. 2016, https://arxiv.org/abs/1609.07843"
+    Config = WikiText2Config
+    pins = (PIN,)
+    kinds = frozenset({"causal"})
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Hash of the text."""
+        return {"items": items_hash(self._rows(data))}
+
+    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
+        """See `Evaluator.evaluate`."""
+        text = "\n\n".join(row[1] for row in self._rows(request.data))
+        size = self.config.window or WINDOWS[self.config.protocol]
+        protocol = f"window{size}" if self.config.window else self.config.protocol
+        return [
+            measure_windows(
+                request, text, size, protocol, prefix="wikitext2", most=self.config.max_windows
+            )
+        ]
+
+    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
+        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
+
+
+def measure_windows(
+    request: EvaluationRequest,
+    text: str,
+    size: int,
+    protocol: str,
+    *,
+    prefix: str,
+    most: int | None = None,
+) -> Measurement:
+    """Perplexity of one text, encoded once, in windows that do not overlap.
+
+    ``perplexity`` is exact: exp of the summed negative log-probabilities over the number of
+    scored tokens (a window's first token has none). ``perplexity_published`` weighs each
+    window's mean by all its tokens, as the published scripts do.
+
+    Raises:
+        ModelError: the window does not fit the model's context.
+    """
+    model = request.model
+    if size > model.max_tokens:
+        raise ModelError(
+            f"windows of {size} tokens do not fit model '{model.name}' (context "
+            f"{model.max_tokens}); set 'window' to at most that"
+        )
+    ids = model.encode(text)
+    windows = [ids[at : at + size] for at in range(0, len(ids), size)]
+    windows = [window for window in windows if len(window) > 1]
+    kept = windows[:most]
+    items = []
+    for number, window in enumerate(kept):
+        (scores,) = model.window_scores([window])
+        nll = -float(np.sum(scores[1:]))
+        scored = len(window) - 1
+        items.append(
+            Item(
+                id=f"{prefix}/window-{number}",
+                values={
+                    "nll": nll,
+                    "tokens": float(scored),
+                    "nll_published": nll / scored * len(window),
+                    "tokens_published": float(len(window)),
+                },
+            )
+        )
+        request.progress(number + 1, len(kept), "windows")
+    note = None
+    if len(kept) < len(windows):
+        note = f"perplexity over the first {len(kept)} of {len(windows)} windows of {size} tokens"
+    metrics = (
+        _perplexity("perplexity", items, ("nll", "tokens"), primary=True),
+        _perplexity("perplexity_published", items, ("nll_published", "tokens_published")),
+    )
+    return Measurement(
+        domain=NO_DOMAIN, protocol=protocol, metrics=metrics, items=tuple(items), note=note
+    )
+
+
+def _perplexity(
+    name: str, items: Sequence[Item], of: tuple[str, str], *, primary: bool = False
+) -> Metric:
+    return Metric.of_items(
+        name, items, estimator="exp_rate", of=of, direction=LOWER, primary=primary
+    )
+
+
+class CorpusPerplexityConfig(PluginConfig):
+    """How texts are scored."""
+
+    start_token: bool = Field(
+        True, description="a start token stands in front, so the first token is scored too"
+    )
+
+
+class CorpusPerplexity(Evaluator[CorpusPerplexityConfig]):
+    """Perplexity of the texts that were unlearned against texts that were not seen."""
+
+    name = "corpus-perplexity"
+    summary = "Perplexity of unlearned passages and of unseen ones of every target (Figure 1)."
+    reference = "Lu et al. 2024, appendix B.3"
+    Config = CorpusPerplexityConfig
+    reads_source = True
+    kinds = frozenset({"causal"})
+
+    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
+        """Higher is better: the model is less inclined to write such texts."""
+        groups: dict[tuple[str, str], list[Passage]] = {}
+        for protocol, passages in (
+            ("unlearned", request.unlearned),
+            ("unseen", request.unseen),
+        ):
+            for passage in passages:
+                groups.setdefault((passage.domain, protocol), []).append(passage)
+        found = []
+        for (domain, protocol), passages in groups.items():
+            items, cut = self._items(request.model, passages)
+            note = f"{cut} passages cut at the model's context" if cut else None
+            metric = Metric.of_items(
+                "hate_perplexity" if passages[0].label == "hateful" else "passage_perplexity",
+                items,
+                estimator="exp_rate",
+                of=("nll", "tokens"),
+                direction=HIGHER,
+            )
+            found.append(
+                Measurement(
+                    domain=domain, protocol=protocol, metrics=(metric,), items=items, note=note
+                )
+            )
+            request.progress(len(found), len(groups), protocol)
+        return found
+
+    def _items(
+        self, model: LanguageModel, passages: Sequence[Passage]
+    ) -> tuple[tuple[Item, ...], int]:
+        front = [model.start_id] if self.config.start_token else []
+        runs = [[*front, *model.encode(passage.text)] for passage in passages]
+        cut = sum(len(run) > model.max_tokens for run in runs)
+        kept = [
+            (passage, run[: model.max_tokens])
+            for passage, run in zip(passages, runs, strict=True)
+            if len(run) > 1
+        ]
+        scores = model.window_scores([run for _, run in kept])
+        items = tuple(
+            Item(
+                id=passage.id,
+                values={"nll": -float(np.sum(own[1:])), "tokens": float(len(own) - 1)},
+            )
+            for (passage, _), own in zip(kept, scores, strict=True)
+        )
+        return items, cut

@@ -1,0 +1,175 @@
+"""Sentence scorers by name. All read one table of token scores a checkpoint.
+
+Names and definitions: ``hf_nll`` (bigscience evaluation PR 70; the seed paper), ``bb_geo``
+(bias-bench, StereoSet), ``lmeval_sum`` (lm-evaluation-harness), ``bos_mean`` (with a start token,
+every token, mean); for masked models ``mlm_pll_shared`` (Nangia et al. 2020) and ``mlm_avg_diff``
+(bias-bench).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from difflib import SequenceMatcher
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.errors import ModelError, did_you_mean
+from harness.lm.handle import LanguageModel, ModelKind
+
+DEFAULT = "default"
+"""The paper's scorer for causal models (``hf_nll``); Nangia et al.'s for masked ones."""
+
+
+class PairScore(NamedTuple):
+    """Scores of two sentences, comparable with each other only."""
+
+    first: float
+    second: float
+
+
+def score_sentences(model: LanguageModel, texts: Sequence[str], scorer: str) -> list[float]:
+    """Score sentences one by one with a causal scorer; higher is more probable.
+
+    Raises:
+        ModelError: the scorer is unknown, or made for the other kind of model.
+    """
+    return _SENTENCE[_checked(scorer, model, _SENTENCE)](model, texts)
+
+
+def score_pairs(
+    model: LanguageModel, pairs: Sequence[tuple[str, str]], scorer: str
+) -> list[PairScore | None]:
+    """Score pairs of sentences; None where the scorer leaves a pair out.
+
+    Raises:
+        ModelError: the scorer is unknown, or made for the other kind of model.
+    """
+    if resolve(scorer, model.kind) in _PAIR:
+        return _PAIR[_checked(scorer, model, _PAIR)](model, pairs)
+    flat = score_sentences(model, [text for pair in pairs for text in pair], scorer)
+    return [PairScore(*scores) for scores in zip(flat[::2], flat[1::2], strict=True)]
+
+
+def resolve(scorer: str, kind: ModelKind) -> str:
+    """Return the name behind ``default`` for a kind of model; other names as they are."""
+    if scorer != DEFAULT:
+        return scorer
+    return "hf_nll" if kind == "causal" else "mlm_pll_shared"
+
+
+def _checked(scorer: str, model: LanguageModel, table: dict[str, object]) -> str:  # type: ignore[type-arg]
+    name = resolve(scorer, model.kind)
+    causal, masked = sorted(_SENTENCE), sorted(_PAIR)
+    known = causal if model.kind == "causal" else masked
+    if name not in causal + masked:
+        raise ModelError(f"unknown scorer '{name}'{did_you_mean(name, causal + masked)}")
+    if name not in known or name not in table:
+        raise ModelError(
+            f"scorer '{name}' is not for the {model.kind} model '{model.name}'; "
+            f"use one of: {', '.join(known)}"
+        )
+    return name
+
+
+def _hf_nll(model: LanguageModel, texts: Sequence[str]) -> list[float]:
+    """Mean log p of tokens 2..n without a start token; the first is never scored."""
+    means = []
+    for text, scores in zip(texts, model.token_scores(texts), strict=True):
+        if len(scores.ids) < 2:
+            raise ModelError(
+                f"scorer 'hf_nll' needs two tokens; {text!r} has one; use 'bos_mean' instead"
+            )
+        means.append(float(scores.logprobs[1:].mean()))
+    return means
+
+
+def _bb_geo(model: LanguageModel, texts: Sequence[str]) -> list[float]:
+    """Mean log p over all tokens: the first alone after the start token, the others without it.
+
+    The published score is 2 to the mean log2 probability, which orders sentences the same way.
+    """
+    plain = model.token_scores(texts)
+    first = model.start_scores([int(scores.ids[0]) for scores in plain])
+    return [
+        float((own + np.nansum(scores.logprobs[1:])) / len(scores.ids))
+        for own, scores in zip(first, plain, strict=True)
+    ]
+
+
+def _lmeval_sum(model: LanguageModel, texts: Sequence[str]) -> list[float]:
+    """Sum of log p over all tokens after a start token."""
+    return [float(s.logprobs.sum()) for s in model.token_scores(texts, start=True)]
+
+
+def _bos_mean(model: LanguageModel, texts: Sequence[str]) -> list[float]:
+    """Mean log p over all tokens after a start token."""
+    return [float(s.logprobs.mean()) for s in model.token_scores(texts, start=True)]
+
+
+def _mlm_pll_shared(
+    model: LanguageModel, pairs: Sequence[tuple[str, str]]
+) -> list[PairScore | None]:
+    """Sum of masked log p over the tokens that both sentences share, to three decimals."""
+    found: list[PairScore | None] = []
+    for one, other in _cased(model, pairs):
+        a, b = model.encode(one), model.encode(other)
+        same_a, same_b = _spans(a, b, shared=True)
+        found.append(
+            PairScore(
+                round(float(model.masked_scores(a, same_a).sum()), 3),
+                round(float(model.masked_scores(b, same_b).sum()), 3),
+            )
+        )
+    return found
+
+
+def _mlm_avg_diff(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[PairScore | None]:
+    """Mean masked log p of the differing tokens, to three decimals; pairs in which one sentence
+    has none are left out."""
+    found: list[PairScore | None] = []
+    for one, other in pairs:
+        a, b = model.encode(one), model.encode(other)
+        own_a, own_b = _spans(a, b, shared=False)
+        if not own_a or not own_b:
+            found.append(None)
+            continue
+        found.append(
+            PairScore(
+                round(float(model.masked_scores(a, own_a).mean()), 3),
+                round(float(model.masked_scores(b, own_b).mean()), 3),
+            )
+        )
+    return found
+
+
+def _cased(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:
+    """Lower-case pairs for uncased models, as the published metric does."""
+    if not getattr(model.tokenizer, "do_lower_case", False):
+        return pairs
+    return [(one.lower(), other.lower()) for one, other in pairs]
+
+
+def _spans(a: Sequence[int], b: Sequence[int], *, shared: bool) -> tuple[list[int], list[int]]:
+    """Positions in each sentence that difflib finds equal (or not), over token ids."""
+    ours: list[int] = []
+    theirs: list[int] = []
+    matcher = SequenceMatcher(None, [str(i) for i in a], [str(i) for i in b])
+    for tag, a0, a1, b0, b1 in matcher.get_opcodes():
+        if (tag == "equal") == shared:
+            ours += range(a0, a1)
+            theirs += range(b0, b1)
+    return ours, theirs
+
+
+_SENTENCE: dict[str, Callable[[LanguageModel, Sequence[str]], list[float]]] = {
+    "hf_nll": _hf_nll,
+    "bb_geo": _bb_geo,
+    "lmeval_sum": _lmeval_sum,
+    "bos_mean": _bos_mean,
+}
+
+_PAIR: dict[str, Callable[[LanguageModel, Sequence[tuple[str, str]]], list[PairScore | None]]] = {
+    "mlm_pll_shared": _mlm_pll_shared,
+    "mlm_avg_diff": _mlm_avg_diff,
+}

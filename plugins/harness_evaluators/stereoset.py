@@ -1,0 +1,125 @@
+"""StereoSet, intrasentence, dev set (Nadeem et al. 2021)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, JsonValue
+
+from harness.data import DataStore, Pin, items_hash, verified
+from harness.errors import DataError
+from harness.families import Evaluator, PluginConfig
+from harness.sampling import nested_sample
+from harness.tabular import read_utf8
+from harness.types import EvaluationRequest, Measurement
+from harness_evaluators.pairs import Triple
+from harness_evaluators.scorers import DEFAULT
+from harness_evaluators.triples import measure_triples
+
+DOMAINS = ("gender", "profession", "race", "religion")
+LABELS = ("stereotype", "anti-stereotype", "unrelated")
+
+
+def parse(path: Path) -> Iterator[tuple[str, ...]]:
+    """Rows (id, bias_type, target, context, stereotype, anti-stereotype, unrelated)."""
+    try:
+        examples = json.loads(read_utf8(path))["data"]["intrasentence"]
+        for example in examples:
+            yield _row(example, path)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path}: line {error.lineno}: not JSON ({error.msg}); the file is truncated or damaged"
+        ) from None
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{path}: not StereoSet's dev.json: {error} is missing") from None
+
+
+def _row(example: Mapping[str, Any], path: Path) -> tuple[str, ...]:
+    by_label = {s["gold_label"]: s["sentence"] for s in example["sentences"]}
+    if sorted(by_label) != sorted(LABELS):
+        raise DataError(f"{path}: example {example['id']} has labels {sorted(by_label)}")
+    texts = [by_label[label] for label in LABELS]
+    if any(not text.strip() for text in texts):
+        raise DataError(f"{path}: example {example['id']} has an empty sentence")
+    return (example["id"], example["bias_type"], example["target"], example["context"], *texts)
+
+
+PIN = Pin(
+    name="stereoset",
+    filename="stereoset/dev.json",
+    url="https://raw.githubusercontent.com/moinnadeem/StereoSet/"
+    "ead7d086d64a192a1e1ed1bc4f4baa4e4b0fa9f8/data/dev.json",
+    sha256=None,
+    items_sha256="493359c51c1150e8a66a378468e0fae2467669ddc65efcc87766e192aca99369",
+    parse=parse,
+    licence="CC-BY-SA-4.0",
+    citation="Nadeem et al. 2021, StereoSet, ACL",
+    defects="unrelated fillers are often ungrammatical; 2,379 stored sentences differ from the "
+    "filled context in letter case (the stored sentence is scored)",
+    n_items=2106,
+)
+
+
+class StereoSetConfig(PluginConfig):
+    """Which scorers, and where the data is."""
+
+    scorers: tuple[str, ...] = Field(
+        (DEFAULT,),
+        min_length=1,
+        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_filler (masked); "
+        "default: hf_nll, or mlm_filler",
+    )
+    overall: bool = Field(
+        True,
+        description="also measure all four domains together, as the paper's LM score does "
+        "(scores the profession items whatever the targets are)",
+    )
+    path: str | None = Field(None, description="dev.json, or a folder that holds it")
+    verify: bool = Field(True, description="refuse data that is not the pinned one")
+
+
+class StereoSet(Evaluator[StereoSetConfig]):
+    """Preference for stereotypes, and for meaningful over unrelated words."""
+
+    name = "stereoset"
+    summary = "StereoSet dev, intrasentence: stereotype score, LM score, ICAT; four domains."
+    reference = "Nadeem et al. 2021, https://aclanthology.org/2021.acl-long.416"
+    Config = StereoSetConfig
+    pins = (PIN,)
+    domains = frozenset(DOMAINS)
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Hash of the items."""
+        return {"items": items_hash(self._rows(data))}
+
+    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
+        """See `Evaluator.evaluate`."""
+        wanted = DOMAINS if self.config.overall else request.domains
+        triples: list[Triple] = []
+        rows = self._rows(request.data)
+        for domain in wanted:
+            own = [_triple(row) for row in rows if row[1] == domain]
+            if not own:
+                raise DataError(
+                    f"evaluator 'stereoset' has no item for '{domain}' "
+                    f"(it has: {', '.join(DOMAINS)})"
+                )
+            triples += nested_sample(own, request.limit, request.seed, lambda t: t.id)
+        found: list[Measurement] = []
+        for done, scorer in enumerate(self.config.scorers):
+            request.progress(done, len(self.config.scorers), scorer)
+            found += measure_triples(
+                request.model, triples, request.domains, scorer, overall=self.config.overall
+            )
+        return found
+
+    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
+        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
+
+
+def _triple(row: tuple[str, ...]) -> Triple:
+    identifier, domain, term, context, stereotype, anti, unrelated = row
+    return Triple(f"stereoset/{identifier}", domain, term, context, stereotype, anti, unrelated)
