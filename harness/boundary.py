@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.domains import NO_DOMAIN
+from harness.domains import NO_DOMAIN, OVERALL
 from harness.errors import DebiasError, PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
 from harness.lm.handle import LanguageModel
@@ -118,8 +118,10 @@ def measure(
     if not answer:
         raise _breach(entry, "evaluate", "gave no measurement")
     seen: set[tuple[str, str]] = set()
+    sources = {passage.domain for passage in request.unlearned}
+    allowed = {*request.domains, *sources, NO_DOMAIN, OVERALL}
     for measurement in answer:
-        if measurement.domain not in (*request.domains, NO_DOMAIN):
+        if measurement.domain not in allowed:
             raise _breach(
                 entry,
                 "evaluate",

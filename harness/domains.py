@@ -26,6 +26,9 @@ __all__ = [
 NO_DOMAIN = "none"
 """The domain of texts and measurements that are about no group (plain text, perplexity)."""
 
+OVERALL = "overall"
+"""The domain of a measurement over all domains of a suite together."""
+
 DOMAINS: dict[str, str] = {
     "gender": "women, men, and gender identity as the data set draws it",
     "race": "race, colour and ethnicity",

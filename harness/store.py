@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from harness.errors import StoreError
+from harness.errors import StoreError, did_you_mean
 from harness.metrics import Item
 from harness.records import Failure, Record, RunIndex
 
@@ -175,3 +175,16 @@ class Store:
 
 def _json(value: BaseModel) -> bytes:
     return value.model_dump_json().encode()
+
+
+def find_run(name: str, results: Path) -> Store:
+    """Open a run by its folder, or by its name below the results folder.
+
+    Raises:
+        StoreError: there is no such run; says which there are.
+    """
+    for folder in (Path(name), results / name):
+        if (folder / "index.json").is_file():
+            return Store(folder)
+    known = [p.parent.name for p in results.glob("*/index.json")] if results.is_dir() else []
+    raise StoreError(f"no run '{name}' here or in {results}{did_you_mean(name, known)}")

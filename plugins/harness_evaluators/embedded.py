@@ -116,7 +116,8 @@ THEMES: Mapping[str, Theme] = {
 
 def embedded_pairs(domain: str) -> list[Pair]:
     """The minimal pairs of a domain: 6 groups, 2 frames, 6 unkind and 5 flattering traits."""
-    theme, found = THEMES[domain], []
+    theme = THEMES[domain]
+    found: list[Pair] = []
     sides = [("stereo", t) for t in theme.unkind] + [("antistereo", t) for t in theme.flattering]
     for stratum, trait in sides:
         for (low, high), frame in product(theme.groups, FRAMES):

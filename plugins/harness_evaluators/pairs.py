@@ -128,7 +128,8 @@ def triple_item(triple: Triple, scores: tuple[float, float, float]) -> Item:
 def triple_metrics(items: Sequence[Item], *, bias_is_primary: bool) -> tuple[Metric, ...]:
     """Stereotype score, LM score and ICAT; micro over items and macro over target terms.
 
-    Micro is the paper's, macro the official aggregation (Nadeem et al. 2021).
+    Micro is the paper's, macro the official aggregation (Nadeem et al. 2021). Where bias is not
+    what is asked (all domains together), the LM score is the primary metric.
     """
     related = ("stereotype_over_unrelated", "antistereotype_over_unrelated")
     decision = ("prefers_stereotype",)
@@ -141,7 +142,14 @@ def triple_metrics(items: Sequence[Item], *, bias_is_primary: bool) -> tuple[Met
             direction=TOWARDS_50,
             primary=bias_is_primary,
         ),
-        Metric.of_items("lm_score", items, estimator="percent", of=related, direction=HIGHER),
+        Metric.of_items(
+            "lm_score",
+            items,
+            estimator="percent",
+            of=related,
+            direction=HIGHER,
+            primary=not bias_is_primary,
+        ),
         Metric.of_items(
             "icat", items, estimator="icat_micro", of=decision + related, direction=HIGHER
         ),

@@ -179,11 +179,11 @@ class CorpusPerplexity(Evaluator[CorpusPerplexityConfig]):
             for passage in passages:
                 groups.setdefault((passage.domain, protocol), []).append(passage)
         found = []
-        for (domain, protocol), passages in groups.items():
-            items, cut = self._items(request.model, passages)
+        for (domain, protocol), own in groups.items():
+            items, cut = self._items(request.model, own)
             note = f"{cut} passages cut at the model's context" if cut else None
             metric = Metric.of_items(
-                "hate_perplexity" if passages[0].label == "hateful" else "passage_perplexity",
+                "hate_perplexity" if own[0].label == "hateful" else "passage_perplexity",
                 items,
                 estimator="exp_rate",
                 of=("nll", "tokens"),

@@ -8,7 +8,7 @@ every token, mean); for masked models ``mlm_pll_shared`` (Nangia et al. 2020) an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
@@ -58,7 +58,7 @@ def resolve(scorer: str, kind: ModelKind) -> str:
     return "hf_nll" if kind == "causal" else "mlm_pll_shared"
 
 
-def _checked(scorer: str, model: LanguageModel, table: dict[str, object]) -> str:  # type: ignore[type-arg]
+def _checked(scorer: str, model: LanguageModel, table: Mapping[str, object]) -> str:
     name = resolve(scorer, model.kind)
     causal, masked = sorted(_SENTENCE), sorted(_PAIR)
     known = causal if model.kind == "causal" else masked

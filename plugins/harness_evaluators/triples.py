@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from harness.domains import OVERALL
 from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 from harness.types import Measurement
@@ -15,8 +16,6 @@ from harness_evaluators.scorers import DEFAULT, score_sentences
 
 BLANK = "BLANK"
 FILLER = "mlm_filler"
-OVERALL = "overall"
-"""Domain of the measurement over all domains of a suite together."""
 
 
 def measure_triples(

@@ -1,0 +1,44 @@
+"""``harness matrix``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import results_option
+from harness.cli.session import Session, pass_session
+
+
+@click.command("matrix")
+@click.argument("run")
+@results_option
+@click.option("--metric", help="Show this metric instead of the primary ones.")
+@click.option("--evaluator", help="Show this evaluator only.")
+@click.option("--scorer", "protocol", help="Show this scorer or protocol only.")
+@click.option("--step", type=int, help="Checkpoint to show; default: the last.")
+@click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
+@pass_session
+def matrix_command(
+    session: Session,
+    run: str,
+    results: Path,
+    metric: str | None,
+    evaluator: str | None,
+    protocol: str | None,
+    step: int | None,
+    as_json: bool,
+) -> None:
+    """Show the transfer matrix of RUN (a folder, or a name under --results)."""
+    from harness.matrix import build_matrix
+    from harness.render.console import print_matrix
+    from harness.render.plain import matrix_json
+    from harness.store import find_run
+
+    matrix = build_matrix(
+        find_run(run, results), metric=metric, evaluator=evaluator, protocol=protocol, step=step
+    )
+    if as_json:
+        click.echo(matrix_json(matrix))
+    else:
+        print_matrix(session.stdout, matrix)

@@ -1,0 +1,400 @@
+"""From a run's store to its tables: the transfer matrix and the leaderboard.
+
+Everything here is read from the index and the records. A metric's direction says what is an
+improvement; nothing knows a metric by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Literal, NamedTuple
+
+from harness.domains import NO_DOMAIN, OVERALL
+from harness.errors import StoreError, did_you_mean
+from harness.metrics import Item, Metric
+from harness.records import Cell, Failure, Record, RunIndex
+from harness.stats import McNemar, benjamini_hochberg, mcnemar, minimal_detectable_change
+from harness.store import Store
+
+Status = Literal["measured", "failed", "missing"]
+
+
+class Column(NamedTuple):
+    """What is compared: one metric of one evaluator, protocol and domain."""
+
+    evaluator: str
+    protocol: str
+    metric: str
+    domain: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One comparison with the base: a value, its change, and whether it can be chance."""
+
+    column: Column
+    status: Status
+    reason: str | None = None
+    base: Metric | None = None
+    after: Metric | None = None
+    test: McNemar | None = None
+    adjusted_p: float | None = None
+    detectable: float | None = None
+
+    @property
+    def change(self) -> float | None:
+        """After minus before."""
+        if self.base is None or self.after is None:
+            return None
+        if self.base.value is None or self.after.value is None:
+            return None
+        return self.after.value - self.base.value
+
+    @property
+    def improvement(self) -> float | None:
+        """How much nearer to the ideal; negative is harm."""
+        if self.base is None or self.after is None:
+            return None
+        if self.base.value is None or self.after.value is None:
+            return None
+        return self.after.direction.improvement(self.base.value, self.after.value)
+
+    @property
+    def towards_target(self) -> bool:
+        """Whether the metric has a target, as bias scores do."""
+        known = self.after or self.base
+        return known is not None and known.direction.kind == "target"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One debiased model at one step."""
+
+    cell: Cell
+    step: int
+    entries: tuple[Entry, ...]
+
+    def entry(self, column: Column) -> Entry | None:
+        """The entry of a column, if the row has it."""
+        return next((entry for entry in self.entries if entry.column == column), None)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows of debiased models by columns of metrics, each compared with the base."""
+
+    name: str
+    columns: tuple[Column, ...]
+    base: dict[tuple[str, Column], Metric]
+    """Value of the base model, by model and column."""
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+
+    @cached_property
+    def failures(self) -> tuple[tuple[str, str], ...]:
+        """Title and reason of every failed entry, each once."""
+        found = {
+            (f"{row.cell.title()} / step {row.step}", entry.reason or "")
+            for row in self.rows
+            for entry in row.entries
+            if entry.status == "failed"
+        }
+        return tuple(sorted(found))
+
+
+def build_matrix(
+    store: Store,
+    *,
+    metric: str | None = None,
+    evaluator: str | None = None,
+    protocol: str | None = None,
+    step: int | None = None,
+) -> Matrix:
+    """Compare every debiased model of a run with its base.
+
+    Args:
+        store: the run.
+        metric: only this metric; default: the primary ones.
+        evaluator: only this evaluator.
+        protocol: only this protocol (scorer).
+        step: the checkpoint; default: each cell's last.
+
+    Raises:
+        StoreError: the run has no record, or none that was asked for.
+    """
+    reader = _Reader(store)
+    columns = reader.columns(metric, evaluator, protocol)
+    rows = []
+    for cell in reader.index.cells:
+        if cell.is_base:
+            continue
+        steps = [s for s in cell.steps if s > 0]
+        chosen = step if step in steps else (steps[-1] if step is None or len(steps) == 1 else None)
+        if chosen is not None:
+            rows.append(reader.row(cell, chosen, columns))
+    return Matrix(
+        name=reader.index.name,
+        columns=columns,
+        base=reader.base(columns),
+        rows=tuple(_adjusted(rows)),
+        notes=tuple(dict.fromkeys(reader.notes)),
+    )
+
+
+class _Reader:
+    """Reads a run's records, each once."""
+
+    def __init__(self, store: Store) -> None:
+        self.index: RunIndex = store.index()
+        self.notes: list[str] = []
+        self._store = store
+        self._records: dict[str, Record | None] = {}
+        self._failures: dict[str, Failure | None] = {}
+
+    def record(self, key: str) -> Record | None:
+        if key not in self._records:
+            record = self._store.record(key)
+            self._records[key] = record
+            for measurement in record.measurements if record else ():
+                if measurement.note:
+                    self.notes.append(measurement.note)
+        return self._records[key]
+
+    def failure(self, key: str) -> Failure | None:
+        if key not in self._failures:
+            self._failures[key] = self._store.failure(key)
+        return self._failures[key]
+
+    def columns(
+        self, metric: str | None, evaluator: str | None, protocol: str | None
+    ) -> tuple[Column, ...]:
+        found: dict[Column, bool] = {}
+        for cell in self.index.cells:
+            for ref in cell.measures:
+                record = self.record(ref.key)
+                for m in record.measurements if record else ():
+                    for own in m.metrics:
+                        column = Column(ref.evaluator, m.protocol, own.name, m.domain)
+                        found[column] = own.primary
+        if not found:
+            raise StoreError(f"{self._store.folder}: no measurement yet; `harness run` makes them")
+        for name, value, position in (
+            ("evaluator", evaluator, 0),
+            ("protocol", protocol, 1),
+            ("metric", metric, 2),
+        ):
+            known = {column[position] for column in found}
+            if value is not None and value not in known:
+                raise StoreError(f"this run has no {name} '{value}'{did_you_mean(value, known)}")
+        chosen = [
+            column
+            for column, primary in found.items()
+            if (primary if metric is None else column.metric == metric)
+            and evaluator in (None, column.evaluator)
+            and protocol in (None, column.protocol)
+        ]
+        order = {domain: i for i, domain in enumerate(self.index.targets)}
+        chosen.sort(key=lambda c: order.get(c.domain, len(order)))
+        return tuple(chosen)
+
+    def base(self, columns: Sequence[Column]) -> dict[tuple[str, Column], Metric]:
+        found: dict[tuple[str, Column], Metric] = {}
+        for cell in self.index.cells:
+            for column in columns:
+                metric, _ = self._find(cell, 0, column)
+                if metric is not None:
+                    found.setdefault((cell.model, column), metric)
+        return found
+
+    def row(self, cell: Cell, step: int, columns: Sequence[Column]) -> Row:
+        return Row(cell, step, tuple(self._entry(cell, step, column) for column in columns))
+
+    def _entry(self, cell: Cell, step: int, column: Column) -> Entry:
+        refs = [r for r in cell.measures if r.step == step and r.evaluator == column.evaluator]
+        base, base_items = self._find(cell, 0, column)
+        for ref in refs:
+            if self.record(ref.key) is None:
+                failure = self.failure(ref.key)
+                status: Status = "failed" if failure else "missing"
+                return Entry(column, status, failure.reason if failure else None, base=base)
+        after, items = self._find(cell, step, column)
+        if after is None:
+            return Entry(column, "missing", base=base)
+        return Entry(
+            column,
+            "measured",
+            base=base,
+            after=after,
+            test=_test(after, base_items, items),
+            detectable=_detectable(after),
+        )
+
+    def _find(
+        self, cell: Cell, step: int, column: Column
+    ) -> tuple[Metric | None, tuple[Item, ...]]:
+        for ref in cell.measures:
+            if ref.step != step or ref.evaluator != column.evaluator:
+                continue
+            record = self.record(ref.key)
+            for m in record.measurements if record else ():
+                if (m.protocol, m.domain) == (column.protocol, column.domain):
+                    for metric in m.metrics:
+                        if metric.name == column.metric:
+                            return metric, m.items
+        return None, ()
+
+
+def _test(metric: Metric, before: Iterable[Item], after: Iterable[Item]) -> McNemar | None:
+    """Exact McNemar on the items' decisions, for a percentage of one 0/1 value."""
+    if metric.estimator != "percent" or len(metric.of) != 1:
+        return None
+    (name,) = metric.of
+    old = {i.id: i.values[name] for i in before if name in i.values}
+    pairs = [
+        (old[i.id], i.values[name])
+        for i in after
+        if i.id in old and name in i.values and metric.stratum in (None, i.stratum)
+    ]
+    return mcnemar([b for b, _ in pairs], [a for _, a in pairs]) if pairs else None
+
+
+def _detectable(metric: Metric) -> float | None:
+    if metric.estimator != "percent" or metric.direction.kind != "target":
+        return None
+    return minimal_detectable_change(metric.n)
+
+
+def _adjusted(rows: Sequence[Row]) -> list[Row]:
+    """Correct all tests of the matrix together (Benjamini-Hochberg)."""
+    tests = [e.test.p for row in rows for e in row.entries if e.test is not None]
+    adjusted = iter(benjamini_hochberg(tests))
+    return [
+        replace(
+            row,
+            entries=tuple(
+                replace(e, adjusted_p=next(adjusted)) if e.test is not None else e
+                for e in row.entries
+            ),
+        )
+        for row in rows
+    ]
+
+
+# -- leaderboard -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Standing:
+    """One method of one run, over all its sources and seeds, at each cell's last step.
+
+    Attributes:
+        distance: mean distance of the bias scores to their target, in points.
+        base_distance: the same of the base model.
+        in_domain: mean improvement on the source domain itself.
+        transfer: mean improvement on the other domains.
+        harmed: bias scores that moved away from their target, of `compared`.
+        cost: change of the language metrics, by label, as a mean over cells.
+        failed: failed entries.
+    """
+
+    run: str
+    model: str
+    method: str
+    control: bool
+    distance: float | None
+    base_distance: float | None
+    in_domain: float | None
+    transfer: float | None
+    harmed: int
+    compared: int
+    cost: dict[str, tuple[float, float]]
+    failed: int
+    models: int
+
+    @property
+    def improvement(self) -> float | None:
+        """How much nearer to the target than the base."""
+        if self.distance is None or self.base_distance is None:
+            return None
+        return self.base_distance - self.distance
+
+
+def build_leaderboard(stores: Sequence[Store], *, step: int | None = None) -> list[Standing]:
+    """Rank methods by the mean distance of their bias scores to the target; see `Standing`.
+
+    Methods without a distance (all failed) stand last.
+    """
+    standings: list[Standing] = []
+    for store in stores:
+        matrix = build_matrix(store, step=step)
+        groups: dict[tuple[str, str], list[Row]] = {}
+        for row in matrix.rows:
+            method = " + ".join(
+                part
+                for part in (row.cell.debiaser, row.cell.masker, row.cell.corpus, _label(row))
+                if part
+            )
+            groups.setdefault((row.cell.model, method), []).append(row)
+        for (model, method), rows in groups.items():
+            standings.append(_standing(matrix.name, model, method, rows))
+    return sorted(standings, key=lambda s: (s.distance is None, s.distance or 0.0, s.method))
+
+
+def _label(row: Row) -> str | None:
+    return None if row.cell.label == "hateful" else row.cell.label
+
+
+def _standing(run: str, model: str, method: str, rows: Sequence[Row]) -> Standing:
+    measured = [(row, e) for row in rows for e in row.entries if e.status == "measured"]
+    bias = [(row, e) for row, e in measured if e.towards_target and e.improvement is not None]
+    distances: list[float] = []
+    bases: list[float] = []
+    inside: list[float] = []
+    outside: list[float] = []
+    harmed = 0
+    for row, entry in bias:
+        assert entry.after is not None
+        assert entry.base is not None
+        assert entry.after.value is not None
+        assert entry.base.value is not None
+        assert entry.improvement is not None
+        distances.append(entry.after.direction.distance(entry.after.value))
+        bases.append(entry.base.direction.distance(entry.base.value))
+        (inside if entry.column.domain == row.cell.source else outside).append(entry.improvement)
+        harmed += entry.improvement < 0
+    return Standing(
+        run=run,
+        model=model,
+        method=method,
+        control=all(row.cell.control for row in rows),
+        distance=_mean(distances),
+        base_distance=_mean(bases),
+        in_domain=_mean(inside),
+        transfer=_mean(outside),
+        harmed=harmed,
+        compared=len(bias),
+        cost=_cost(measured),
+        failed=sum(e.status == "failed" for row in rows for e in row.entries),
+        models=len({row.cell.fit_key for row in rows}),
+    )
+
+
+def _cost(measured: Sequence[tuple[Row, Entry]]) -> dict[str, tuple[float, float]]:
+    """Mean value and mean change of the metrics that are about no domain."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for _, entry in measured:
+        if entry.column.domain not in (NO_DOMAIN, OVERALL) or entry.after is None:
+            continue
+        if entry.after.value is not None and entry.change is not None:
+            label = f"{entry.column.metric} ({entry.column.evaluator})"
+            found.setdefault(label, []).append((entry.after.value, entry.change))
+    return {
+        label: (sum(v for v, _ in pairs) / len(pairs), sum(c for _, c in pairs) / len(pairs))
+        for label, pairs in found.items()
+    }
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
