@@ -99,18 +99,18 @@ def _legend(console: Console, matrix: Matrix) -> None:
 def print_leaderboard(console: Console, standings: Sequence[Standing]) -> None:
     """Print methods by distance to the target, with what they cost beside it."""
     table = _table("Leaderboard: mean distance of the bias scores to their target, last step")
-    runs = {standing.run for standing in standings}
+    several = len({(standing.run, standing.model) for standing in standings}) > 1
     costs = list(dict.fromkeys(label for s in standings for label in s.cost))
     table.add_column("#", justify="right")
-    table.add_column("method", overflow="fold")
-    for title in ("distance", "vs base", "in-domain", "transfer", "harmed"):
+    table.add_column("method", overflow="fold", min_width=26)
+    for title in ("distance", "vs base", "in-dom.", "transfer", "harmed"):
         table.add_column(title, justify="right", no_wrap=True)
     for label in costs:
-        table.add_column(label, justify="right", overflow="fold")
+        table.add_column(label.replace("_", " "), justify="right", min_width=12)
     rank = 0
     for standing in standings:
         rank += not standing.control
-        name = escape(_standing_name(standing, len(runs) > 1))
+        name = escape(_standing_name(standing, several))
         table.add_row(
             "" if standing.control else str(rank),
             name + (" [dim]control[/]" if standing.control else ""),
@@ -123,7 +123,7 @@ def print_leaderboard(console: Console, standings: Sequence[Standing]) -> None:
         )
     console.print(table, width=min(WIDTH, console.width))
     console.print(
-        "distance in points (0 is the ideal); vs base, in-domain, transfer: mean improvement over "
+        "distance in points (0 is the ideal); vs base, in-dom., transfer: mean improvement over "
         "targets, on the source itself, on the other domains; harmed: scores further from their "
         "target than the base's; a cost is the mean value and its change",
         style="dim",
@@ -135,9 +135,9 @@ def print_leaderboard(console: Console, standings: Sequence[Standing]) -> None:
         console.print(f"[red]{failed} entries failed[/] and are left out of the means")
 
 
-def _standing_name(standing: Standing, several_runs: bool) -> str:
-    parts = [standing.run] if several_runs else []
-    return " / ".join([*parts, standing.model, standing.method])
+def _standing_name(standing: Standing, several: bool) -> str:
+    parts = [standing.run, standing.model] if several else []
+    return " / ".join([*parts, standing.method])
 
 
 def _costs(standing: Standing, labels: Iterable[str]) -> list[str]:

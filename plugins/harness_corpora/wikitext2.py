@@ -1,0 +1,112 @@
+"""``wikitext2``: plain text for methods that learn from neutral sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, ClassVar
+
+from pydantic import Field, JsonValue
+
+from harness.data import DataStore, Pin, Row, items_hash, verified
+from harness.domains import NO_DOMAIN
+from harness.families import Corpus
+from harness.tabular import read_utf8
+from harness.types import Passage, PassageRequest
+from harness_corpora.choosing import Candidate, PinnedConfig, choose, share
+from harness_corpora.tables import dataset_of, rows_of
+
+COLUMNS = ("id", "text", "article")
+
+
+def parse(path: Path) -> Iterator[Row]:
+    """Yield ``(id, paragraph, article)``: every line that is no heading and not blank.
+
+    Raises:
+        DataError: it cannot be read, or is not UTF-8.
+    """
+    article = ""
+    for index, line in enumerate(read_utf8(path).split("\n")):
+        text = line.strip()
+        if text.startswith("= ") and text.endswith(" ="):
+            if not text.startswith("= ="):
+                article = text.strip("= ")
+        elif text:
+            yield str(index), text, article
+
+
+WIKITEXT2 = Pin(
+    name="wikitext2-tokenised-valid",
+    filename="wikitext-2-tokenised/wiki.valid.tokens",
+    url="https://wikitext.smerity.com/wikitext-2-v1.zip",
+    archive_member="wikitext-2/wiki.valid.tokens",
+    sha256="f0737ed31fc1329026e95cb8b98e19c2a182c39c240ab909dc31abf2f8af58e8",
+    items_sha256="4549252f3eb9cc2d4a75df9ef196bf100dcca824481821e0e4515c372e060d76",
+    n_items=1841,
+    parse=parse,
+    licence="CC-BY-SA-3.0",
+    citation="Merity et al. 2016, Pointer Sentinel Mixture Models",
+    homepage="https://wikitext.smerity.com",
+    defects="tokenised: holds <unk> and ` @-@ `; perplexity on it compares with nothing raw",
+)
+
+
+class WikiText2Config(PinnedConfig):
+    """Which paragraphs are given."""
+
+    min_words: Annotated[
+        int, Field(ge=1, description="shortest paragraph, in words between spaces")
+    ] = 20
+    train_share: Annotated[
+        float, Field(gt=0, lt=1, description="share of the articles that are train")
+    ] = 0.8
+
+
+class WikiText2(Corpus[WikiText2Config]):
+    """Paragraphs of the tokenised validation split, articles apart in train and test.
+
+    The test split of WikiText-2 is left to perplexity: no method learns from what it measures.
+    """
+
+    name = "wikitext2"
+    summary = "WikiText-2 validation paragraphs: plain text about no group (domain 'none')"
+    reference = "Merity et al. 2016, https://arxiv.org/abs/1609.07843"
+    Config = WikiText2Config
+    domains: ClassVar[frozenset[str]] = frozenset({NO_DOMAIN})
+    pins = (WIKITEXT2,)
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Hash of the items."""
+        return {"items": items_hash(self._rows(data))}
+
+    def passages(self, request: PassageRequest) -> Sequence[Passage]:
+        """Return plain paragraphs: domain ``none``, label ``non-hateful``.
+
+        Raises:
+            DataError: the data is missing or altered, or another domain or label is asked.
+        """
+        candidates = [
+            Candidate(
+                f"wikitext2/{id_}",
+                text,
+                NO_DOMAIN,
+                None,
+                "non-hateful",
+                "train" if share(f"article {article}") < self.config.train_share else "test",
+            )
+            for id_, text, article in rows_of(
+                dataset_of(COLUMNS, self._rows(request.data)), COLUMNS
+            )
+            if len(text.split()) >= self.config.min_words
+        ]
+        return choose(
+            self.name,
+            candidates,
+            request,
+            domains=self.domains,
+            train_texts=(c.text for c in candidates if c.split == "train"),
+        )
+
+    def _rows(self, data: DataStore) -> tuple[Row, ...]:
+        path = data.locate(WIKITEXT2, self.config.path)
+        return verified(WIKITEXT2, path, verify=self.config.verify)
