@@ -388,7 +388,7 @@ def _cost(measured: Sequence[tuple[Row, Entry]]) -> dict[str, tuple[float, float
         if entry.column.domain not in (NO_DOMAIN, OVERALL) or entry.after is None:
             continue
         if entry.after.value is not None and entry.change is not None:
-            label = f"{entry.column.metric} {entry.column.evaluator}"
+            label = f"{entry.column.metric} {entry.column.protocol}"
             found.setdefault(label, []).append((entry.after.value, entry.change))
     return {
         label: (sum(v for v, _ in pairs) / len(pairs), sum(c for _, c in pairs) / len(pairs))

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 GROUP = "harness"
 
+RESERVED = ("use", "as")
+"""Keys of a plugin's entry in a spec that are not its config's."""
+
 HOOKS: Mapping[Family, str] = {
     "corpus": "harness_corpora",
     "masker": "harness_maskers",
@@ -312,6 +315,11 @@ def _check_class(plugin: Any, family: Family, hook: str) -> None:
     if not (inspect.isclass(plugin.Config) and issubclass(plugin.Config, PluginConfig)):
         raise PluginError(f"hook {hook}: {plugin.__name__}.Config must be a PluginConfig class")
     for field_name, info in plugin.Config.model_fields.items():
+        if field_name in RESERVED or (family == "evaluator" and field_name == "domains"):
+            raise PluginError(
+                f"{plugin.__name__}.Config.{field_name}: the name is taken by the spec's own "
+                "keys; choose another"
+            )
         if not info.description:
             raise PluginError(
                 f"hook {hook}: {plugin.__name__}.Config.{field_name} has no description; "

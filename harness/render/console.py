@@ -101,12 +101,12 @@ def print_leaderboard(console: Console, standings: Sequence[Standing]) -> None:
     table = _table("Leaderboard: mean distance of the bias scores to their target, last step")
     several = len({(standing.run, standing.model) for standing in standings}) > 1
     costs = list(dict.fromkeys(label for s in standings for label in s.cost))
-    table.add_column("#", justify="right")
-    table.add_column("method", overflow="fold", min_width=26)
-    for title in ("distance", "vs base", "in-dom.", "transfer", "harmed"):
+    table.add_column("#", justify="right", no_wrap=True)
+    table.add_column("method", overflow="fold", min_width=18)
+    for title in ("distance", "in-dom.", "transfer", "harmed"):
         table.add_column(title, justify="right", no_wrap=True)
     for label in costs:
-        table.add_column(label.replace("_", " "), justify="right", min_width=12)
+        table.add_column(label.replace("_", " "), justify="right", min_width=11, max_width=12)
     rank = 0
     for standing in standings:
         rank += not standing.control
@@ -114,8 +114,7 @@ def print_leaderboard(console: Console, standings: Sequence[Standing]) -> None:
         table.add_row(
             "" if standing.control else str(rank),
             name + (" [dim]control[/]" if standing.control else ""),
-            _number(standing.distance),
-            _signed(standing.improvement),
+            f"{_number(standing.distance)} {_signed(standing.improvement)}",
             _signed(standing.in_domain),
             _signed(standing.transfer),
             f"{standing.harmed}/{standing.compared}",
@@ -123,8 +122,8 @@ def print_leaderboard(console: Console, standings: Sequence[Standing]) -> None:
         )
     console.print(table, width=min(WIDTH, console.width))
     console.print(
-        "distance in points (0 is the ideal); vs base, in-dom., transfer: mean improvement over "
-        "targets, on the source itself, on the other domains; harmed: scores further from their "
+        "distance in points (0 is the ideal) and improvement on the base; in-dom., transfer: mean "
+        "improvement on the source itself, on the other domains; harmed: scores further from their "
         "target than the base's; a cost is the mean value and its change",
         style="dim",
         highlight=False,

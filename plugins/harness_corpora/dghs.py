@@ -77,7 +77,7 @@ DGHS = Pin(
 class DghsConfig(PinnedConfig):
     """How a text is placed in a domain."""
 
-    use: Annotated[
+    select_by: Annotated[
         Literal["auto", "codes", "terms"],
         Field(
             description="codes: the annotators' target codes; terms: any mention of an attribute "
@@ -156,14 +156,14 @@ class Dghs(Corpus[DghsConfig]):
 
     def _coded(self, target: str) -> tuple[str, ...] | None:
         """The places that the codes name; None where they say nothing and terms decide."""
-        if self.config.use == "terms":
+        if self.config.select_by == "terms":
             return None
         known = [
             ALIASES["dghs"][code]
             for part in target.split(",")
             if (code := part.strip().lower()) in ALIASES["dghs"]
         ]
-        if known or self.config.use == "codes":
+        if known or self.config.select_by == "codes":
             return tuple(place for places in known for place in places)
         return None  # not given, none, or a code we do not know
 
