@@ -24,7 +24,11 @@ class RandomConfig(PluginConfig):
 
 
 class RandomWords(Masker[RandomConfig]):
-    """Masks as many words as `wordlist` does, chosen at random among the others."""
+    """Masks as many words as `wordlist` does, chosen at random among the others.
+
+    Counted in words, not spans: a term of two words is answered by two words. A passage that
+    has fewer other words than that has all of them masked.
+    """
 
     name = "random"
     summary = "Control: as many words as wordlist masks, chosen at random among the others."
@@ -41,10 +45,12 @@ class RandomWords(Masker[RandomConfig]):
         for answer in Wordlist(self.config.like).mask(request):
             text = answer.passage.text
             taken = [(span.start, span.end) for span in answer.spans]
-            free = [span for span in word_spans(text) if not overlaps(span, taken)]
+            words = word_spans(text)
+            free = [word for word in words if not overlaps(word, taken)]
+            wanted = len(words) - len(free)
             name = f"{request.seed}:{answer.passage.id}".encode()
             rng = random.Random(hashlib.sha256(name).digest())
-            chosen = sorted(rng.sample(free, min(len(taken), len(free))))
+            chosen = sorted(rng.sample(free, min(wanted, len(free))))
             spans = tuple(
                 Span(start=start, end=end, kind="random", reason=f"random, seed {request.seed}")
                 for start, end in chosen

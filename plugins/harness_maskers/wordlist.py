@@ -16,7 +16,7 @@ from harness.tabular import read_utf8
 from harness.terms import TERMS_VERSION, attribute_terms
 from harness.types import MaskedPassage, MaskRequest, Span
 from harness_maskers import harm_lexicon
-from harness_maskers.words import Rule, find_terms
+from harness_maskers.words import MATCHING_VERSION, Matcher, Rule
 
 
 def parse_terms(path: Path) -> Iterator[tuple[str, ...]]:
@@ -24,18 +24,22 @@ def parse_terms(path: Path) -> Iterator[tuple[str, ...]]:
     for line in read_utf8(path).splitlines():
         term = line.strip()
         if term and not term.startswith("#"):
-            yield (term.lower(),)
+            yield (term,)
 
 
 LDNOOBW = Pin(
     name="ldnoobw-en",
     filename="wordlists/ldnoobw_en.txt",
     url="https://raw.githubusercontent.com/LDNOOBW/"
-    "List-of-Dirty-Naughty-Obscene-and-Otherwise-Bad-Words/master/en",
-    sha256=None,
+    "List-of-Dirty-Naughty-Obscene-and-Otherwise-Bad-Words/"
+    "5faf2ba42d7b1c0977169ec3611df25a3c08eb13/en",
+    sha256="af851ecef1d5f212caba17339b12ac39cc2fef7d78c74876f67237644fcee8bd",
     items_sha256="c4f49d7f8e9d6e5d2cb778a6880c5225bd2e67901e409d37453c10c93d0e23be",
     parse=parse_terms,
     licence="CC-BY-4.0",
+    homepage="https://github.com/LDNOOBW",
+    n_items=403,
+    defects="profanity of every sort: most terms insult no group, and it holds no plain insults",
     citation="Shutterstock, List of Dirty, Naughty, Obscene and Otherwise Bad Words",
 )
 
@@ -47,19 +51,24 @@ class WordlistConfig(PluginConfig):
         ("attribute",),
         min_length=1,
         description="attribute: terms that name a group of the domain; harm: a lexicon of "
-        "derogatory words; file: a list of your own",
+        "derogatory words; file: a list of your own. Where matches overlap, the longest wins, "
+        "then the earliest, then the rule that stands first here",
     )
     harm_list: Literal["builtin", "ldnoobw"] = Field(
         "builtin", description="which harm lexicon: this project's, or LDNOOBW (CC-BY-4.0)"
     )
-    path: Path | None = Field(None, description="your own list: UTF-8, one term a line")
+    path: Path | None = Field(None, description="your own list: UTF-8, one term a line, # comments")
     ignore_case: bool = Field(True, description="match whatever the letter case")
-    inflect: bool = Field(True, description="also match regular plurals")
+    inflect: bool = Field(
+        True, description="also match plurals of a term's last word, and terms before 's"
+    )
 
     @model_validator(mode="after")
-    def _file_named(self) -> WordlistConfig:
+    def _consistent(self) -> WordlistConfig:
         if ("file" in self.rules) != (self.path is not None):
-            raise ValueError("rule 'file' and 'path' go together")
+            raise ValueError("rule 'file' and 'path' go together: give both or neither")
+        if len(set(self.rules)) != len(self.rules):
+            raise ValueError("a rule is named twice")
         return self
 
 
@@ -73,31 +82,25 @@ class Wordlist(Masker[WordlistConfig]):
     pins = (LDNOOBW,)
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Versions of the built-in lists and the hash of a file."""
-        found: dict[str, JsonValue] = {}
+        """Versions of the lists, hashes of those that are files, and how words are found."""
+        found: dict[str, JsonValue] = {"matching": MATCHING_VERSION}
         for rule in self.config.rules:
             if rule == "attribute":
                 found[rule] = TERMS_VERSION
             else:
                 listed = self._rule(rule, "", data)
-                digest = hashlib.sha256("\n".join(listed.terms).encode()).hexdigest()
-                found[rule] = f"{listed.name}:{digest}"
+                found[rule] = f"{listed.name}:{_digest(listed.terms)}"
         return found
 
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
         """See `Masker.mask`."""
         rules = [self._rule(kind, request.domain, request.data) for kind in self.config.rules]
+        matcher = Matcher(rules, ignore_case=self.config.ignore_case, inflect=self.config.inflect)
         found = []
         for done, passage in enumerate(request.passages, start=1):
-            matches = find_terms(
-                passage.text,
-                rules,
-                ignore_case=self.config.ignore_case,
-                inflect=self.config.inflect,
-            )
             spans = tuple(
                 Span(start=m.start, end=m.end, kind=m.rule.kind, reason=f"{m.rule.name}: {m.term}")
-                for m in matches
+                for m in matcher.find(passage.text)
             )
             found.append(MaskedPassage(passage=passage, spans=spans))
             request.progress(done, len(request.passages), "masking")
@@ -105,20 +108,29 @@ class Wordlist(Masker[WordlistConfig]):
 
     def _rule(self, kind: str, domain: str, data: DataStore) -> Rule:
         if kind == "attribute":
-            return Rule(kind, f"{TERMS_VERSION}/{domain}", attribute_terms(domain))
+            return Rule(kind, f"{domain} terms {TERMS_VERSION}", attribute_terms(domain))
         if kind == "file":
-            return self._file_rule()
+            assert self.config.path is not None  # the config's validator
+            return _file_rule(self.config.path)
         if self.config.harm_list == "builtin":
-            return Rule(kind, harm_lexicon.VERSION, harm_lexicon.TERMS)
-        rows = verified(LDNOOBW, data.locate(LDNOOBW))
-        return Rule(kind, LDNOOBW.name, tuple(dict.fromkeys(row[0] for row in rows)))
+            return Rule(kind, f"harm lexicon {harm_lexicon.VERSION}", harm_lexicon.TERMS)
+        return _list_rule(kind, LDNOOBW.name, verified(LDNOOBW, data.locate(LDNOOBW)))
 
-    def _file_rule(self) -> Rule:
-        path = self.config.path
-        assert path is not None  # the config's validator
-        if not path.is_file():
-            raise DataError(f"{path}: no such word list")
-        terms = tuple(dict.fromkeys(row[0] for row in parse_terms(path)))
-        if not terms:
-            raise DataError(f"{path}: the word list has no term; give one a line")
-        return Rule("file", path.name, terms)
+
+def _file_rule(path: Path) -> Rule:
+    if not path.is_file():
+        raise DataError(f"{path}: no such word list; mend 'path' of the masker 'wordlist'")
+    rows = tuple(parse_terms(path))
+    if not rows:
+        raise DataError(f"{path}: the word list has no term; give one a line")
+    return _list_rule("file", path.name, rows)
+
+
+def _list_rule(kind: str, name: str, rows: Sequence[tuple[str, ...]]) -> Rule:
+    """A rule that says which version of a file it is by the hash of its terms."""
+    terms = tuple(dict.fromkeys(row[0] for row in rows))
+    return Rule(kind, f"{name} (sha256 {_digest(terms)[:12]})", terms)
+
+
+def _digest(terms: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(terms).encode()).hexdigest()

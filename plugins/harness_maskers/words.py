@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+MATCHING_VERSION = "1"
+"""Raised by each change of how terms are found: it enters the content key of a masker."""
 
 
 class Rule(NamedTuple):
@@ -24,56 +28,139 @@ class Match(NamedTuple):
     term: str
 
 
-WORD = re.compile(r"\w+(?:['’-]\w+)*")
-"""A word: letters, digits and underscores, with hyphens and apostrophes inside."""
+_MARKS = "\u0300-\u036f"  # combining accents: part of the letter before them
+_LETTER = rf"[^\W_{_MARKS}]"
+_CHAR = rf"[{_MARKS}]|[^\W_]"
+WORD = re.compile(rf"{_LETTER}(?:{_CHAR})*(?:['’ʼ\-‐‑](?:{_CHAR})+)*")
+"""A word: letters and digits of any script, with hyphens and apostrophes inside."""
+
+_CLUSTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
+_TOKEN = re.compile(r"[^\W_]+|\S")
+_SAME = str.maketrans(
+    {
+        "\u00ad": "",
+        "\u200b": "",
+        "\u200c": "",
+        "\u200d": "",
+        "’": "'",
+        "ʼ": "'",
+        "‘": "'",
+        "‐": "-",
+        "‑": "-",
+    }
+)
 
 
-def find_terms(
-    text: str, rules: Sequence[Rule], *, ignore_case: bool = True, inflect: bool = True
-) -> list[Match]:
-    """Return the matches of all rules, sorted and not overlapping.
+Order = tuple[int, bool, int]
+"""What decides between matches of one range: rule, inflected or not, place in the list."""
 
-    Where matches overlap the longest wins, then the earliest, then the rule that stands first.
-    A match begins and ends at a word boundary; parts of a multi-word term may be any white
-    space apart.
+
+class Matcher:
+    """Finds the terms of some rules. Made once, used on many texts.
+
+    What counts as a match:
+
+    - Letters are compared in Unicode form NFKC, typographic apostrophes and hyphens as the plain
+      ones, and whatever the case unless told otherwise.
+    - A term begins and ends at a word boundary. A hyphen is one (``anti-Muslim`` holds
+      ``Muslim``), an apostrophe inside a word is not (``can't`` does not hold ``can``).
+    - A space or hyphen in a term matches white space or a hyphen (``same-sex``, ``same sex``).
+    - With inflection, the last word of a term also matches in its plural (`inflections`) and
+      before a possessive ``'s``, which stays outside the match.
+    - Where matches overlap the longest wins, then the earliest, then the rule that stands first,
+      then a term as it is listed before an inflected one, then the term that stands first.
     """
-    found: list[Match] = []
-    for rule in rules:
-        for term in rule.terms:
-            for hit in _pattern(term, ignore_case, inflect).finditer(text):
-                found.append(Match(hit.start(), hit.end(), rule, term))
-    order = {rule.name: i for i, rule in enumerate(rules)}
-    found.sort(key=lambda m: (m.start - m.end, m.start, order[m.rule.name], m.term))
-    chosen: list[Match] = []
-    for match in found:
-        if all(match.end <= other.start or match.start >= other.end for other in chosen):
-            chosen.append(match)
-    return sorted(chosen)
+
+    def __init__(
+        self, rules: Sequence[Rule], *, ignore_case: bool = True, inflect: bool = True
+    ) -> None:
+        self._ignore_case = ignore_case
+        # First token of a form -> forms; so a text is compared with few of the terms.
+        self._forms: dict[str, list[tuple[re.Pattern[str], Order, Rule, str]]] = {}
+        end = r"(?=(?:'s)?(?![^\W_]|'[^\W_]))" if inflect else r"(?![^\W_]|'[^\W_])"
+        for rank, rule in enumerate(rules):
+            for order, term in enumerate(rule.terms):
+                folded, _ = _fold(term.strip(), ignore_case)
+                if not folded:
+                    continue
+                for form in sorted(inflections(folded) if inflect else {folded}):
+                    first = _TOKEN.search(form)
+                    if first is None:
+                        continue
+                    parts = [re.escape(part) for part in re.split(r"[\s\-]+", form) if part]
+                    body = r"(?:\s+|\s*-\s*)".join(parts)
+                    closed = end if form[-1].isalnum() else ""
+                    entry = (re.compile(body + closed), (rank, form != folded, order), rule, term)
+                    self._forms.setdefault(first.group(), []).append(entry)
+
+    def find(self, text: str) -> list[Match]:
+        """Return the matches in a text, sorted and not overlapping."""
+        folded, source = _fold(text, self._ignore_case)
+        found: list[tuple[int, int, Order, Match]] = []
+        for token in _TOKEN.finditer(folded):
+            at = token.start()
+            if _inside_word(folded, at):
+                continue
+            for pattern, order, rule, term in self._forms.get(token.group(), ()):
+                if hit := pattern.match(folded, at):
+                    start, end = source[at][0], source[hit.end() - 1][1]
+                    found.append((start - end, start, order, Match(start, end, rule, term)))
+        chosen: list[Match] = []
+        for *_, match in sorted(found, key=lambda entry: entry[:3]):
+            if not overlaps((match.start, match.end), ((m.start, m.end) for m in chosen)):
+                chosen.append(match)
+        return sorted(chosen)
 
 
-_PATTERNS: dict[tuple[str, bool, bool], re.Pattern[str]] = {}
+def _inside_word(text: str, at: int) -> bool:
+    """Whether a word character, or an apostrophe that joins one, stands before a position."""
+    if not text[at].isalnum() or at == 0:
+        return False
+    before = text[at - 1]
+    return before.isalnum() or (before == "'" and at > 1 and text[at - 2].isalnum())
 
 
-def _pattern(term: str, ignore_case: bool, inflect: bool) -> re.Pattern[str]:
-    key = (term, ignore_case, inflect)
-    if key not in _PATTERNS:  # compiled once: a pure function of the key
-        forms = sorted(inflections(term) if inflect else {term}, key=lambda f: (-len(f), f))
-        body = "|".join(r"\s+".join(map(re.escape, form.split())) for form in forms)
-        flags = re.IGNORECASE if ignore_case else 0
-        _PATTERNS[key] = re.compile(rf"(?<![\w]){'(?:' + body + ')'}(?:['’]s)?(?![\w])", flags)
-    return _PATTERNS[key]
+def _fold(text: str, ignore_case: bool) -> tuple[str, list[tuple[int, int]]]:
+    """A text as it is compared, and for each of its characters the source's character range."""
+    folded: list[str] = []
+    source: list[tuple[int, int]] = []
+    for cluster in _CLUSTER.finditer(text):
+        # Invisible characters (soft hyphen, zero-width space) hide words from lists: not compared.
+        same = unicodedata.normalize("NFKC", cluster.group()).translate(_SAME)
+        for char in same.casefold() if ignore_case else same:
+            folded.append(char)
+            source.append(cluster.span())
+    return "".join(folded), source
+
+
+_IRREGULAR = (
+    (re.compile(r"(\b|wo|s)man$"), "man", "men"),
+    (re.compile(r"\bwife$"), "wife", "wives"),
+    (re.compile(r"\bchild$"), "child", "children"),
+    (re.compile(r"\bperson$"), "person", "people"),
+)
+"""Which last words, the end that changes, and what it becomes."""
 
 
 def inflections(term: str) -> set[str]:
-    """The term and its regular plural: -s, -es after a sibilant, -ies for -y after a consonant.
+    """The term and the plural of its last word.
 
-    Possessives are matched beside; irregular forms must stand in the list.
+    -s; -es after a sibilant; -ies for -y after a consonant; and man/men (woman, spokesman),
+    wife/wives, child/children, person/people. Other irregular forms must stand in the list.
     """
-    if re.search(r"[^aeiou]y$", term):
-        return {term, term[:-1] + "ies"}
-    if re.search(r"(s|x|z|ch|sh)$", term):
-        return {term, term + "es"}
-    return {term, term + "s"}
+    forms = {term}
+    if not term[-1:].isalpha():
+        return forms
+    if re.search(r"[^aeiou\W\d_]y$", term):
+        forms.add(term[:-1] + "ies")
+    elif re.search(r"(s|x|z|ch|sh)$", term):
+        forms.add(term + "es")
+    else:
+        forms.add(term + "s")
+    for last_word, singular, plural in _IRREGULAR:
+        if last_word.search(term):
+            forms.add(term[: -len(singular)] + plural)
+    return forms
 
 
 def word_spans(text: str) -> list[tuple[int, int]]:
