@@ -70,6 +70,9 @@ class MaskedPassage(Frozen):
 
     passage: Passage
     spans: tuple[Span, ...]
+    note: Annotated[
+        str | None, Field(description="why a passage has no spans: refused, malformed answer, …")
+    ] = None
 
     @model_validator(mode="after")
     def _spans_fit(self) -> MaskedPassage:
