@@ -20,17 +20,19 @@ REQUIRED = "required"
 
 
 def print_plugins(console: Console, entries: Sequence[Registered]) -> None:
-    """Print one row a plugin."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("family")
-    table.add_column("name", style="cyan")
-    table.add_column("distribution")
-    table.add_column("version")
-    table.add_column("summary", ratio=1)
-    for entry in entries:
-        row = [entry.family, entry.name, entry.origin.distribution, entry.origin.version]
-        table.add_row(*(Text(cell) for cell in [*row, entry.plugin.summary]))
-    console.print(table)
+    """Print one row a plugin, under the distribution and version that it comes from."""
+    packages = dict.fromkeys((e.origin.distribution, e.origin.version) for e in entries)
+    for distribution, version in packages:
+        console.print(Text(f"{distribution} {version}", style="bold"))
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        table.add_column("family", no_wrap=True)
+        table.add_column("name", style="cyan", no_wrap=True)
+        table.add_column("summary", ratio=1)
+        for e in entries:
+            if (e.origin.distribution, e.origin.version) == (distribution, version):
+                table.add_row(*(Text(cell) for cell in (e.family, e.name, e.plugin.summary)))
+        console.print(table)
+        console.print()
 
 
 def print_plugin(console: Console, entry: Registered) -> None:
@@ -77,14 +79,14 @@ def example_fragment(entry: Registered) -> str:
     A required field stands with the first of its `examples`, else with a placeholder.
     """
     key = next(key for key, family in PLUGIN_KEYS.items() if family == entry.family)
-    use: dict[str, Any] = {"use": entry.name}
-    for name, info in entry.plugin.Config.model_fields.items():
-        use[name] = _placeholder(name, info) if info.is_required() else _default(info)
-    shown: Any = [use] if len(use) > 1 else [entry.name]
-    dumped: str = yaml.safe_dump({key: shown}, sort_keys=False, allow_unicode=True, width=88)
-    # Indented lists, as in the shipped specs; PyYAML does not indent them.
-    first, *rest = dumped.rstrip("\n").split("\n")
-    return "\n".join([first, *(f"  {line}" for line in rest)])
+    fields = entry.plugin.Config.model_fields
+    if not fields:
+        return f"{key}:\n  - {entry.name}"
+    lines = [f"{key}:", f"  - use: {entry.name}"]
+    for name, info in fields.items():
+        value = _placeholder(name, info) if info.is_required() else _default(info)
+        lines.append(f"    {name}: {_inline_yaml(value)}")
+    return "\n".join(lines)
 
 
 def _default(info: FieldInfo) -> Any:
