@@ -30,7 +30,11 @@ class FileConfig(PluginConfig):
     """Which column says what. Values are compared as text; ``true`` and ``1`` are written so."""
 
     path: Annotated[
-        str, Field(description="the file (.csv, .jsonl, .parquet); also looked for below data-dir")
+        str,
+        Field(
+            examples=["passages.csv"],
+            description="the file (.csv, .jsonl, .parquet); also looked for below data-dir",
+        ),
     ]
     text: Annotated[str, Field(description="column of the passage")] = "text"
     label: Annotated[

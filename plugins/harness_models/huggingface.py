@@ -18,7 +18,10 @@ from harness.types import LoadRequest
 class HuggingFaceConfig(PluginConfig):
     """Which model of the hub, or which folder."""
 
-    id: str = Field(description="hub id, or a local folder with config, tokenizer, safetensors")
+    id: str = Field(
+        examples=["openai-community/gpt2"],
+        description="hub id, or a local folder with config, tokenizer, safetensors",
+    )
     revision: str | None = Field(None, description="branch, tag or commit of the hub")
     kind: Literal["auto", "causal", "masked"] = Field(
         "auto", description="causal or masked; auto asks the model's configuration"
@@ -68,7 +71,7 @@ def _cached_commit(hub_id: str, revision: str | None) -> str | None:
 class GgufConfig(PluginConfig):
     """Which file."""
 
-    path: Path = Field(description="a local .gguf file of a causal model")
+    path: Path = Field(examples=["model.gguf"], description="a local .gguf file of a causal model")
 
 
 class Gguf(Model[GgufConfig]):
