@@ -76,7 +76,7 @@ def default_text(info: FieldInfo) -> str:
 def example_fragment(entry: Registered) -> str:
     """A YAML fragment that uses the plugin with its defaults.
 
-    A required field stands with the first of its `examples`, else with a placeholder.
+    A field that has `examples` stands with the first; a required one else with a placeholder.
     """
     key = next(key for key, family in PLUGIN_KEYS.items() if family == entry.family)
     fields = entry.plugin.Config.model_fields
@@ -84,7 +84,8 @@ def example_fragment(entry: Registered) -> str:
         return f"{key}:\n  - {entry.name}"
     lines = [f"{key}:", f"  - use: {entry.name}"]
     for name, info in fields.items():
-        value = _placeholder(name, info) if info.is_required() else _default(info)
+        stand_in = info.is_required() or info.examples
+        value = _placeholder(name, info) if stand_in else _default(info)
         lines.append(f"    {name}: {_inline_yaml(value)}")
     return "\n".join(lines)
 

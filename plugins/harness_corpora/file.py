@@ -60,7 +60,11 @@ class FileConfig(PluginConfig):
         str | None, Field(description="column of the domain; default: all are domain_value")
     ] = None
     domain_value: Annotated[
-        str | None, Field(description="the domain of all passages where there is no domain column")
+        str | None,
+        Field(
+            examples=["gender"],
+            description="the domain of all passages where there is no domain column",
+        ),
     ] = None
     domains: Annotated[
         dict[str, str],
