@@ -8,10 +8,11 @@ from typing import Any
 from harness.families import Masker
 from harness.hookspecs import hookimpl
 from harness_maskers.controls import AllWords, RandomWords
+from harness_maskers.openai_masker import OpenAIMasker
 from harness_maskers.wordlist import Wordlist
 
 
 @hookimpl
 def harness_maskers() -> Sequence[type[Masker[Any]]]:
     """Return the built-in maskers."""
-    return [AllWords, RandomWords, Wordlist]
+    return [AllWords, OpenAIMasker, RandomWords, Wordlist]

@@ -36,19 +36,10 @@ WORD = re.compile(rf"{_LETTER}(?:{_CHAR})*(?:['’ʼ\-‐‑](?:{_CHAR})+)*")
 
 _CLUSTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
 _TOKEN = re.compile(r"[^\W_]+|\S")
-_SAME = str.maketrans(
-    {
-        "\u00ad": "",
-        "\u200b": "",
-        "\u200c": "",
-        "\u200d": "",
-        "’": "'",
-        "ʼ": "'",
-        "‘": "'",
-        "‐": "-",
-        "‑": "-",
-    }
-)
+_SAME = {
+    **str.maketrans("’ʼ‘‐‑", "'''--"),
+    **dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d")),
+}
 
 
 Order = tuple[int, bool, int]
@@ -72,12 +63,19 @@ class Matcher:
     """
 
     def __init__(
-        self, rules: Sequence[Rule], *, ignore_case: bool = True, inflect: bool = True
+        self,
+        rules: Sequence[Rule],
+        *,
+        ignore_case: bool = True,
+        inflect: bool = True,
+        possessive: bool | None = None,
     ) -> None:
+        """`possessive` alone switches the rule for ``'s``; default: as `inflect`."""
+        possessive = inflect if possessive is None else possessive
         self._ignore_case = ignore_case
         # First token of a form -> forms; so a text is compared with few of the terms.
         self._forms: dict[str, list[tuple[re.Pattern[str], Order, Rule, str]]] = {}
-        end = r"(?=(?:'s)?(?![^\W_]|'[^\W_]))" if inflect else r"(?![^\W_]|'[^\W_])"
+        end = r"(?=(?:'s)?(?![^\W_]|'[^\W_]))" if possessive else r"(?![^\W_]|'[^\W_])"
         for rank, rule in enumerate(rules):
             for order, term in enumerate(rule.terms):
                 folded, _ = _fold(term.strip(), ignore_case)

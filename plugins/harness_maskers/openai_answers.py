@@ -1,0 +1,100 @@
+"""Answers of the `openai` masker on disk, so that a run repeats without network and key.
+
+One JSON file an answer under ``<cache>/openai-masks/``, named by the hash of all that can change
+it: server, model, prompt version, parameters, domain and text. It holds the named words and the
+tokens paid for, never the text, never the key.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+
+from harness.errors import ServiceError
+from harness_maskers.openai_prompt import NamedWord
+
+Status = Literal["ok", "refused", "malformed", "failed"]
+"""``refused``: the model or its filter declined; ``malformed``: no usable answer in all asks;
+``failed``: no answer at all (rate limit, timeout, server or connection error), never stored."""
+
+
+class Answer(BaseModel):
+    """What came back for one text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    status: Status
+    words: tuple[NamedWord, ...] = ()
+    detail: str = ""
+    """Why there are no words: one line."""
+    model: str = ""
+    """The model's name as the server gave it."""
+    asks: int = 0
+    """Answers asked for, rejected ones included."""
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
+class AnswerCache:
+    """A folder of answers; safe for several threads and processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @staticmethod
+    def key(inputs: Mapping[str, JsonValue]) -> str:
+        """Name an answer by a hash of its inputs, 40 hex digits."""
+        text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:40]
+
+    def get(self, key: str) -> Answer | None:
+        """Return a stored answer; None if there is none, or it cannot be read."""
+        try:
+            return Answer.model_validate_json(self._path(key).read_bytes())
+        except (OSError, ValidationError):
+            return None
+
+    def put(self, key: str, answer: Answer) -> None:
+        """Store an answer, whole or not at all.
+
+        Raises:
+            ServiceError: the folder cannot be written.
+        """
+        self.write(self._path(key), answer.model_dump_json(indent=1))
+
+    def write(self, path: Path, text: str) -> None:
+        """Write a file below the folder, whole or not at all.
+
+        Raises:
+            ServiceError: it cannot be written.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                    stream.write(text)
+                os.replace(name, path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise ServiceError(
+                f"{path.parent}: cannot keep the answers that are paid for: "
+                f"{error.strerror or error}; free space, or set HARNESS_CACHE"
+            ) from None
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.json"
+
+
+def redact(text: str, secret: str) -> str:
+    """The text without the secret, which a server's message may echo."""
+    return text.replace(secret, "[key]") if secret else text

@@ -1,0 +1,102 @@
+"""Parameters of the `openai` masker."""
+
+from __future__ import annotations
+
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator, model_validator
+
+from harness.families import PluginConfig
+from harness_maskers.openai_budget import known_price
+
+
+class OpenAIConfig(PluginConfig):
+    """Which model is asked, how, and what it may cost. The key comes from the environment only."""
+
+    model: str = Field("gpt-4o-2024-08-06", min_length=1, description="name the server knows")
+    base_url: str | None = Field(
+        None,
+        description="address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; "
+        "default: OPENAI_BASE_URL, else OpenAI. Host and port are part of an answer's identity",
+    )
+    temperature: float | None = Field(0.0, ge=0, le=2, description="null: not sent")
+    sampling_seed: int | None = Field(0, description="seed sent to the server; null: not sent")
+    max_answer_tokens: int = Field(400, ge=16, description="longest answer")
+    answer_limit: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="what the server calls that limit (newer models: the second)"
+    )
+    asks: int = Field(
+        3, ge=1, description="answers asked for until one is usable; then it is malformed"
+    )
+    prompt_version: Literal["1"] = Field(
+        "1", description="version of prompt and schema; part of an answer's identity"
+    )
+    max_concurrency: int = Field(8, ge=1, le=256, description="calls under way at once")
+    timeout: float = Field(60.0, gt=0, description="seconds until a silent call counts as failed")
+    retries: int = Field(5, ge=0, description="further tries after a rate limit, timeout, …")
+    backoff: float = Field(
+        1.0, ge=0, description="seconds before the first retry; doubles, with jitter"
+    )
+    max_wait: float = Field(
+        120.0, ge=0, description="longest wait, seconds; if Retry-After is longer, the try is lost"
+    )
+    max_cost: float | None = Field(
+        None, gt=0, description="US dollars that one call of the masker may cost; never passed"
+    )
+    price_in: float | None = Field(
+        None, ge=0, description="US dollars a million prompt tokens; default: a table, where known"
+    )
+    price_out: float | None = Field(
+        None, ge=0, description="US dollars a million answer tokens; default: as price_in"
+    )
+    on_refusal: Literal["unmasked", "error"] = Field(
+        "unmasked",
+        description="unmasked: a refused passage stays without spans and counts as failed; "
+        "error: it ends the masking",
+    )
+    max_failed_share: float = Field(
+        0.05,
+        ge=0,
+        le=1,
+        description="share of passages without a usable answer above which masking fails",
+    )
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_address(cls, value: str | None) -> str | None:
+        if value is not None:
+            server_of(value)
+        return value
+
+    @model_validator(mode="after")
+    def _priced(self) -> OpenAIConfig:
+        if (self.price_in is None) != (self.price_out is None):
+            raise ValueError("price_in and price_out go together: give both or neither")
+        if self.max_cost is not None and self.price is None:
+            raise ValueError(
+                f"max_cost needs a price, and none is known for model '{self.model}'; give "
+                "price_in and price_out"
+            )
+        return self
+
+    @property
+    def price(self) -> tuple[float, float] | None:
+        """US dollars per million tokens in and out; None if unknown."""
+        if self.price_in is not None and self.price_out is not None:
+            return self.price_in, self.price_out
+        return known_price(self.model)
+
+
+def server_of(base_url: str) -> str:
+    """Host and port of a server.
+
+    Raises:
+        ValueError: not an http(s) address, or one with a user name or password in it.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https address, such as http://127.0.0.1:8000/v1")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must hold no user name or password: it is written into records")
+    return parts.hostname + (f":{parts.port}" if parts.port is not None else "")
