@@ -1,0 +1,133 @@
+"""The command group: quick help, errors in one line, exit codes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+
+import click
+import pytest
+
+from harness import errors
+from harness.cli import main as entry
+from harness.cli.main import COMMANDS, cli
+
+Run = Callable[..., object]
+
+HEAVY = ("torch", "transformers", "datasets", "pydantic", "numpy", "rich", "openai")
+
+
+def modules_after(*arguments: str) -> tuple[str, set[str]]:
+    """Run the command in a fresh interpreter; returns its output and the modules it imported."""
+    code = (
+        "import sys; sys.argv[1:] = sys.argv[1:]\n"
+        "from harness.cli.main import cli\n"
+        "try:\n    cli(sys.argv[1:], prog_name='harness')\n"
+        "except SystemExit as end:\n    assert not end.code, end.code\n"
+        "print('\\n'.join(sorted(sys.modules)), file=sys.stderr)\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    return result.stdout, set(result.stderr.split())
+
+
+def test_help_lists_every_command_and_imports_nothing_heavy() -> None:
+    shown, modules = modules_after("--help")
+    for name, summary in COMMANDS.items():
+        assert name in shown
+        assert summary.split(";")[0].split(".")[0].split(",")[0] in " ".join(shown.split())
+    assert not modules.intersection(HEAVY)
+
+
+def test_listing_plugins_imports_no_torch() -> None:
+    shown, modules = modules_after("plugins")
+    assert "smollm2-135m" in shown
+    assert not modules.intersection({"torch", "transformers", "datasets", "openai"})
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help_that_loads(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.name == name
+    assert command.get_short_help_str(limit=200)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run ``main()`` with arguments; returns its exit code (None: it just returned)."""
+
+    def call(*arguments: str) -> object:
+        monkeypatch.setattr(sys, "argv", ["harness", *arguments])
+        try:
+            entry.main()
+        except SystemExit as end:
+            return end.code
+        return None
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["rnu"], 2, "no command 'rnu'; did you mean 'run'?"),
+        (["plugins", "--family", "maskers"], 2, "'masker'"),
+        (["plugins", "--json", "show", "hf"], 2, "belong to the list"),
+        (["plugins", "show", "wordlists"], 3, "did you mean 'wordlist'?"),
+        (["plan", "no-such-spec"], 2, "no-such-spec: no such spec file"),
+        (["matrix", "no-such-run"], 8, "no-such-run"),
+    ],
+)
+def test_mistakes_end_in_one_line(
+    run: Run, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, said: str
+) -> None:
+    assert run(*arguments) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert "Traceback" not in err
+
+
+def test_version(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert not run("--version")
+    assert capsys.readouterr().out.startswith("harness, version ")
+
+
+@pytest.mark.parametrize(
+    ("raised", "code"),
+    [
+        (errors.SpecError("a"), 2),
+        (errors.PluginError("a"), 3),
+        (errors.DataError("a"), 4),
+        (errors.ModelError("a"), 5),
+        (errors.DebiasError("a"), 6),
+        (errors.ServiceError("a"), 7),
+        (errors.StoreError("a"), 8),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else None,
+)
+def test_exit_code_of_each_error(
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    raised: BaseException,
+    code: int,
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(entry, "cli", fail)
+    assert run() == code
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_a_bug_keeps_its_trace(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(entry, "cli", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        run()
