@@ -1,0 +1,138 @@
+"""What a masker's answer amounts to: how much is masked, where, and what comes after it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.types import MaskedPassage
+
+_WORD = re.compile(r"\w+(?:['’-]\w+)*")
+"""A word: letters and digits, with hyphens and apostrophes inside."""
+
+
+class MaskSummary(BaseModel):
+    """Counts over masked passages. Shares are between 0 and 1, None where there is no passage.
+
+    A causal model sees only what stands before a mask, so Eq. 1 of the paper says nothing about
+    the words after the first mask, and next to nothing about a mask with no word before it.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    passages: int
+    masked_passages: int
+    spans: int
+    words: int
+    masked_words: int
+    at_start: int
+    """Passages whose first mask has no word before it."""
+    little_context: int
+    """Passages whose first mask has at most one word before it."""
+    repeated: int
+    """Passages with more than one mask."""
+    words_after_first: int
+    """Words of the masked passages that stand after their first mask."""
+    words_of_masked: int
+    """Words of the masked passages."""
+    kinds: dict[str, int]
+    """Spans by kind of rule."""
+    reasons: dict[str, int]
+    """Spans by reason, most frequent first."""
+    notes: dict[str, int]
+    """Passages without a mask by what the masker notes about them."""
+
+    @property
+    def masked_share(self) -> float | None:
+        """Share of passages with a mask."""
+        return _share(self.masked_passages, self.passages)
+
+    @property
+    def word_share(self) -> float | None:
+        """Share of words that are masked."""
+        return _share(self.masked_words, self.words)
+
+    @property
+    def at_start_share(self) -> float | None:
+        """Share of masked passages whose first mask has no word before it."""
+        return _share(self.at_start, self.masked_passages)
+
+    @property
+    def little_context_share(self) -> float | None:
+        """Share of masked passages whose first mask has at most one word before it."""
+        return _share(self.little_context, self.masked_passages)
+
+    @property
+    def repeated_share(self) -> float | None:
+        """Share of masked passages with more than one mask."""
+        return _share(self.repeated, self.masked_passages)
+
+    @property
+    def after_share(self) -> float | None:
+        """Share of the masked passages' words that stand after the first mask."""
+        return _share(self.words_after_first, self.words_of_masked)
+
+    @property
+    def spans_per_passage(self) -> float | None:
+        """Mean number of masks of all passages."""
+        return _share(self.spans, self.passages)
+
+
+def summarise(answers: Sequence[MaskedPassage]) -> MaskSummary:
+    """Count what a masker masked."""
+    counts: Counter[str] = Counter()
+    for answer in answers:
+        counts.update(_count(answer))
+    spans = [span for answer in answers for span in answer.spans]
+    return MaskSummary(
+        passages=len(answers),
+        spans=len(spans),
+        kinds=_ranked(span.kind for span in spans),
+        reasons=_ranked(span.reason for span in spans),
+        notes=_ranked(answer.note for answer in answers if answer.note is not None),
+        **{name: counts[name] for name in _COUNTED},
+    )
+
+
+_COUNTED = (
+    "masked_passages",
+    "words",
+    "masked_words",
+    "at_start",
+    "little_context",
+    "repeated",
+    "words_after_first",
+    "words_of_masked",
+)
+
+
+def _count(answer: MaskedPassage) -> dict[str, int]:
+    words = [found.span() for found in _WORD.finditer(answer.passage.text)]
+    counts = {"words": len(words)}
+    if not answer.spans:
+        return counts
+    first = answer.spans[0]
+    before = sum(end <= first.start for _, end in words)
+    masked = sum(
+        any(start < span.end and span.start < end for span in answer.spans) for start, end in words
+    )
+    return counts | {
+        "masked_passages": 1,
+        "masked_words": masked,
+        "at_start": int(before == 0),
+        "little_context": int(before <= 1),
+        "repeated": int(len(answer.spans) > 1),
+        "words_after_first": sum(start >= first.end for start, _ in words),
+        "words_of_masked": len(words),
+    }
+
+
+def _ranked(names: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(names).items(), key=lambda entry: (-entry[1], entry[0])))
+
+
+def _share(part: int, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,183 @@
+"""`harness mask`: passages, highlights, summary."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from openai_server import say, serving
+from rich.console import Console
+
+from harness.cli.main import cli
+from harness.errors import HarnessError
+from harness.render.masks import highlighted, print_masked
+from harness.types import MaskedPassage, Passage, Span
+
+
+def _run(*args: str, **options: Any) -> Result:
+    return CliRunner().invoke(cli, ["mask", *args], catch_exceptions=False, **options)
+
+
+def _fails(*args: str) -> str:
+    with pytest.raises(HarnessError) as error:
+        CliRunner().invoke(cli, ["mask", *args], catch_exceptions=False, standalone_mode=False)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_shows_masks_and_summary() -> None:
+    result = _run("--limit", "3", "--set", "rules=[attribute, harm]")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert sum(line.startswith("embedded/gender/hateful/train/") for line in lines) == 3
+    assert "passages with a mask" in result.stdout
+    assert "words after the first mask" in result.stdout
+    assert "masks by rule 'attribute'" in result.stdout
+    assert "\x1b" not in result.stdout  # piped: no colours, brackets tell
+
+
+def test_json_says_the_same_as_the_masker() -> None:
+    result = _run("--limit", "4", "-d", "religion", "--json")
+    found = json.loads(result.stdout)
+    assert found["masker"] == "wordlist"
+    assert len(found["passages"]) == 4
+    for answer in found["passages"]:
+        assert answer["passage"]["domain"] == "religion"
+        for span in answer["spans"]:
+            word = answer["passage"]["text"][span["start"] : span["end"]]
+            assert word.casefold().rstrip("s") in span["reason"].casefold()
+    assert found["summary"]["passages"] == 4
+    assert found["summary"]["spans"] == sum(len(a["spans"]) for a in found["passages"])
+
+
+def test_show_limits_what_is_printed_not_what_is_counted() -> None:
+    found = json.loads(_run("--limit", "5", "--show", "1", "--json").stdout)
+    assert len(found["passages"]) == 1
+    assert found["summary"]["passages"] == 5
+
+
+def test_masker_and_label_and_split_are_options() -> None:
+    args = ("--masker", "all", "--label", "non-hateful", "--split", "test", "--limit", "2")
+    found = json.loads(_run(*args, "--json").stdout)
+    assert {a["passage"]["label"] for a in found["passages"]} == {"non-hateful"}
+    assert {a["passage"]["split"] for a in found["passages"]} == {"test"}
+    assert found["summary"]["masked_words"] == found["summary"]["words"]
+
+
+def test_nested_config() -> None:
+    args = ("--masker", "random", "--set", "like.rules=[harm, attribute]", "--limit", "2")
+    assert json.loads(_run(*args, "--json").stdout)["summary"]["kinds"].keys() <= {"random"}
+
+
+def test_spec_names_corpus_masker_and_domain(tmp_path: Path) -> None:
+    spec = tmp_path / "mine.yaml"
+    spec.write_text(
+        "model: smollm2-135m\n"
+        "corpus: embedded\n"
+        "source: [religion, gender]\n"
+        "masker:\n"
+        "  - {use: wordlist, as: harm words, rules: [harm]}\n"
+        "  - all\n"
+        "debiaser: mlm-unlearning\n"
+        "evaluators: [embedded-pairs]\n"
+    )
+    found = json.loads(_run("--spec", str(spec), "--limit", "20", "--json").stdout)
+    assert found["domain"] == "religion"
+    assert found["masker"] == "wordlist"
+    assert found["summary"]["kinds"].keys() <= {"harm"}
+    other = _run("--spec", str(spec), "--masker", "all", "-d", "gender", "--limit", "1", "--json")
+    assert json.loads(other.stdout)["summary"]["kinds"] == {"all": 1}
+    assert "harm words" in _fails("--spec", str(spec), "--masker", "harm word")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--masker", "wordlst"), "wordlist"),
+        (("--corpus", "embeded"), "embedded"),
+        (("--domain", "gendr"), "gender"),
+        (("--set", "rulez=[harm]"), "did you mean 'rules'"),
+        (("--set", "rules"), "key=value"),
+        (("--set", "rules=[slurs]"), "--set: masker 'wordlist'"),
+        (("--corpus-set", "nonsense=1"), "--corpus-set: corpus 'embedded'"),
+        (("--set", "rules=[file]", "--set", "path=none.txt"), "none.txt"),
+    ],
+)
+def test_mistakes_are_one_line(args: tuple[str, ...], told: str) -> None:
+    assert told in _fails(*args)
+
+
+def test_service_is_called_after_a_yes_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with serving() as server:
+        server.default = [say()]
+        args = ["--masker", "openai", "--limit", "2", "--set", f"base_url={server.base_url}"]
+        assert "--yes" in _fails(*args)
+        assert server.calls == 0
+        result = _run(*args, "--yes", "--json")
+        assert server.calls == 2
+        assert "masker openai: 2 calls, about" in result.stderr
+        assert json.loads(result.stdout)["summary"]["notes"] == {"no word named": 2}
+        assert "masker openai" not in _run(*args).stderr  # all stored: nothing to ask for
+        assert server.calls == 2
+
+
+def test_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_text(
+        "text,part\nThe women [of the town] wait.,train\nThree girls sing.,test\n", "utf-8"
+    )
+    settings = [f"path={path}", "split=part", "domain_value=gender"]
+    options = [option for setting in settings for option in ("--corpus-set", setting)]
+    result = _run("--corpus", "file", *options)
+    assert result.exit_code == 0
+    assert "The [women] [of the town] wait." in result.stdout
+    assert "girls" not in result.stdout
+
+
+def test_highlight_is_safe_and_complete() -> None:
+    text = "A \x1b[31mred\n[b]woman[/b] waits."
+    start = text.index("woman")
+    answer = MaskedPassage(
+        passage=Passage(id="p", text=text, domain="gender", label="hateful", split="train"),
+        spans=(Span(start=start, end=start + 5, kind="attribute", reason="x"),),
+    )
+    shown = highlighted(answer)
+    assert shown.plain == "A \ufffd[31mred [b][woman][/b] waits."
+    (style,) = shown.spans
+    assert shown.plain[style.start : style.end] == "[woman]"
+
+
+@pytest.mark.parametrize("width", [20, 80])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    text = "The women " + "wait and " * 30 + "leave."
+    answer = MaskedPassage(
+        passage=Passage(id="p", text=text, domain="gender", label="hateful", split="train"),
+        spans=(Span(start=4, end=9, kind="attribute", reason="a rule with a rather long name"),),
+    )
+    console = Console(width=width, record=True, file=io.StringIO())
+    print_masked(console, [answer])
+    lines = console.export_text().splitlines()
+    assert max(len(line.rstrip()) for line in lines) <= width
+    assert " ".join(" ".join(lines).split()).count("wait and") == 30
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from click.testing import CliRunner\n"
+        "from harness.cli.main import cli\n"
+        "assert CliRunner().invoke(cli, ['mask', '--help']).exit_code == 0\n"
+        "heavy = {'torch', 'transformers', 'datasets', 'openai'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

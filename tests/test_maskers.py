@@ -1,0 +1,341 @@
+"""Words in texts: the wordlist masker and the controls."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness_maskers import harm_lexicon
+from harness_maskers.controls import AllWords, RandomConfig, RandomWords
+from harness_maskers.wordlist import LDNOOBW, Wordlist, WordlistConfig
+from harness_maskers.words import Matcher, Rule, inflections, word_spans
+from pydantic import ValidationError
+
+from harness.data import DataStore, check
+from harness.errors import DataError
+from harness.masks import summarise
+from harness.terms import attribute_terms
+from harness.testing import check_masker
+from harness.types import MaskedPassage, MaskRequest, Passage, no_progress
+
+SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def _passage(text: str, name: str = "p") -> Passage:
+    return Passage(id=name, text=text, domain="gender", label="hateful", split="train")
+
+
+def _request(*texts: str, seed: int = 0, data: DataStore | None = None) -> MaskRequest:
+    return MaskRequest(
+        passages=tuple(_passage(text, f"p{i}") for i, text in enumerate(texts)),
+        domain="gender",
+        seed=seed,
+        data=data or DataStore(offline=True),
+        progress=no_progress,
+    )
+
+
+def _words(answer: MaskedPassage) -> list[str]:
+    return [answer.passage.text[span.start : span.end] for span in answer.spans]
+
+
+def _found(text: str, *terms: str, **options: bool) -> list[str]:
+    matches = Matcher([Rule("k", "list", terms)], **options).find(text)
+    return [text[match.start : match.end] for match in matches]
+
+
+# -- matching --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("A man, a MAN. Men?", ["man", "MAN", "Men"]),
+        ("human manual German mankind", []),
+        ("man-hater and anti-man", ["man", "man"]),
+        ("the man's hat, the man’s hat", ["man", "man"]),
+        ("man'll do; o'man", []),
+        ("man_s word2man man2", ["man"]),
+        ("Человекman", []),
+        ("«man»", ["man"]),
+        ("mans", ["mans"]),
+    ],
+)
+def test_boundaries_of_a_word(text: str, expected: list[str]) -> None:
+    assert _found(text, "man") == expected
+
+
+def test_without_inflection_only_the_term_itself() -> None:
+    assert _found("man mans men man's", "man", inflect=False) == ["man"]
+
+
+def test_case_may_matter() -> None:
+    assert _found("Rose rose ROSE", "Rose", ignore_case=False) == ["Rose"]
+    assert _found("Rose rose ROSE", "rose") == ["Rose", "rose", "ROSE"]
+
+
+@pytest.mark.parametrize(
+    "written", ["single mother", "single  mother", "single\nmother", "Single-Mothers"]
+)
+def test_parts_of_a_term_may_be_apart(written: str) -> None:
+    assert _found(f"a {written}, and a single, mother", "single mother") == [written]
+    assert _found(f"a {written}, and a single, mother", "single-mother") == [written]
+
+
+def test_letters_are_compared_as_unicode_says() -> None:
+    composed, decomposed = "cafés", "cafe\u0301s"
+    assert _found(f"{composed} {decomposed}", "café") == [composed, decomposed]
+    assert _found("STRASSE Straße", "straße") == ["STRASSE", "Straße"]
+    assert _found("cafe\u0301", "cafe") == []  # an accent is part of its letter
+    assert _found("wo\u00admen wo\u200bmen", "women") == ["wo\u00admen", "wo\u200bmen"]
+    assert _found("ｗｏｍｅｎ", "women") == ["ｗｏｍｅｎ"]
+
+
+def test_signs_belong_to_a_term_that_has_them() -> None:
+    assert _found("lgbtq+ or lgbtq", "lgbtq+", "lgbtq") == ["lgbtq+", "lgbtq"]
+    assert _found("s&m, s & m, sam", "s&m") == ["s&m"]
+    assert _found("c++ and c", "c++") == ["c++"]
+
+
+def test_longest_wins_then_earliest_then_first_rule() -> None:
+    assert _found("a b c d", "a b", "b c d") == ["b c d"]
+    assert _found("a b c", "a b", "b c") == ["a b"]
+    one, two = Rule("one", "one", ("pig",)), Rule("two", "two", ("pig",))
+    assert [m.rule.kind for m in Matcher([one, two]).find("pig")] == ["one"]
+    assert [m.rule.kind for m in Matcher([two, one]).find("pig")] == ["two"]
+
+
+def test_a_listed_form_is_named_before_an_inflected_one() -> None:
+    (match,) = Matcher([Rule("k", "list", ("woman", "women"))]).find("Women")
+    assert match.term == "women"
+
+
+@pytest.mark.parametrize(
+    ("term", "plural"),
+    [
+        ("girl", "girls"),
+        ("lady", "ladies"),
+        ("boy", "boys"),
+        ("witch", "witches"),
+        ("single woman", "single women"),
+        ("spokesman", "spokesmen"),
+        ("human", "humans"),
+        ("wife", "wives"),
+        ("grandchild", "grandchilds"),
+        ("child", "children"),
+        ("old person", "old people"),
+    ],
+)
+def test_plurals(term: str, plural: str) -> None:
+    assert plural in inflections(term)
+    assert term in inflections(term)
+
+
+def test_no_plural_of_what_does_not_end_in_a_letter() -> None:
+    assert inflections("lgbtq+") == {"lgbtq+"}
+
+
+# -- wordlist --------------------------------------------------------------------------------
+
+
+def test_masks_terms_of_the_domain_and_says_why() -> None:
+    text = "The women and the single mother are Muslims."
+    (answer,) = check_masker(Wordlist, passages=[_passage(text)])
+    assert _words(answer) == ["women", "single mother"]
+    assert [span.kind for span in answer.spans] == ["attribute", "attribute"]
+    assert answer.spans[1].reason == "gender terms 1: single mother"
+    (other,) = check_masker(Wordlist, passages=[_passage(text)], domain="religion")
+    assert _words(other) == ["Muslims"]
+
+
+def test_every_attribute_term_of_a_domain_is_found() -> None:
+    for domain in ("gender", "race", "orientation", "disability"):
+        for term in attribute_terms(domain):
+            (answer,) = check_masker(
+                Wordlist, passages=[_passage(f"So {term}, yes")], domain=domain
+            )
+            assert _words(answer) == [term]
+
+
+def test_harm_lexicon() -> None:
+    config = {"rules": ["harm"]}
+    (answer,) = check_masker(Wordlist, config, passages=[_passage("Women are useless idiots.")])
+    assert _words(answer) == ["useless", "idiots"]
+    assert answer.spans[1].reason == f"harm lexicon {harm_lexicon.VERSION}: idiot"
+    assert {span.kind for span in answer.spans} == {"harm"}
+    assert len(set(harm_lexicon.TERMS)) == len(harm_lexicon.TERMS) > 100
+    assert all(term == term.lower().strip() for term in harm_lexicon.TERMS)
+
+
+def test_own_list(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_text("# mine\n\nGreen Door\ncafé\n", encoding="utf-8")
+    config: dict[str, Any] = {"rules": ["file", "attribute"], "path": str(path)}
+    (answer,) = check_masker(
+        Wordlist, config, passages=[_passage("The green doors, the women, the CAFÉ.")]
+    )
+    assert _words(answer) == ["green doors", "women", "CAFÉ"]
+    assert [span.kind for span in answer.spans] == ["file", "attribute", "file"]
+    assert answer.spans[0].reason.startswith("mine.txt (sha256 ")
+    assert answer.spans[0].reason.endswith("): Green Door")
+
+
+def test_fingerprint_follows_the_terms_of_the_lists(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    masker = Wordlist(WordlistConfig(rules=("file",), path=path))
+    data = DataStore(offline=True)
+    path.write_text("one\ntwo\n")
+    first = masker.fingerprint(data)
+    path.write_text("# the same\none\n\ntwo\n")
+    assert masker.fingerprint(data) == first
+    path.write_text("one\nthree\n")
+    assert masker.fingerprint(data) != first
+    assert RandomWords(RandomConfig(like=masker.config)).fingerprint(data) == masker.fingerprint(
+        data
+    )
+    plain = Wordlist(WordlistConfig()).fingerprint(data)
+    assert plain["attribute"] == "1"
+
+
+def test_ldnoobw_is_the_pinned_list_and_is_used(tmp_path: Path) -> None:
+    path = SHARED / LDNOOBW.filename
+    checked = check(LDNOOBW, path)
+    assert checked.state == "bytes ok"
+    assert len(checked.rows) == LDNOOBW.n_items
+    reordered = tmp_path / "list.txt"
+    reordered.write_text("".join(reversed(path.read_text("utf-8").splitlines(keepends=True))))
+    assert check(LDNOOBW, reordered).state == "altered"
+    term = next(row[0] for row in checked.rows if len(row[0]) > 6 and row[0].isalpha())
+    masker = Wordlist(WordlistConfig(rules=("harm",), harm_list="ldnoobw"))
+    (answer,) = masker.mask(_request(f"so {term}, so", data=DataStore(data_dir=SHARED)))
+    assert _words(answer) == [term]
+    assert answer.spans[0].reason.startswith("ldnoobw-en (sha256 ")
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(None, "no such word list"), (b"", "has no term"), (b"# none\n", "has no term")],
+)
+def test_unusable_list(tmp_path: Path, content: bytes | None, told: str) -> None:
+    path = tmp_path / "mine.txt"
+    if content is not None:
+        path.write_bytes(content)
+    masker = Wordlist(WordlistConfig(rules=("file",), path=path))
+    with pytest.raises(DataError, match=told) as error:
+        masker.fingerprint(DataStore(offline=True))
+    assert str(path) in str(error.value)
+
+
+def test_list_that_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "mine.txt"
+    path.write_bytes("café\n".encode("latin-1"))
+    with pytest.raises(DataError, match="UTF-8") as error:
+        Wordlist(WordlistConfig(rules=("file",), path=path)).fingerprint(DataStore(offline=True))
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ({"rules": []}, "at least 1"),
+        ({"rules": ["file"]}, "go together"),
+        ({"path": "x"}, "go together"),
+        ({"rules": ["harm", "harm"]}, "twice"),
+        ({"rules": ["slurs"]}, "attribute"),
+    ],
+)
+def test_config_mistakes(config: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValidationError, match=told):
+        WordlistConfig.model_validate(config)
+
+
+def test_domain_without_terms_is_told(tmp_path: Path) -> None:
+    request = _request("Some text.").model_copy(update={"domain": "profession"})
+    with pytest.raises(DataError, match="profession"):
+        Wordlist(WordlistConfig()).mask(request)
+
+
+def test_thousands_of_texts_take_seconds() -> None:
+    text = "the women at the old harbour would not wait for the ferry, so the men left alone " * 2
+    began = time.perf_counter()
+    answers = Wordlist(WordlistConfig(rules=("attribute", "harm"))).mask(_request(*[text] * 2000))
+    assert time.perf_counter() - began < 20
+    assert all(len(answer.spans) == 4 for answer in answers)
+
+
+# -- controls --------------------------------------------------------------------------------
+
+
+def test_random_masks_as_many_other_words() -> None:
+    texts = [
+        "The women and the single mother went to the shop yesterday evening.",
+        "Nothing here names anybody at all.",
+        "Girls like the ferry, and boys like the train to the coast.",
+    ]
+    rule = Wordlist(WordlistConfig()).mask(_request(*texts))
+    chosen = RandomWords(RandomConfig()).mask(_request(*texts))
+    assert [len(answer.spans) for answer in chosen] == [3, 0, 2]  # "single mother": two words
+    for a, b in zip(rule, chosen, strict=True):
+        words = word_spans(a.passage.text)
+        for span in b.spans:
+            assert (span.start, span.end) in words
+            assert not any(span.start < s.end and s.start < span.end for s in a.spans)
+    assert {span.kind for answer in chosen for span in answer.spans} == {"random"}
+
+
+def test_random_depends_on_seed_and_id_alone() -> None:
+    text = "The women went to the harbour to wait for the early ferry to the other coast."
+    masker = RandomWords(RandomConfig())
+
+    def words(*texts: str, seed: int) -> list[str]:
+        return _words(masker.mask(_request(*texts, seed=seed))[0])
+
+    assert words(text, seed=1) == words(text, "Other women.", seed=1)
+    assert len({tuple(words(text, seed=seed)) for seed in range(20)}) > 5
+
+
+def test_random_is_uniform_over_the_other_words() -> None:
+    texts = ["women one two three four"] * 4000
+    picked = [_words(a)[0] for a in RandomWords(RandomConfig()).mask(_request(*texts))]
+    for word in ("one", "two", "three", "four"):
+        assert picked.count(word) == pytest.approx(1000, abs=5 * (4000 * 0.25 * 0.75) ** 0.5)
+
+
+def test_random_with_too_few_other_words_masks_all_of_them() -> None:
+    (answer,) = RandomWords(RandomConfig()).mask(_request("Women, girls, ladies: no."))
+    assert _words(answer) == ["no"]
+
+
+def test_random_can_be_like_any_wordlist() -> None:
+    check_masker(RandomWords, {"like": {"rules": ["harm", "attribute"], "inflect": False}})
+
+
+def test_all_is_one_span_over_the_text() -> None:
+    (answer,) = check_masker(AllWords, passages=[_passage("  A whole text. \n")])
+    assert _words(answer) == ["A whole text."]
+    assert answer.spans[0].kind == "all"
+
+
+# -- what masks amount to --------------------------------------------------------------------
+
+
+def test_summary_counts() -> None:
+    answers = Wordlist(WordlistConfig()).mask(
+        _request("Women wait here.", "Some women like other women.", "Nobody is here today.")
+    )
+    summary = summarise(answers)
+    assert (summary.passages, summary.masked_passages, summary.spans) == (3, 2, 3)
+    assert (summary.words, summary.masked_words) == (12, 3)
+    assert (summary.at_start, summary.little_context, summary.repeated) == (1, 2, 1)
+    assert (summary.words_after_first, summary.words_of_masked) == (2 + 3, 3 + 5)
+    assert summary.kinds == {"attribute": 3}
+    assert summary.reasons == {"gender terms 1: women": 3}
+    assert summary.after_share == 5 / 8
+    assert summarise([]).word_share is None
+
+
+def test_summary_of_all_leaves_nothing_behind() -> None:
+    summary = summarise(AllWords(AllWords.Config()).mask(_request("One two three.")))
+    assert (summary.masked_words, summary.words_after_first, summary.at_start) == (3, 0, 1)
