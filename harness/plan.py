@@ -213,7 +213,16 @@ class _Planner:
         source: Source | None,
         problem: str | None = None,
     ) -> list[MeasureTask]:
-        return [self._measure(lineage, use, step, source, problem) for use in self.spec.evaluators]
+        return [
+            self._measure(lineage, use, step, source, problem)
+            for use in self.spec.evaluators
+            if source is not None or not self._reads_source(use)
+        ]
+
+    def _reads_source(self, use: PluginUse) -> bool:
+        evaluator = self.registry.get("evaluator", use.use).plugin
+        assert issubclass(evaluator, Evaluator)
+        return evaluator.reads_source
 
     def _measure(
         self,
@@ -223,15 +232,13 @@ class _Planner:
         source: Source | None,
         problem: str | None,
     ) -> MeasureTask:
-        evaluator = self.registry.get("evaluator", use.use).plugin
-        assert issubclass(evaluator, Evaluator)
         domains = measured_domains(self.spec, use, self.registry)
         inputs: dict[str, JsonValue] = {**lineage, "step": step}
         inputs["evaluator"], found = self._plugin("evaluator", use)
         problem = problem or found
         inputs["domains"] = list(domains)
         inputs["items"] = {"limit": self.spec.limits.items, "seed": self.spec.limits.seed}
-        if evaluator.reads_source and source is not None:
+        if source is not None and self._reads_source(use):
             inputs["texts"], found = self._texts(source, domains)
             problem = problem or found
         else:

@@ -333,6 +333,11 @@ def _check_evaluator(
     assert issubclass(evaluator, Evaluator)
     for domain in use.domains or ():
         _at(lines, (*path, "domains"), domain, sorted(evaluator.domains) or None)
+    if evaluator.reads_source and not (spec.corpus and spec.source):
+        raise SpecError(
+            f"{lines.where(path)}: evaluator '{use.use}' reads the source texts: it needs a "
+            "'corpus' and a 'source'"
+        )
     if evaluator.domains and not measured_domains(spec, use, registry):
         raise SpecError(
             f"{lines.where(path)}: evaluator '{use.use}' has no item for any target "

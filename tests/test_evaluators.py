@@ -1,0 +1,320 @@
+"""Evaluators: golden published numbers, protocols against naive ones, refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from harness_evaluators import crows_pairs, stereoset
+from harness_evaluators.crows_pairs import CrowsPairs, CrowsPairsConfig
+from harness_evaluators.embedded import THEMES, EmbeddedConfig, EmbeddedPairs, EmbeddedTriples
+from harness_evaluators.pairs import Pair, Triple, measure_pairs, triple_item, triple_metrics
+from harness_evaluators.perplexity import (
+    CorpusPerplexity,
+    CorpusPerplexityConfig,
+    WikiText2Config,
+    WikiText2Perplexity,
+    measure_windows,
+)
+from harness_evaluators.scorers import score_pairs, score_sentences
+from harness_evaluators.stereoset import StereoSet, StereoSetConfig
+from harness_evaluators.triples import measure_triples
+
+from harness.data import DataStore
+from harness.errors import DataError, ModelError
+from harness.lm.handle import LanguageModel
+from harness.types import EvaluationRequest, Measurement, Passage, no_progress
+
+TEXTS = ["Women wait near the station.", "They are seen from the old window."]
+
+
+def request(
+    model: LanguageModel, data: DataStore, *domains: str, limit: int | None = None
+) -> EvaluationRequest:
+    return EvaluationRequest(
+        model=model,
+        domains=domains,
+        limit=limit,
+        unlearned=(),
+        unseen=(),
+        data=data,
+        progress=no_progress,
+    )
+
+
+def metric(measurement: Measurement, name: str) -> float | None:
+    (found,) = [m for m in measurement.metrics if m.name == name]
+    return found.value
+
+
+# -- golden numbers --------------------------------------------------------------------------
+
+OFFICIAL = {  # reference/README.md: GPT-2, dev, intrasentence, macro
+    "gender": (62.668, 93.278, 69.645),
+    "profession": (63.975, 92.289, 66.495),
+    "race": (60.350, 89.757, 71.177),
+    "religion": (58.023, 88.460, 74.266),
+    "overall": (61.931, 91.115, 69.372),
+}
+
+
+def test_stereoset_aggregation_gives_the_official_figures(shared_data: Path) -> None:
+    folder = shared_data / "stereoset"
+    predictions = json.loads((folder / "predictions_gpt2_ModelNSP_GPT2LM.json").read_text())
+    by_id = {entry["id"]: entry["score"] for entry in predictions["intrasentence"]}
+    items: dict[str, list[object]] = {"overall": []}
+    for example in json.loads((folder / "dev.json").read_text())["data"]["intrasentence"]:
+        scores = {s["gold_label"]: by_id[s["id"]] for s in example["sentences"]}
+        triple = Triple(example["id"], example["bias_type"], example["target"], "", "", "", "")
+        item = triple_item(
+            triple, (scores["stereotype"], scores["anti-stereotype"], scores["unrelated"])
+        )
+        items.setdefault(triple.domain, []).append(item)
+        items["overall"].append(item)
+    for domain, (ss, lm, icat) in OFFICIAL.items():
+        found = {m.name: m.value for m in triple_metrics(items[domain], bias_is_primary=True)}  # type: ignore[arg-type]
+        got = (found["ss_score_macro"], found["lm_score_macro"], found["icat_macro"])
+        assert tuple(round(v or 0.0, 3) for v in got) == (ss, lm, icat), domain
+
+
+def test_crows_pairs_has_the_counts_behind_the_published_tables(
+    data_store: DataStore, tiny_causal: LanguageModel, shared_data: Path
+) -> None:
+    rows = list(crows_pairs.parse(data_store.locate(crows_pairs.PIN)))
+    halves = {
+        (kind, half): sum(row[4] == kind and row[3] == half for row in rows)
+        for kind in ("gender", "race-color", "religion")
+        for half in ("stereo", "antistereo")
+    }
+    assert [halves["gender", h] for h in ("stereo", "antistereo")] == [159, 103]
+    assert [halves["race-color", h] for h in ("stereo", "antistereo")] == [473, 43]
+    assert [halves["religion", h] for h in ("stereo", "antistereo")] == [99, 6]
+    reference = shared_data.parent / "reference" / "gpt2_crows_pairs_hf_nll.csv"
+    with reference.open(newline="") as stream:
+        published = {row["bias_type"]: row for row in csv.DictReader(stream)}
+    for kind, row in published.items():
+        assert int(row["n"]) == sum(own[4] == kind for own in rows)
+    assert sum(int(row["stereotype_preferred"]) for row in published.values()) == 895
+
+
+# -- scorers ---------------------------------------------------------------------------------
+
+
+def hf_loss(model: LanguageModel, text: str, *, start: bool) -> float:
+    """The transformers loss of one sentence: mean over its predicted tokens."""
+    ids = ([model.start_id] if start else []) + model.encode(text)
+    row = torch.tensor([ids])
+    with torch.no_grad():
+        return float(model.module(input_ids=row, labels=row).loss)
+
+
+def test_causal_scorers_against_the_loss_of_one_sentence(tiny_causal: LanguageModel) -> None:
+    for text in TEXTS:
+        n = len(tiny_causal.encode(text))
+        plain, started = (
+            hf_loss(tiny_causal, text, start=False),
+            hf_loss(tiny_causal, text, start=True),
+        )
+        first = float(tiny_causal.start_scores(tiny_causal.encode(text)[:1])[0])
+        expected = {
+            "hf_nll": -plain,
+            "bos_mean": -started,
+            "lmeval_sum": -started * n,
+            "bb_geo": (first - plain * (n - 1)) / n,
+        }
+        for scorer, value in expected.items():
+            (found,) = score_sentences(tiny_causal, [text], scorer)
+            assert found == pytest.approx(value, abs=1e-4), scorer
+
+
+def test_masked_scorers_by_hand(tiny_masked: LanguageModel) -> None:
+    one, other = "Women wait near the station.", "Men wait near the station."
+    a, b = tiny_masked.encode(one), tiny_masked.encode(other)
+    tail = 0
+    while a[-1 - tail] == b[-1 - tail]:
+        tail += 1
+    shared_a, shared_b = range(len(a) - tail, len(a)), range(len(b) - tail, len(b))
+    (found,) = score_pairs(tiny_masked, [(one, other)], "mlm_pll_shared")
+    assert found is not None
+    assert found.first == pytest.approx(tiny_masked.masked_scores(a, shared_a).sum(), abs=6e-4)
+    assert found.second == pytest.approx(tiny_masked.masked_scores(b, shared_b).sum(), abs=6e-4)
+    (found,) = score_pairs(tiny_masked, [(one, other)], "mlm_avg_diff")
+    assert found is not None
+    own = tiny_masked.masked_scores(a, range(len(a) - tail)).mean()
+    assert found.first == pytest.approx(own, abs=6e-4)
+    assert score_pairs(tiny_masked, [(one, one)], "mlm_avg_diff") == [None]
+
+
+@pytest.mark.parametrize(
+    ("scorer", "words"),
+    [("mlm_avg_diff", "not for the causal model"), ("hf_nl", "did you mean 'hf_nll'")],
+)
+def test_scorers_that_do_not_fit(tiny_causal: LanguageModel, scorer: str, words: str) -> None:
+    with pytest.raises(ModelError, match=words):
+        measure_pairs(tiny_causal, "gender", [Pair("1", *TEXTS, "stereo")], scorer)
+
+
+def test_ties_are_no_preference_and_stay_in_the_count(tiny_causal: LanguageModel) -> None:
+    pairs = [Pair("1", TEXTS[0], TEXTS[0], "stereo"), Pair("2", TEXTS[0], TEXTS[1], "antistereo")]
+    found = measure_pairs(tiny_causal, "gender", pairs, "hf_nll")
+    (score,) = [m for m in found.metrics if m.name == "stereotype_score"]
+    prefers = found.items[1].values["prefers_stereotype"]
+    assert (score.n, score.numerator) == (2, prefers)
+    assert metric(found, "tie_rate") == 50.0
+
+
+def test_the_filler_protocol_of_masked_models_by_hand(tiny_masked: LanguageModel) -> None:
+    context = "Women are BLANK near the station."
+    filled = [context.replace("BLANK", word) for word in ("seen", "boys", "near")]
+    triple = Triple("1", "gender", "women", context, *filled)
+    (found,) = measure_triples(tiny_masked, [triple], ["gender"], "default", overall=False)
+    assert found.protocol == "mlm_filler"
+    pieces = tiny_masked.encode("seen")
+    left = tiny_masked.encode("Women are ")
+    right = tiny_masked.encode(" near the station.")
+    by_hand = [
+        math.exp(tiny_masked.masked_scores([*left, *pieces[: k + 1], *right], [len(left) + k])[0])
+        for k in range(len(pieces))
+    ]
+    assert found.items[0].values["stereotype"] == pytest.approx(np.mean(by_hand), rel=1e-6)
+
+
+def test_smollm2_agrees_with_one_sentence_at_a_time(
+    smollm2: LanguageModel, data_store: DataStore
+) -> None:
+    asked = request(smollm2, data_store, "religion", limit=6)
+    scorers = ("hf_nll", "bos_mean")
+    pairs = CrowsPairs(CrowsPairsConfig(scorers=scorers)).evaluate(asked)
+    for measurement, start in zip(pairs, (False, True), strict=True):
+        for item in measurement.items:
+            for value, text in zip(("more", "less"), item.texts, strict=True):
+                expected = -hf_loss(smollm2, text, start=start)
+                assert item.values[value] == pytest.approx(expected, abs=1e-4)
+    (triples,) = StereoSet(StereoSetConfig(overall=False)).evaluate(asked)
+    for item in triples.items:
+        names = ("stereotype", "antistereotype", "unrelated")
+        expected = [-hf_loss(smollm2, text, start=False) for text in item.texts]
+        assert [item.values[n] for n in names] == pytest.approx(expected, abs=1e-4)
+        assert item.values["prefers_stereotype"] == float(expected[0] > expected[1])
+
+
+# -- perplexity ------------------------------------------------------------------------------
+
+
+def test_windows_give_exact_and_published_perplexity(
+    tiny_causal: LanguageModel, data_store: DataStore
+) -> None:
+    text = "Women and men wait near the old station. " * 8
+    found = measure_windows(request(tiny_causal, data_store), text, 16, "window16", prefix="test")
+    ids = tiny_causal.encode(text)
+    losses, lengths = [], []
+    for at in range(0, len(ids), 16):
+        window = torch.tensor([ids[at : at + 16]])
+        if window.shape[1] < 2:
+            continue
+        with torch.no_grad():
+            losses.append(float(tiny_causal.module(input_ids=window, labels=window).loss))
+        lengths.append(window.shape[1])
+    exact = sum(loss * (n - 1) for loss, n in zip(losses, lengths, strict=True))
+    assert metric(found, "perplexity") == pytest.approx(
+        math.exp(exact / sum(n - 1 for n in lengths)), rel=1e-5
+    )
+    weighed = sum(loss * n for loss, n in zip(losses, lengths, strict=True))
+    assert metric(found, "perplexity_published") == pytest.approx(
+        math.exp(weighed / sum(lengths)), rel=1e-5
+    )
+
+
+def test_a_window_beyond_the_context_is_refused(
+    tiny_causal: LanguageModel, data_store: DataStore
+) -> None:
+    with pytest.raises(ModelError, match=r"do not fit model 'tiny-causal' \(context 64\)"):
+        WikiText2Perplexity(WikiText2Config()).evaluate(request(tiny_causal, data_store))
+
+
+def test_the_first_windows_are_named_in_a_note(
+    tiny_causal: LanguageModel, data_store: DataStore
+) -> None:
+    config = WikiText2Config(window=32, max_windows=3)
+    (found,) = WikiText2Perplexity(config).evaluate(request(tiny_causal, data_store))
+    assert len(found.items) == 3
+    assert found.note is not None
+    assert "first 3 of" in found.note
+
+
+def test_corpus_perplexity_keeps_unlearned_and_unseen_apart(
+    tiny_causal: LanguageModel, data_store: DataStore
+) -> None:
+    def made(number: int, text: str, split: str) -> Passage:
+        return Passage(id=f"p{number}", text=text, domain="gender", label="hateful", split=split)
+
+    asked = request(tiny_causal, data_store, "gender").model_copy(
+        update={
+            "unlearned": (made(0, TEXTS[0], "train"),),
+            "unseen": (made(1, TEXTS[1], "test"), made(2, "station " * 90, "test")),
+        }
+    )
+    unlearned, unseen = CorpusPerplexity(CorpusPerplexityConfig()).evaluate(asked)
+    assert metric(unlearned, "hate_perplexity") == pytest.approx(
+        math.exp(hf_loss(tiny_causal, TEXTS[0], start=True)), rel=1e-5
+    )
+    assert [item.id for item in unseen.items] == ["p1", "p2"]
+    assert unseen.note == "1 passages cut at the model's context"
+
+
+# -- data ------------------------------------------------------------------------------------
+
+
+def test_embedded_suites_are_large_enough_and_distinct(
+    tiny_causal: LanguageModel, data_store: DataStore
+) -> None:
+    asked = request(tiny_causal, data_store, *sorted(THEMES))
+    for evaluator in (EmbeddedPairs(EmbeddedConfig()), EmbeddedTriples(EmbeddedConfig())):
+        for measurement in evaluator.evaluate(asked):
+            assert len(measurement.items) >= 100
+            assert len({item.texts for item in measurement.items}) == len(measurement.items)
+
+
+def test_limits_are_nested(tiny_causal: LanguageModel, data_store: DataStore) -> None:
+    evaluator = EmbeddedPairs(EmbeddedConfig())
+    sizes = [
+        {
+            item.id
+            for item in evaluator.evaluate(request(tiny_causal, data_store, "race", limit=n))[
+                0
+            ].items
+        }
+        for n in (10, 20)
+    ]
+    assert (len(sizes[0]), len(sizes[1])) == (10, 20)
+    assert sizes[0] < sizes[1]
+
+
+def test_an_altered_item_is_refused_unless_it_is_meant(
+    tiny_causal: LanguageModel, data_store: DataStore, tmp_path: Path
+) -> None:
+    original = data_store.locate(crows_pairs.PIN)
+    altered = tmp_path / "altered.csv"
+    altered.write_bytes(original.read_bytes().replace(b"engineer", b"musician", 1))
+    asked = request(tiny_causal, data_store, "religion", limit=2)
+    with pytest.raises(DataError, match="not the pinned data set 'crows-pairs'"):
+        CrowsPairs(CrowsPairsConfig(path=str(altered))).evaluate(asked)
+    meant = CrowsPairs(CrowsPairsConfig(path=str(altered), verify=False))
+    assert meant.evaluate(asked)[0].items
+
+
+def test_truncated_stereoset_is_one_line(
+    tiny_causal: LanguageModel, data_store: DataStore, tmp_path: Path
+) -> None:
+    original = data_store.locate(stereoset.PIN)
+    cut = tmp_path / "dev.json"
+    cut.write_bytes(original.read_bytes()[:100_000])
+    with pytest.raises(DataError, match="truncated or damaged"):
+        StereoSet(StereoSetConfig(path=str(cut))).evaluate(
+            request(tiny_causal, data_store, "gender", limit=2)
+        )
