@@ -230,8 +230,9 @@ def test_malformed_to_the_end_is_counted_listed_and_kept(
     (record,) = caplog.records
     assert "1 of 2 passages stay unmasked (1 malformed)" in record.getMessage()
     assert "\n" not in record.getMessage()
-    bench.mask(GOOD, asks=3)
+    bench.mask(GOOD, "Other women.", asks=3)
     assert bench.server.calls == 4  # the model's own failure is an answer: not paid for again
+    assert bench.report()["events"] == {"malformed answer": 3}  # of the call that asked
 
 
 @pytest.mark.parametrize(

@@ -261,8 +261,8 @@ class _Run:
         """Write the summary of this call beside the answers, and return its path."""
         digest = hashlib.sha256("".join(self.groups).encode()).hexdigest()[:16]
         path = self._cache.folder / "reports" / f"{digest}.json"
-        if not bad and not self._asked:
-            return str(path)  # nothing happened: the report of the call that asked stays
+        if not self._asked and (path.is_file() or not bad):
+            return str(path)  # nothing was asked: the report of the call that did stays
         report: dict[str, JsonValue] = {
             "model": self.config.model,
             "server": server_of(self.base_url),
