@@ -1,0 +1,62 @@
+"""``harness calibrate``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from harness.cli.session import Session, pass_session
+
+
+@click.command("calibrate")
+@click.option("--model", default="hf", show_default=True, help="Model plugin to check.")
+@click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Config of the model or an evaluator (model.id=…). The hf model is GPT-2 by default.",
+)
+@click.option(
+    "--counts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="JSON of expected counts; default: GPT-2's published ones.",
+)
+@click.option(
+    "--write-counts",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Store what is measured instead of checking it.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="Items a domain (own counts only).")
+@pass_session
+def calibrate_command(
+    session: Session,
+    model: str,
+    overrides: tuple[str, ...],
+    counts: Path | None,
+    write_counts: Path | None,
+    limit: int | None,
+) -> None:
+    """Check this installation: GPT-2 must give the published counts, to the item.
+
+    CrowS-Pairs with hf_nll, all nine types; StereoSet dev, micro; WikiText-2 in windows of 1,024.
+    Ends with exit code 1 if a figure differs. Where GPT-2 cannot be had, it says so.
+    """
+    from harness.calibration import check, expected_figures, measure_figures, write_figures
+    from harness.render.calibration import print_checks
+
+    if limit is not None and counts is None and write_counts is None:
+        raise click.UsageError("--limit goes with --counts or --write-counts: GPT-2's are whole")
+    expected = None if write_counts else expected_figures(counts)
+    found = measure_figures(session, model, overrides, limit, expected)
+    if write_counts is not None:
+        write_figures(write_counts, found, limit)
+        session.stdout.print(f"{len(found)} figures written to {write_counts}", highlight=False)
+        return
+    assert expected is not None
+    checks = check(expected, found)
+    print_checks(session.stdout, checks)
+    if not all(entry.ok for entry in checks):
+        sys.exit(1)

@@ -1,0 +1,1 @@
+"""Numbers from the literature, as data, each with its source."""
