@@ -231,9 +231,12 @@ def test_smollm2_unlearns_the_masked_words_more_than_others(
     from harness.types import PassageRequest
 
     asked = PassageRequest(
-        domain="gender", label="hateful", split="train", limit=40, seed=0, data=data_store
+        domain="gender", label="hateful", split="train", limit=80, seed=0, data=data_store
     )
-    passages = tuple(Dghs(DghsConfig()).passages(asked))
+    passages = tuple(
+        p for p in Dghs(DghsConfig()).passages(asked) if 5 <= len(p.text.split()) <= 15
+    )
+    assert len(passages) >= 10
     mask = MaskRequest(
         passages=passages, domain="gender", seed=0, data=data_store, progress=no_progress
     )

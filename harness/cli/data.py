@@ -1,0 +1,141 @@
+"""``harness data``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.data import Pin
+
+
+class Known(NamedTuple):
+    """A pinned data set, the plugins that use it, and where it is; None: not on this machine."""
+
+    pin: Pin
+    users: tuple[str, ...]
+    path: Path | None
+
+
+@click.group("data")
+def data_command() -> None:
+    """List, fetch and verify data sets."""
+
+
+@data_command.command("list")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@pass_session
+def list_command(session: Session, as_json: bool) -> None:
+    """Show each data set: who uses it, its licence, where it is, its known defects."""
+    known = list(_known(session, ()))
+    if as_json:
+        click.echo(json.dumps([_plain(entry) for entry in known], indent=1, ensure_ascii=False))
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table()
+    for column in ("data set", "used by", "licence", "here", "known defects"):
+        table.add_column(column, overflow="fold")
+    for pin, users, path in known:
+        here = escape(str(path)) if path else "[yellow]not here[/]"
+        table.add_row(pin.name, ", ".join(users), escape(pin.licence), here, escape(pin.defects))
+    session.stdout.print(table)
+
+
+@data_command.command("fetch")
+@click.argument("names", nargs=-1)
+@pass_session
+def fetch_command(session: Session, names: tuple[str, ...]) -> None:
+    """Fetch NAMES (default: all that are not here) and check them against their pins."""
+    from harness.errors import DataError
+
+    failed = False
+    for pin, _, path in _known(session, names):
+        try:
+            found = path or session.data.locate(pin)
+        except DataError as error:
+            failed = True
+            click.echo(f"{pin.name}: {error}", err=True)
+            continue
+        click.echo(f"{pin.name}: {'already here' if path else 'fetched'}: {found}")
+    if failed:
+        sys.exit(DataError.exit_code)
+
+
+@data_command.command("verify")
+@click.argument("names", nargs=-1)
+@pass_session
+def verify_command(session: Session, names: tuple[str, ...]) -> None:
+    """Check NAMES (default: all) item by item. Ends with exit code 4 if one is altered.
+
+    "bytes ok": the canonical file; "items ok": another file with the same items in the same
+    order.
+    """
+    from harness.data import check
+    from harness.errors import DataError
+
+    bad = False
+    for pin, _, path in _known(session, names):
+        if path is None:
+            click.echo(f"{pin.name}: not here")
+            continue
+        try:
+            checked = check(pin, path)
+        except DataError as error:
+            bad = True
+            click.echo(f"{pin.name}: unreadable: {error}")
+            continue
+        bad = bad or checked.state == "altered"
+        click.echo(f"{pin.name}: {checked.state}: {len(checked.rows)} items in {path}")
+    if bad:
+        sys.exit(DataError.exit_code)
+
+
+def _known(session: Session, names: Iterable[str]) -> Iterator[Known]:
+    """The data sets of all plugins, by name; only the named ones if any are named.
+
+    Raises:
+        DataError: a name is no data set's.
+    """
+    from harness.data import DataStore
+    from harness.errors import DataError, did_you_mean
+
+    users: dict[str, list[str]] = {}
+    pins: dict[str, Pin] = {}
+    for entry in session.registry:
+        for pin in entry.plugin.pins:
+            pins.setdefault(pin.name, pin)
+            users.setdefault(pin.name, []).append(entry.name)
+    for name in names:
+        if name not in pins:
+            raise DataError(f"no data set '{name}'{did_you_mean(name, pins)}")
+    here = DataStore(session.data.data_dir, session.data.cache_dir, offline=True)
+    for name in sorted(names or pins):
+        try:
+            path: Path | None = here.locate(pins[name])
+        except DataError:
+            path = None
+        yield Known(pins[name], tuple(sorted(set(users[name]))), path)
+
+
+def _plain(entry: Known) -> dict[str, object]:
+    pin = entry.pin
+    return {
+        "name": pin.name,
+        "used_by": list(entry.users),
+        "licence": pin.licence,
+        "citation": pin.citation,
+        "url": pin.url,
+        "sha256": pin.sha256,
+        "items_sha256": pin.items_sha256,
+        "defects": pin.defects,
+        "path": str(entry.path) if entry.path else None,
+    }
