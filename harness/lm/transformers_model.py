@@ -17,11 +17,15 @@ from harness.lm.scoring import (
     ROWS_A_HEAD,
     TOKENS_A_BATCH,
     Row,
+    batches,
     pad,
     score_rows,
     target_logprobs,
     wanted,
 )
+
+TRAINING_TOKENS = 512
+"""Padded tokens that go forward at once while training."""
 
 HEAD_TOLERANCE = 1e-3
 """How far output layer over body may be from the whole model's logits to count as the same."""
@@ -195,9 +199,29 @@ class TransformersModel(LanguageModel):
     def training_logits(
         self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
     ) -> torch.Tensor:
-        """See `LanguageModel.training_logits`."""
-        ids, mask = pad([Row(row, [], []) for row in rows], self._filler, self.device)
-        where = torch.tensor(index, device=self.device), torch.tensor(position, device=self.device)
+        """See `LanguageModel.training_logits`.
+
+        Rows are run in groups of similar length, so that little is spent on padding.
+        """
+        padded = [Row(row, [], []) for row in rows]
+        parts, order = [], []
+        for group in batches(padded, TRAINING_TOKENS):
+            place = {row: i for i, row in enumerate(group)}
+            asked = [k for k, row in enumerate(index) if row in place]
+            ids, mask = pad([padded[row] for row in group], self._filler, self.device)
+            where = (
+                torch.tensor([place[index[k]] for k in asked], device=self.device),
+                torch.tensor([position[k] for k in asked], device=self.device),
+            )
+            parts.append(self._logits_at(ids, mask, where))
+            order += asked
+        back = torch.argsort(torch.tensor(order, device=self.device))
+        return torch.cat(parts)[back]
+
+    def _logits_at(
+        self, ids: torch.Tensor, mask: torch.Tensor, where: tuple[torch.Tensor, torch.Tensor]
+    ) -> torch.Tensor:
+        """Logits at (row, position) pairs, ``(pairs, vocabulary)``."""
         if self.kind == "causal" and self._splits():
             head = self.module.get_output_embeddings()  # type: ignore[operator]
             logits = head(self._body(ids, mask)[where])
