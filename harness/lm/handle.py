@@ -10,6 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from harness.errors import ModelError
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
@@ -83,10 +85,29 @@ class LanguageModel(ABC):
 
     @abstractmethod
     def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
-        """Hidden states of a layer (``-1``: the last, after the final norm).
+        """Hidden states of a layer, without a start token.
 
-        One array a text, shape ``(tokens, width)``.
+        Layer 0 is what the first block reads, k what block k gives, and the last (``-1``) the
+        body's answer after the final norm. One float32 array a text, shape ``(tokens, width)``.
         """
+
+    def project(
+        self, matrix: np.ndarray, bias: np.ndarray | None = None, *, layer: int = -1
+    ) -> None:
+        """Map a layer's hidden states to ``matrix @ h + bias`` at every position from now on.
+
+        Scores, hidden states, generation and training all see it; a copy carries its own. Maps
+        of one layer are applied in the order of the calls.
+
+        Args:
+            matrix: shape ``(width, width)``.
+            bias: shape ``(width,)``.
+            layer: as in `hidden_states`, but not 0.
+
+        Raises:
+            ModelError: the shapes or the layer do not fit, or the handle offers no projections.
+        """
+        raise ModelError(f"model '{self.name}' offers no projections of hidden states")
 
     @abstractmethod
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:

@@ -8,11 +8,13 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-TOKENS_A_BATCH = 1024
-"""Padded tokens in a batch: enough to keep a matrix product busy, small enough for a CPU."""
+from harness.errors import ModelError
 
-ROWS_A_HEAD = 1024
-"""Positions that go through the output layer at once; bounds memory at ROWS x vocabulary."""
+TOKENS_A_BATCH = 1024
+"""Padded tokens in a batch on a CPU: enough to keep a matrix product busy."""
+
+TOKENS_A_BATCH_GPU = 16384
+"""Padded tokens in a batch on any other device; halved where memory does not allow it."""
 
 
 class Row(NamedTuple):
@@ -75,8 +77,10 @@ def score_rows(
 ) -> list[np.ndarray]:
     """Score rows in batches; float64 arrays in the order of the rows.
 
-    A batch that does not fit into memory is halved and tried again; single rows that do not fit
-    raise as they are.
+    A batch that does not fit into memory is halved and tried again, to the same scores.
+
+    Raises:
+        ModelError: a single row does not fit.
     """
     results: list[np.ndarray] = [np.empty(0)] * len(rows)
     waiting = list(batches(rows, budget))
@@ -84,9 +88,16 @@ def score_rows(
         batch = waiting.pop(0)
         try:
             flat = score_batch([rows[i] for i in batch])
-        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-            if len(batch) == 1 or not _out_of_memory(error):
+        except (MemoryError, RuntimeError) as error:
+            if not _out_of_memory(error):
                 raise
+            if len(batch) == 1:
+                raise ModelError(
+                    f"not enough memory for a text of {len(rows[batch[0]].ids)} tokens; free some, "
+                    "or take a smaller model or dtype"
+                ) from error
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()  # what is cached for the large batch's shapes
             half = len(batch) // 2
             waiting[:0] = [batch[:half], batch[half:]]
             continue
@@ -99,7 +110,7 @@ def score_rows(
 
 
 def _out_of_memory(error: BaseException) -> bool:
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, MemoryError):
         return True
-    words = str(error).lower()
-    return "out of memory" in words or "not enough memory" in words
+    words = str(error).lower()  # torch raises plain RuntimeError on a CPU
+    return any(w in words for w in ("out of memory", "not enough memory", "can't allocate memory"))

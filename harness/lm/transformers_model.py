@@ -12,10 +12,12 @@ import numpy as np
 import torch
 
 from harness.errors import ModelError
+from harness.lm import projection
+from harness.lm.forward import Forward
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
 from harness.lm.scoring import (
-    ROWS_A_HEAD,
     TOKENS_A_BATCH,
+    TOKENS_A_BATCH_GPU,
     Row,
     batches,
     pad,
@@ -26,9 +28,6 @@ from harness.lm.scoring import (
 
 TRAINING_TOKENS = 512
 """Padded tokens that go forward at once while training."""
-
-HEAD_TOLERANCE = 1e-3
-"""How far output layer over body may be from the whole model's logits to count as the same."""
 
 
 class TransformersModel(LanguageModel):
@@ -42,12 +41,12 @@ class TransformersModel(LanguageModel):
         self.tokens_scored = 0
         self.max_tokens = _context(module, tokenizer)
         self._scores: dict[tuple[str, bool], TokenScores] = {}
-        self._head_is_linear: bool | None = None
+        self._forward = Forward(self.module, kind, self._filler)
 
     @property
     def device(self) -> torch.device:
         """Where the weights live."""
-        return next(self.module.parameters()).device
+        return self._forward.device
 
     @property
     def start_id(self) -> int:
@@ -74,17 +73,23 @@ class TransformersModel(LanguageModel):
         else:
             scored = self._pseudo_scores(encoded)
         for text, ids, logprobs in zip(missing, encoded, scored, strict=True):
-            self._scores[text, start] = TokenScores(np.array(ids), logprobs)
+            tokens = np.array(ids)
+            for kept in (tokens, logprobs):
+                kept.flags.writeable = False  # every later reader is given the same arrays
+            self._scores[text, start] = TokenScores(tokens, logprobs)
         return [self._scores[text, start] for text in texts]
 
     def start_scores(self, ids: Sequence[int]) -> np.ndarray:
         """See `LanguageModel.start_scores`."""
         self._need("causal", "start_scores")
-        distinct = sorted(set(ids))
-        row = Row([self.start_id], [0] * len(distinct), distinct)
-        (found,) = self._score([row])
-        table = dict(zip(distinct, found, strict=True))
-        return np.array([table[i] for i in ids], dtype=np.float64)
+        row, mask = pad([Row([self.start_id], [0], [])], self._filler, self.device)
+        where = torch.zeros(1, dtype=torch.long, device=self.device)
+        with self._forward.inference():
+            (logits,) = self._forward.logits(row, mask, where, where)
+            table = torch.log_softmax(logits[0].double(), dim=-1)
+            found = table[torch.tensor(list(ids), dtype=torch.long, device=self.device)]
+        self.tokens_scored += 1
+        return found.cpu().numpy()
 
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `LanguageModel.window_scores`."""
@@ -144,57 +149,30 @@ class TransformersModel(LanguageModel):
         raise ModelError(f"the tokenizer of model '{self.name}' changes a text's tokens")
 
     def _score(self, rows: Sequence[Row]) -> list[np.ndarray]:
-        return score_rows(rows, self._score_batch, TOKENS_A_BATCH)
+        return score_rows(rows, self._score_batch, self._budget)
 
-    @torch.inference_mode()
+    @property
+    def _budget(self) -> int:
+        return TOKENS_A_BATCH if self.device.type == "cpu" else TOKENS_A_BATCH_GPU
+
     def _score_batch(self, rows: Sequence[Row]) -> np.ndarray:
-        """Scores of a batch, flat, row by row. No logits are made where none are read."""
+        """Scores of a batch, flat, row by row.
+
+        All scores pass here as whole rows of next-token logits: the place for a debiaser that
+        re-scores them from further forwards (Self-Debias).
+        """
         ids, mask = pad(rows, self._filler, self.device)
         index, positions, targets = (t.to(self.device) for t in wanted(rows))
-        self.tokens_scored += int(mask.sum())
-        if self.kind == "causal" and self._splits():
-            hidden = self._body(ids, mask)[index, positions]
-            head = self.module.get_output_embeddings()  # type: ignore[operator]
-            pairs = zip(
-                torch.split(hidden, ROWS_A_HEAD), torch.split(targets, ROWS_A_HEAD), strict=True
-            )
-            parts = [target_logprobs(head(h), t) for h, t in pairs]
-        else:
-            logits = self.module(input_ids=ids, attention_mask=mask).logits[index, positions]
-            parts = [target_logprobs(logits, targets)]
-        return torch.cat(parts).cpu().numpy() if parts else np.empty(0)
-
-    def _body(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Last hidden states, after the final norm, ``(rows, longest, width)``."""
-        out = self.module.base_model(  # type: ignore[operator]
-            input_ids=ids, attention_mask=mask, **self._no_cache()
-        )
-        hidden = out.last_hidden_state
-        assert isinstance(hidden, torch.Tensor)
-        return hidden
-
-    def _no_cache(self) -> dict[str, bool]:
-        return {"use_cache": False} if self.kind == "causal" else {}
-
-    def _splits(self) -> bool:
-        """Whether logits are the output layer over the body, seen once by trying.
-
-        Some models scale or cap their logits afterwards; those are run whole.
-        """
-        if self._head_is_linear is None:
-            ids = torch.tensor([[self.start_id, self.start_id]], device=self.device)
-            mask = torch.ones_like(ids)
-            training = self.module.training
-            self.module.eval()  # dropout would make the two runs differ
-            with torch.no_grad():
-                whole = self.module(input_ids=ids, attention_mask=mask).logits.float()
-                head = self.module.get_output_embeddings()  # type: ignore[operator]
-                split = head(self._body(ids, mask)).float()
-            self.module.train(training)
-            self._head_is_linear = split.shape == whole.shape and bool(
-                torch.allclose(split, whole, atol=HEAD_TOLERANCE, rtol=HEAD_TOLERANCE)
-            )
-        return self._head_is_linear
+        parts: list[torch.Tensor] = []
+        with self._forward.inference():
+            done = 0
+            if len(targets):
+                for logits in self._forward.logits(ids, mask, index, positions):
+                    parts.append(target_logprobs(logits, targets[done : done + len(logits)]))
+                    done += len(logits)
+            found = torch.cat(parts).cpu().numpy() if parts else np.empty(0)
+        self.tokens_scored += sum(len(row.ids) for row in rows)
+        return found
 
     def training_logits(
         self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
@@ -204,31 +182,22 @@ class TransformersModel(LanguageModel):
         Rows are run in groups of similar length, so that little is spent on padding.
         """
         padded = [Row(row, [], []) for row in rows]
-        parts, order = [], []
+        parts: list[torch.Tensor] = []
+        order: list[int] = []
         for group in batches(padded, TRAINING_TOKENS):
             place = {row: i for i, row in enumerate(group)}
             asked = [k for k, row in enumerate(index) if row in place]
+            if not asked:
+                continue
             ids, mask = pad([padded[row] for row in group], self._filler, self.device)
             where = (
                 torch.tensor([place[index[k]] for k in asked], device=self.device),
                 torch.tensor([position[k] for k in asked], device=self.device),
             )
-            parts.append(self._logits_at(ids, mask, where))
+            parts += self._forward.logits(ids, mask, *where, chunk=len(asked))
             order += asked
         back = torch.argsort(torch.tensor(order, device=self.device))
         return torch.cat(parts)[back]
-
-    def _logits_at(
-        self, ids: torch.Tensor, mask: torch.Tensor, where: tuple[torch.Tensor, torch.Tensor]
-    ) -> torch.Tensor:
-        """Logits at (row, position) pairs, ``(pairs, vocabulary)``."""
-        if self.kind == "causal" and self._splits():
-            head = self.module.get_output_embeddings()  # type: ignore[operator]
-            logits = head(self._body(ids, mask)[where])
-        else:
-            logits = self.module(input_ids=ids, attention_mask=mask).logits[where]
-        assert isinstance(logits, torch.Tensor)
-        return logits
 
     def forget_scores(self) -> None:
         """See `LanguageModel.forget_scores`."""
@@ -236,46 +205,54 @@ class TransformersModel(LanguageModel):
 
     # -- hidden states and generation --------------------------------------------------------
 
-    @torch.inference_mode()
     def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
         """See `LanguageModel.hidden_states`."""
         rows = [Row(self._checked(text, False), [], []) for text in texts]
-        found: list[np.ndarray] = []
-        for row in rows:
-            ids, mask = pad([row], self._filler, self.device)
-            if layer == -1:
-                hidden = self._body(ids, mask)[0]
-            else:
-                out = self.module.base_model(  # type: ignore[operator]
-                    input_ids=ids, attention_mask=mask, output_hidden_states=True
-                )
-                if not -len(out.hidden_states) <= layer < len(out.hidden_states):
-                    raise ModelError(
-                        f"model '{self.name}' has layers 0 to {len(out.hidden_states) - 1}, "
-                        f"not {layer}"
-                    )
-                hidden = out.hidden_states[layer][0]
-            found.append(hidden.float().cpu().numpy())
+        found: list[np.ndarray] = [np.empty(0)] * len(rows)
+        with self._forward.inference():
+            for batch in batches(rows, self._budget):
+                ids, mask = pad([rows[i] for i in batch], self._filler, self.device)
+                hidden = projection.read(self._forward, ids, mask, layer)
+                for i, states in zip(batch, hidden, strict=True):
+                    found[i] = states[: len(rows[i].ids)].float().cpu().numpy().copy()
         return found
 
-    @torch.inference_mode()
+    def project(
+        self, matrix: np.ndarray, bias: np.ndarray | None = None, *, layer: int = -1
+    ) -> None:
+        """See `LanguageModel.project`."""
+        projection.install(self.module, layer, matrix, bias)
+        self.forget_scores()
+
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
         """See `LanguageModel.generate`."""
         self._need("causal", "generate")
-        encoded = [self._checked(prompt, False) for prompt in prompts]
-        width = max(len(ids) for ids in encoded)
-        ids = torch.full((len(encoded), width), self._filler, dtype=torch.long)
+        encoded = [self._checked(prompt, False, room=max_new_tokens) for prompt in prompts]
+        answers = [""] * len(encoded)
+        to_come = [self._filler] * max_new_tokens
+        lengths = [Row([*own, *to_come], [], []) for own in encoded]
+        for batch in batches(lengths, self._budget):
+            prompts_ids = [encoded[i] for i in batch]
+            for i, answer in zip(batch, self._continue(prompts_ids, max_new_tokens), strict=True):
+                answers[i] = answer
+        return answers
+
+    def _continue(self, prompts: Sequence[Sequence[int]], count: int) -> list[str]:
+        width = max(map(len, prompts))
+        ids = torch.full((len(prompts), width), self._filler, dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for i, own in enumerate(encoded):  # padded on the left: new tokens follow the prompt
+        for i, own in enumerate(prompts):  # padded on the left: new tokens follow the prompt
             ids[i, width - len(own) :] = torch.tensor(own)
             mask[i, width - len(own) :] = 1
-        out = self.module.generate(  # type: ignore[operator]
-            input_ids=ids.to(self.device),
-            attention_mask=mask.to(self.device),
-            max_new_tokens=max_new_tokens,
-            do_sample=False,
-            pad_token_id=self._filler,
-        )
+        with self._forward.inference():
+            out = self.module.generate(  # type: ignore[operator]
+                input_ids=ids.to(self.device),
+                attention_mask=mask.to(self.device),
+                max_new_tokens=count,
+                do_sample=False,
+                num_beams=1,
+                pad_token_id=self._filler,
+            )
         new = out[:, width:].cpu().tolist()
         return [str(self.tokenizer.decode(own, skip_special_tokens=True)) for own in new]
 
@@ -297,16 +274,18 @@ class TransformersModel(LanguageModel):
             offsets.append((int(start), int(end)))
         return list(found["input_ids"]), offsets
 
-    def _checked(self, text: str, start: bool) -> list[int]:
+    def _checked(self, text: str, start: bool, room: int = 0) -> list[int]:
+        """Token ids of a text that fits, with ``room`` tokens to follow."""
         ids = self.encode(text)
         shown = text if len(text) <= 40 else text[:40] + "…"
         if not ids:
             raise ModelError(f"the text {shown!r} has no token; remove it from the data")
-        special = int(start) if self.kind == "causal" else 2
-        if len(ids) + special > self.max_tokens:
+        special = int(start) if self.kind == "causal" else sum(map(len, self._surrounding))
+        most = self.max_tokens - special - room
+        if len(ids) > most:
             raise ModelError(
-                f"the text {shown!r} has {len(ids)} tokens, model '{self.name}' takes "
-                f"{self.max_tokens - special}; shorten it or choose another model"
+                f"the text {shown!r} has {len(ids)} tokens, model '{self.name}' takes {most}"
+                f"{f' and {room} new ones' if room else ''}; shorten it or choose another model"
             )
         return ids
 
@@ -341,5 +320,13 @@ def _context(module: torch.nn.Module, tokenizer: Any) -> int:
     for name in ("max_position_embeddings", "n_positions", "n_ctx"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
-            return min(value, int(tokenizer.model_max_length))
+            return min(value - _unusable(module), int(tokenizer.model_max_length))
     return int(tokenizer.model_max_length)
+
+
+def _unusable(module: torch.nn.Module) -> int:
+    """Positions that no token gets: RoBERTa numbers its tokens from the padding's index on."""
+    for name, part in module.named_modules():
+        if name.endswith("position_embeddings") and isinstance(part, torch.nn.Embedding):
+            return 0 if part.padding_idx is None else part.padding_idx + 1
+    return 0

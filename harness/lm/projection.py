@@ -1,0 +1,135 @@
+"""Affine maps of hidden states that live in the model: INLP, SentenceDebias, LEACE.
+
+A map is a forward hook of the module, so scores, hidden states, generation and training all see
+it, and a copy of the module carries its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.errors import ModelError
+from harness.lm.forward import Forward
+
+
+class AffineMap(torch.nn.Module):
+    """``h -> W h + b`` at every position."""
+
+    def __init__(self, matrix: np.ndarray, bias: np.ndarray | None) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.tensor(np.asarray(matrix), dtype=torch.float32))
+        shift = np.zeros(len(matrix)) if bias is None else bias
+        self.register_buffer("bias", torch.tensor(np.asarray(shift), dtype=torch.float32))
+
+    def forward(self, hidden: torch.Tensor) -> torch.Tensor:
+        """Map ``(..., width)``, in float32 whatever the model's dtype."""
+        mapped = torch.nn.functional.linear(hidden.float(), self.matrix, self.bias)  # type: ignore[arg-type]
+        return mapped.to(hidden.dtype)
+
+
+class _OutputHook:
+    """Applies a map to what a module gives; an object, so that a deep copy copies the map."""
+
+    def __init__(self, affine: AffineMap) -> None:
+        self.affine = affine
+
+    def __call__(self, module: Any, inputs: Any, output: Any) -> Any:
+        if isinstance(output, torch.Tensor):
+            return self.affine(output)
+        if isinstance(output, tuple):
+            return (self.affine(output[0]), *output[1:])
+        output.last_hidden_state = self.affine(output.last_hidden_state)
+        return output
+
+
+def install(module: Any, layer: int, matrix: np.ndarray, bias: np.ndarray | None) -> None:
+    """Map the hidden states of a layer from now on.
+
+    Args:
+        module: a transformers model.
+        layer: as in `LanguageModel.hidden_states`.
+        matrix: ``(width, width)``.
+        bias: ``(width,)`` or None.
+
+    Raises:
+        ModelError: the shapes do not fit, or there is no such layer.
+    """
+    width = int(module.config.hidden_size)
+    if matrix.shape != (width, width) or (bias is not None and bias.shape != (width,)):
+        raise ModelError(
+            f"a projection of hidden states of width {width} needs a matrix {width} x {width} and "
+            f"a bias of {width}, not {matrix.shape} and {None if bias is None else bias.shape}"
+        )
+    affine = AffineMap(matrix, bias).to(next(module.parameters()).device)
+    place(module, layer).register_forward_hook(_OutputHook(affine))
+
+
+def layers(module: Any) -> int:
+    """Number of the model's transformer layers."""
+    return int(module.config.num_hidden_layers)
+
+
+def place(module: Any, layer: int) -> Any:
+    """The submodule whose output is the hidden state of a layer that can be projected.
+
+    k is what block k gives; the last (or -1) is the body's answer, after the final norm.
+
+    Raises:
+        ModelError: there is no such layer, or its blocks cannot be found.
+    """
+    count = layers(module)
+    at = layer % (count + 1)
+    if not -count - 1 <= layer <= count or at == 0:
+        raise ModelError(
+            f"a {module.config.model_type} model of {count} blocks can be projected at layers 1 to "
+            f"{count}, not {layer}"
+        )
+    return module.base_model if at == count else _blocks(module)[at - 1]
+
+
+def _blocks(module: Any) -> torch.nn.ModuleList:
+    count = layers(module)
+    for part in module.base_model.modules():
+        if isinstance(part, torch.nn.ModuleList) and len(part) == count:
+            return part
+    raise ModelError(
+        f"the blocks of a {module.config.model_type} model cannot be told apart; use the last layer"
+    )
+
+
+def read(forward: Forward, ids: torch.Tensor, mask: torch.Tensor, layer: int) -> torch.Tensor:
+    """Hidden states of a layer as what follows it reads them, ``(rows, longest, width)``.
+
+    Raises:
+        ModelError: there is no such layer.
+    """
+    count = layers(forward.module)
+    if not -count - 1 <= layer <= count:
+        raise ModelError(
+            f"this {forward.module.config.model_type} model has layers 0 to {count}, not {layer}"
+        )
+    at = layer % (count + 1)
+    if at == count:
+        return forward.body(ids, mask)
+    found: list[torch.Tensor] = []
+
+    def keep_input(module: Any, inputs: Any, options: Any) -> None:
+        found.append(inputs[0] if inputs else options["hidden_states"])
+
+    def keep_output(module: Any, inputs: Any, output: Any) -> None:
+        found.append(output if isinstance(output, torch.Tensor) else output[0])
+
+    blocks = _blocks(forward.module)
+    handle = (
+        blocks[0].register_forward_pre_hook(keep_input, with_kwargs=True)
+        if at == 0
+        else blocks[at - 1].register_forward_hook(keep_output)
+    )
+    try:
+        forward.body(ids, mask)
+    finally:
+        handle.remove()
+    return found[0]
