@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from toy_plugins import ToyEvaluator, toy_registry
+from toy_plugins import TOY_SPEC, ToyEvaluator, toy_registry
 
 from harness.data import DataStore
 from harness.plan import build_plan
@@ -17,18 +17,6 @@ from harness.spec import build_spec
 from harness.store import Store
 from harness.texts import Texts
 from harness.yamlfile import Lines
-
-SPEC = {
-    "name": "toy",
-    "model": "toy",
-    "corpus": "toy-corpus",
-    "source": ["gender", "race"],
-    "masker": "toy-masker",
-    "debiaser": ["toy-debiaser", "toy-identity"],
-    "evaluators": ["toy-evaluator", "toy-reader"],
-    "targets": ["gender", "race", "religion"],
-    "steps": [10, 20, 30],
-}
 
 
 def main(folder: Path, pause: float) -> None:
@@ -46,7 +34,7 @@ def main(folder: Path, pause: float) -> None:
     ToyEvaluator.evaluate = slow_evaluate  # type: ignore[assignment, method-assign]
     os.fsync = slow_fsync  # type: ignore[assignment]
     registry, data = toy_registry(), DataStore(cache_dir=folder / "cache", offline=True)
-    spec = build_spec(SPEC, registry, Lines("toys"))
+    spec = build_spec(TOY_SPEC, registry, Lines("toys"))
     texts = Texts(registry, data, spec.limits)
     plan = build_plan(spec, registry, data, texts)
     print("running", flush=True)

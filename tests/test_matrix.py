@@ -12,7 +12,8 @@ from rich.console import Console
 from test_runner import Bench
 
 from harness.errors import StoreError
-from harness.matrix import build_leaderboard, build_matrix
+from harness.leaderboard import build_leaderboard
+from harness.matrix import build_matrix
 from harness.metrics import HIGHER, LOWER, TOWARDS_50
 from harness.render.console import print_leaderboard, print_matrix
 from harness.render.plain import matrix_json

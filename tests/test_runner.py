@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy_plugins import ToyDebiaser, ToyModelPlugin, toy_registry
+from toy_plugins import TOY_SPEC, ToyDebiaser, ToyModelPlugin, toy_registry
 
 from harness.data import DataStore
 from harness.errors import StoreError
@@ -16,18 +16,6 @@ from harness.spec import Spec, build_spec
 from harness.store import Store
 from harness.texts import Texts
 from harness.yamlfile import Lines
-
-BASE = {
-    "name": "toy",
-    "model": "toy",
-    "corpus": "toy-corpus",
-    "source": ["gender", "race"],
-    "masker": "toy-masker",
-    "debiaser": ["toy-debiaser", "toy-identity"],
-    "evaluators": ["toy-evaluator", "toy-reader"],
-    "targets": ["gender", "race", "religion"],
-    "steps": [10, 20, 30],
-}
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +32,7 @@ class Bench:
         self.data = DataStore(cache_dir=folder / "cache", offline=True)
 
     def spec(self, **changes: object) -> Spec:
-        return build_spec({**BASE, **changes}, toy_registry(), Lines("test"))
+        return build_spec({**TOY_SPEC, **changes}, toy_registry(), Lines("test"))
 
     def plan(self, **changes: object) -> Plan:
         spec = self.spec(**changes)

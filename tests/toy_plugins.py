@@ -292,3 +292,17 @@ class ToyPlugin:
 def toy_registry() -> Registry:
     """A registry of the toys alone."""
     return build_registry([(ToyPlugin(), Origin("toys", "toy-distribution", "1.0"))], strict=True)
+
+
+TOY_SPEC = {
+    "name": "toy",
+    "model": "toy",
+    "corpus": "toy-corpus",
+    "source": ["gender", "race"],
+    "masker": "toy-masker",
+    "debiaser": ["toy-debiaser", "toy-identity"],
+    "evaluators": ["toy-evaluator", "toy-reader"],
+    "targets": ["gender", "race", "religion"],
+    "steps": [10, 20, 30],
+}
+"""Two sources, a method and a control, two evaluators, three steps."""

@@ -20,7 +20,7 @@ def leaderboard_command(
     session: Session, runs: tuple[str, ...], results: Path, step: int | None, as_json: bool
 ) -> None:
     """Rank the methods of RUNS by distance to the ideal, with the language cost beside it."""
-    from harness.matrix import build_leaderboard
+    from harness.leaderboard import build_leaderboard
     from harness.render.console import print_leaderboard
     from harness.render.plain import leaderboard_json
     from harness.store import find_run

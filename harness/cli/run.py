@@ -51,7 +51,8 @@ def run_command(session: Session, spec: str, overrides: tuple[str, ...], results
 
 
 def _show(session: Session, store: object) -> None:
-    from harness.matrix import build_leaderboard, build_matrix
+    from harness.leaderboard import build_leaderboard
+    from harness.matrix import build_matrix
     from harness.render.console import print_leaderboard, print_matrix
     from harness.store import Store
 

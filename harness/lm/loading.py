@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,10 +16,10 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
 )
-from transformers.utils import logging as transformers_logging
 
 from harness.errors import ModelError
 from harness.lm.handle import ModelKind
+from harness.lm.quiet import quiet
 from harness.lm.transformers_model import TransformersModel
 
 
@@ -56,7 +52,7 @@ def load_transformers(
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     if gguf_file is not None:
         options["gguf_file"] = gguf_file
-    with _quiet():
+    with quiet():
         try:
             config = AutoConfig.from_pretrained(source, **options)
             chosen = _kind(config, kind, shown)
@@ -111,22 +107,3 @@ def _reason(error: Exception, source: str | Path) -> str:
         "it is neither a local folder, nor in the local cache, nor to be had from the hub "
         f"({type(error).__name__}); check the name and the network"
     )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence transformers' progress bars and remarks while loading, then put them back."""
-    verbosity = transformers_logging.get_verbosity()
-    bars = transformers_logging.is_progress_bar_enabled()
-    root = logging.getLogger("transformers")
-    filters = list(root.filters)
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
-    try:
-        with redirect_stderr(io.StringIO()):  # the bar of GGUF conversion cannot be switched off
-            yield
-    finally:
-        root.filters[:] = filters
-        transformers_logging.set_verbosity(verbosity)
-        if bars:
-            transformers_logging.enable_progress_bar()

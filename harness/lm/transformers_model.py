@@ -15,6 +15,7 @@ from harness.errors import ModelError
 from harness.lm import projection
 from harness.lm.forward import Forward
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
+from harness.lm.quiet import quiet
 from harness.lm.scoring import (
     TOKENS_A_BATCH,
     TOKENS_A_BATCH_GPU,
@@ -295,8 +296,9 @@ class TransformersModel(LanguageModel):
         module.hf_quantizer = None  # a de-quantised GGUF model holds plain weights
         if hasattr(module.config, "quantization_config"):
             del module.config.quantization_config
-        module.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        with quiet():
+            module.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
 
     def copy(self) -> TransformersModel:
         """See `LanguageModel.copy`."""

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.matrix import Column, Entry, Matrix, Row, Standing
+from harness.leaderboard import Standing
+from harness.matrix import Column, Entry, Matrix, Row
 
 WIDTH = 100
 ALPHA = 0.05

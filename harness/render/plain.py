@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from harness.matrix import Matrix, Standing
+from harness.leaderboard import Standing
+from harness.matrix import Matrix
 
 
 def matrix_json(matrix: Matrix) -> str:
