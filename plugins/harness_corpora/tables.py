@@ -44,7 +44,6 @@ def read_parquet(path: Path, required: Sequence[str]) -> Iterator[Line]:
     """
     import datasets
     from datasets.exceptions import DatasetsError
-    from pyarrow import ArrowException
 
     silent = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
@@ -52,7 +51,7 @@ def read_parquet(path: Path, required: Sequence[str]) -> Iterator[Line]:
         # `datasets` copies what it reads into a cache; this one goes with the block
         with tempfile.TemporaryDirectory(prefix="harness-") as cache:
             table = datasets.Dataset.from_parquet(str(path), cache_dir=cache, keep_in_memory=True)
-    except (DatasetsError, ArrowException, ValueError, OSError) as error:
+    except (DatasetsError, ValueError, OSError) as error:
         cause = error.__cause__ or error
         reason = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
         raise DataError(f"{path}: cannot be read as Parquet: {reason}") from None

@@ -48,7 +48,7 @@ PIN = Pin(
     name="crows-pairs",
     filename="crows_pairs/crows_pairs_anonymized.csv",
     url="https://raw.githubusercontent.com/nyu-mll/crows-pairs/"
-    "8aaac11c485473159ec9328a65253a7be0a479dc/data/crows_pairs_anonymized.csv",
+    "8aaac11c485473159ec9328a65253a5be9a479dc/data/crows_pairs_anonymized.csv",
     sha256="dfb36986ce0502abbaf7055b9176da3d08d48e07df1251991b5dfbcbceab9d0c",
     items_sha256="555dc7595952c94d1b86acb107c49931f1b0e9715061758bfb9e8d53279135ab",
     parse=parse,

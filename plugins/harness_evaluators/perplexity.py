@@ -31,8 +31,8 @@ def parse_raw(path: Path) -> Iterator[tuple[str, ...]]:
 PIN = Pin(
     name="wikitext-2-raw-test",
     filename="wikitext-2-raw/wiki.test.raw",
-    url="https://raw.githubusercontent.com/pytorch/examples/main/word_language_model/data/"
-    "wikitext-2/wiki.test.raw",
+    url="https://wikitext.smerity.com/wikitext-2-raw-v1.zip",
+    archive_member="wikitext-2-raw/wiki.test.raw",
     sha256="173c87a53759e0201f33e0ccf978e510c2042d7f2cb78229d9a50d79b9e7dd08",
     items_sha256="85afc33013adfee47028a774643f9d3e527637eefe152ca4d31634a4a66a0c78",
     parse=parse_raw,

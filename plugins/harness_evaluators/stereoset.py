@@ -51,8 +51,9 @@ PIN = Pin(
     name="stereoset",
     filename="stereoset/dev.json",
     url="https://raw.githubusercontent.com/moinnadeem/StereoSet/"
-    "ead7d086d64a192a1e1ed1bc4f4baa4e4b0fa9f8/data/dev.json",
+    "ead7d086a64a192a1eca88e0dd2fd163de375218/data/dev.json",
     sha256=None,
+    git_blob="637b1e3d284a3c629b74a4659c583b8eca9bd13e",
     items_sha256="493359c51c1150e8a66a378468e0fae2467669ddc65efcc87766e192aca99369",
     parse=parse,
     licence="CC-BY-SA-4.0",
