@@ -28,6 +28,7 @@ from harness.types import (
     PassageRequest,
 )
 
+DebiaserInput = Literal["passages", "masks", "neutral", "domain"]
 Family = Literal["corpus", "masker", "debiaser", "evaluator", "model"]
 
 
@@ -96,9 +97,10 @@ class Debiaser(Plugin[ConfigT]):
     """Changes a private copy of a model: weights, hidden states, or next-token distributions."""
 
     family = "debiaser"
-    inputs: ClassVar[frozenset[Literal["passages", "masks", "neutral"]]] = frozenset({"masks"})
-    """What it learns from. Without ``masks`` the masker does not enter its key; without any
-    input neither does the source domain. ``masks`` implies the passages."""
+    inputs: ClassVar[frozenset[DebiaserInput]] = frozenset({"masks"})
+    """What its answer depends on: the source's ``passages``, their ``masks`` (which imply the
+    passages), ``neutral`` text, or the name of the source ``domain`` alone (word lists of a
+    domain applied to neutral text). What is not named is neither given nor part of its key."""
     kinds: ClassVar[frozenset[ModelKind]] = frozenset({"causal", "masked"})
     stepwise: ClassVar[bool] = True
     """False: fitted at once; it is asked for the single step 1."""

@@ -186,6 +186,8 @@ class _Planner:
         if source is not None and plugin.inputs & {"masks", "passages"}:
             parts["source"], found = self._source(source)
             problem = problem or found
+        elif source is not None and "domain" in plugin.inputs:
+            parts["source"] = {"domain": source.domain}
         if masker is not None:
             parts["masker"], found = self._plugin("masker", masker)
             problem = problem or found

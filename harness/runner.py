@@ -19,6 +19,7 @@ from pydantic import JsonValue
 
 from harness.boundary import load_model, mask_passages, measure, run_debiaser
 from harness.data import DataStore
+from harness.domains import NO_DOMAIN
 from harness.errors import DebiasError, HarnessError, StoreError
 from harness.families import Debiaser, Evaluator, Masker, Model
 from harness.lm.handle import LanguageModel
@@ -208,7 +209,7 @@ class _ModelRun:
         probe = _probe(model)
         request = DebiasRequest(
             model=model,
-            domain=fit.source.domain if fit.source else "none",
+            domain=fit.source.domain if fit.source and debiaser.inputs - {"neutral"} else NO_DOMAIN,
             passages=passages,
             masked=masked,
             neutral=neutral,

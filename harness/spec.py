@@ -307,8 +307,8 @@ def _check_debiasing(spec: Spec, registry: Registry, lines: Lines) -> None:
     for use in spec.debiaser:
         inputs |= registry.get("debiaser", use.use).plugin.inputs  # type: ignore[attr-defined]
     needed = {
-        "corpus": {"masks", "passages"},
-        "source": {"masks", "passages"},
+        "corpus": {"masks", "passages", "domain"},
+        "source": {"masks", "passages", "domain"},
         "masker": {"masks"},
         "neutral": {"neutral"},
     }

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, JsonValue, field_validator
 
 from harness.data import DataStore, Pin, Row, items_hash, verified
-from harness.domains import ALIASES, DOMAINS, TERMS_VERSION, term_groups
+from harness.domains import ALIASES, DOMAINS, NO_DOMAIN, TERMS_VERSION, term_groups
 from harness.errors import DataError, did_you_mean
 from harness.families import Corpus
 from harness.tabular import read_csv, require_text
@@ -108,14 +108,15 @@ class DghsConfig(PinnedConfig):
 class Dghs(Corpus[DghsConfig]):
     """Hateful and non-hateful texts that people wrote to fool a classifier, rounds 1 to 4.
 
-    ``Passage.group`` says what placed a text: ``code:bla.wom`` or ``term:women``.
+    ``Passage.group`` says what placed a text: ``code:bla.wom`` or ``term:women``. Domain
+    ``none`` holds every non-hateful text, whatever it mentions.
     """
 
     name = "dghs"
     summary = "Dynamically Generated Hate Speech: hateful and non-hateful texts, by target"
     reference = "Vidgen et al. 2021, https://aclanthology.org/2021.acl-long.132"
     Config = DghsConfig
-    domains: ClassVar[frozenset[str]] = WITH_TERMS
+    domains: ClassVar[frozenset[str]] = WITH_TERMS | {NO_DOMAIN}
     pins = (DGHS,)
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
@@ -168,6 +169,13 @@ class Dghs(Corpus[DghsConfig]):
         return None  # not given, none, or a code we do not know
 
     def _candidates(self, rows: Sequence[Row], request: PassageRequest) -> Iterator[Candidate]:
+        if request.domain == NO_DOMAIN:  # for methods that learn from neutral text
+            for id_, text, label, split, _ in rows:
+                if self._split(split) == request.split and LABELS[label] == "non-hateful":
+                    yield Candidate(
+                        f"dghs/{id_}", text, NO_DOMAIN, None, "non-hateful", request.split
+                    )
+            return
         mentions = Mentions(request.domain, self.config.groups)
         for id_, text, label, split, target in rows:
             own_split = self._split(split)
