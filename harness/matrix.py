@@ -14,10 +14,20 @@ from typing import Literal, NamedTuple
 from harness.errors import StoreError, did_you_mean
 from harness.metrics import Item, Metric
 from harness.records import Cell, Failure, Record, RunIndex
-from harness.stats import McNemar, benjamini_hochberg, mcnemar, minimal_detectable_change
+from harness.stats import (
+    Correction,
+    Interval,
+    McNemar,
+    SeedSummary,
+    benjamini_hochberg,
+    mcnemar,
+    minimal_detectable_change,
+)
 from harness.store import Store
 
 Status = Literal["measured", "failed", "missing"]
+
+ALPHA = 0.05
 
 
 class Column(NamedTuple):
@@ -27,6 +37,51 @@ class Column(NamedTuple):
     protocol: str
     metric: str
     domain: str
+
+
+@dataclass(frozen=True)
+class Half:
+    """A part of a score before and after: a stratum, or the balanced mean of the strata."""
+
+    name: str
+    base: Metric | None
+    after: Metric
+    interval: Interval | None = None
+    """95 % interval of the change; only the balanced mean has one."""
+
+    @property
+    def change(self) -> float | None:
+        """After minus before."""
+        if self.base is None or self.base.value is None or self.after.value is None:
+            return None
+        return self.after.value - self.base.value
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """One column of one method and source over several seeds: the spread between fits.
+
+    Kept apart from the item-level interval, which is about the items of one fit.
+    """
+
+    column: Column
+    seeds: tuple[int, ...]
+    value: SeedSummary
+    """Of the debiased values."""
+    change: SeedSummary
+    improvement: SeedSummary
+    adjusted_p: float | None = None
+    """One-sample t test of the improvements over seeds, corrected over all such cells."""
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """Rows that differ in nothing but the seed."""
+
+    cell: Cell
+    """The first seed's cell; its ``seed`` says nothing about the others."""
+    step: int
+    entries: tuple[OverSeeds, ...]
 
 
 @dataclass(frozen=True)
@@ -41,6 +96,25 @@ class Entry:
     test: McNemar | None = None
     adjusted_p: float | None = None
     detectable: float | None = None
+    p: float | None = None
+    """Uncorrected p-value: exact McNemar where there is a `test`, else of the paired bootstrap."""
+    interval: Interval | None = None
+    """95 % interval of `change` over items (paired bootstrap; whole clusters where there are)."""
+    improvement_interval: Interval | None = None
+    """The same of `improvement`."""
+    shared: int = 0
+    """Items that base and debiased model share: what the test and the intervals are of."""
+    halves: tuple[Half, ...] = ()
+    """The strata of a paired suite (stereo, antistereo), before and after; empty where none."""
+    balanced: Half | None = None
+    """The unweighted mean of the halves, before and after, with the interval of its change."""
+    warning: str | None = None
+    """One line where the score moved and the balanced mean of its halves did not."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected p-value is below 0.05."""
+        return self.adjusted_p is not None and self.adjusted_p < ALPHA
 
     @property
     def change(self) -> float | None:
@@ -90,6 +164,10 @@ class Matrix:
     """Value of the base model, by model and column."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+    correction: Correction = "bh"
+    """How the p-values of all cells were corrected together."""
+    seeds: tuple[SeedRow, ...] = ()
+    """Empty unless a method was fitted with several seeds."""
 
     @cached_property
     def failures(self) -> tuple[tuple[str, str], ...]:

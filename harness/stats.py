@@ -4,10 +4,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from scipy import stats as scipy_stats
+
+
+Correction = Literal["bh", "holm"]
+
+
+class SeedSummary(NamedTuple):
+    """A number over independent fits that differ in their seed.
+
+    Attributes:
+        n: seeds.
+        mean: arithmetic mean.
+        sd: standard deviation with n - 1; None for one seed.
+        interval: 95 % t interval of the mean; None for one seed.
+    """
+
+    n: int
+    mean: float
+    sd: float | None
+    interval: Interval | None
 
 
 class McNemar(NamedTuple):
