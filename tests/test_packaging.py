@@ -41,6 +41,8 @@ def test_wheel_holds_code_specs_and_no_tests(wheel: Path) -> None:
     assert "harness/py.typed" in names
     for spec in (REPO / "specs").glob("*.yaml"):
         assert f"harness/specs/{spec.name}" in names
+    for reported in (REPO / "results" / "reported").glob("*.json"):
+        assert f"harness/results/reported/{reported.name}" in names
     for source in [*(REPO / "harness").rglob("*.py"), *(REPO / "plugins").rglob("*.py")]:
         below = source.relative_to(REPO)
         packed = below.relative_to("plugins") if below.parts[0] == "plugins" else below
@@ -65,6 +67,12 @@ def test_console_command_and_plugins(elsewhere: FreshEnv) -> None:
     found = json.loads(listed.stdout)
     assert found["failures"] == []
     assert {"smollm2-135m", "embedded", "mlm-unlearning"} <= {p["name"] for p in found["plugins"]}
+
+
+def test_reported_numbers_are_found(elsewhere: FreshEnv) -> None:
+    code = "from harness.reported import find_publication as f; print(len(f('paper').numbers))"
+    shown = elsewhere.run("python", "-c", code)
+    assert shown.stdout.strip() == "48", shown.stderr
 
 
 def test_quickstart_is_planned_by_its_bare_name(elsewhere: FreshEnv) -> None:
