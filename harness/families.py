@@ -32,6 +32,11 @@ DebiaserInput = Literal["passages", "masks", "neutral", "domain"]
 Family = Literal["corpus", "masker", "debiaser", "evaluator", "model"]
 
 
+NOT_IN_KEY: dict[str, JsonValue] = {"x-not-in-key": True}
+"""``Field(json_schema_extra=NOT_IN_KEY)``: a setting that cannot change an answer (a timeout), or
+whose effect the fingerprint tells better (where a file lies; its content is hashed)."""
+
+
 class PluginConfig(BaseModel):
     """Base of a plugin's Config. Every field needs a description: it is the documentation."""
 
@@ -54,6 +59,11 @@ class Plugin(ABC, Generic[ConfigT]):
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config
+
+    def reads(self) -> Sequence[tuple[Pin, str | None]]:
+        """The data sets that it reads as configured, each with the path given for it, if any."""
+        path = getattr(self.config, "path", None)
+        return [(pin, None if path is None else str(path)) for pin in self.pins]
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Everything outside the config that can change the answer (a file's hash, a revision).

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from harness.data import DataStore
-from harness.families import Family
+from harness.families import NOT_IN_KEY, Family, PluginConfig
 from harness.plugins import Registry
 from harness.spec import PluginUse
 
@@ -20,6 +20,16 @@ def content_key(inputs: Mapping[str, JsonValue]) -> str:
     """Return the key of a task: a hash of its inputs' canonical JSON, 24 hex digits (96 bits)."""
     text = json.dumps(inputs, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
+
+
+def _in_key(config: Mapping[str, JsonValue], kind: type[PluginConfig]) -> dict[str, JsonValue]:
+    """The config with its defaults wherever a field says that it cannot change the answer."""
+    found = dict(config)
+    for name, field in kind.model_fields.items():
+        extra = field.json_schema_extra
+        if isinstance(extra, dict) and NOT_IN_KEY.items() <= extra.items():
+            found[name] = None if field.is_required() else field.get_default()
+    return found
 
 
 class PluginInputs:
@@ -44,7 +54,7 @@ class PluginInputs:
                 "name": use.use,
                 "distribution": entry.origin.distribution,
                 "version": entry.origin.version,
-                "config": dict(use.config),
+                "config": _in_key(use.config, entry.plugin.Config),
                 "fingerprint": dict(plugin.fingerprint(self._data)),
             }
         return self._known[key]

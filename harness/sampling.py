@@ -21,7 +21,7 @@ def nested_sample(
         return list(things)
 
     def rank(i: int) -> bytes:
-        return hashlib.sha256(f"{seed}:{name(things[i])}".encode()).digest()
+        return hashlib.sha256(f"{seed}:{name(things[i])}".encode("utf-8", "surrogatepass")).digest()
 
     chosen = sorted(sorted(range(len(things)), key=rank)[:limit])
     return [things[i] for i in chosen]

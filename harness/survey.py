@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness.data import DataStore, Pin
 from harness.errors import HarnessError
-from harness.families import Family, Masker
+from harness.families import Family, Masker, Plugin
 from harness.plan import Fit, Plan
-from harness.plugins import Registered, Registry
+from harness.plugins import Registry
 from harness.reporting import Silent
 from harness.store import Store
 from harness.texts import Texts
@@ -148,8 +148,8 @@ def _add(one: MaskEstimate, other: MaskEstimate) -> MaskEstimate:
 
 def _data_uses(plan: Plan, registry: Registry, data: DataStore) -> Iterator[DataUse]:
     seen = set()
-    for entry, override in _entries(plan, registry):
-        for pin in entry.plugin.pins:
+    for plugin in _plugins(plan, registry):
+        for pin, override in plugin.reads():
             if pin.name in seen:
                 continue
             seen.add(pin.name)
@@ -162,7 +162,7 @@ def _data_uses(plan: Plan, registry: Registry, data: DataStore) -> Iterator[Data
             yield DataUse(pin, path)
 
 
-def _entries(plan: Plan, registry: Registry) -> Iterator[tuple[Registered, str | None]]:
+def _plugins(plan: Plan, registry: Registry) -> Iterator[Plugin[Any]]:
     spec = plan.spec
     families: list[tuple[Family, str]] = [
         ("corpus", "corpus"),
@@ -173,8 +173,7 @@ def _entries(plan: Plan, registry: Registry) -> Iterator[tuple[Registered, str |
     ]
     for family, key in families:
         for use in getattr(spec, key):
-            path = use.config.get("path")
-            yield registry.get(family, use.use), path if isinstance(path, str) else None
+            yield registry.create(family, use.use, use.config)
 
 
 def _problems(plan: Plan) -> Iterator[str]:

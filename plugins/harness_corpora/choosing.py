@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
 from harness.errors import DataError
-from harness.families import PluginConfig
+from harness.families import NOT_IN_KEY, PluginConfig
+from harness.sampling import nested_sample
 from harness.types import Label, Passage, PassageRequest, Split
 
 
@@ -18,11 +19,18 @@ class PinnedConfig(PluginConfig):
 
     path: Annotated[
         str | None,
-        Field(description="the file, or the folder it lies in; default: the data folders"),
+        Field(
+            description="the file, or the folder it lies in; default: the data folders",
+            json_schema_extra=NOT_IN_KEY,
+        ),
     ] = None
-    verify: Annotated[bool, Field(description="refuse items that differ from the pinned ones")] = (
-        True
-    )
+    verify: Annotated[
+        bool,
+        Field(
+            description="refuse items that differ from the pinned ones",
+            json_schema_extra=NOT_IN_KEY,
+        ),
+    ] = True
 
 
 class Candidate(NamedTuple):
@@ -69,7 +77,8 @@ def choose(
             f"corpus '{corpus}' has no {request.label} passage of '{request.domain}' in its "
             f"{request.split} split; its domains: {', '.join(sorted(set(domains))) or 'none'}"
         )
-    return [Passage(**c._asdict()) for c in sample(found, request.limit, request.seed)]
+    kept = nested_sample(found, request.limit, request.seed, lambda c: c.id)
+    return [Passage(**c._asdict()) for c in kept]
 
 
 def normalised(text: str) -> str:
@@ -77,18 +86,7 @@ def normalised(text: str) -> str:
     return " ".join(text.casefold().split())
 
 
-def sample(found: Sequence[Candidate], limit: int | None, seed: int) -> Sequence[Candidate]:
-    """Return a seeded sample in the given order; a smaller one is part of every larger one."""
-    if limit is None or limit >= len(found):
-        return found
-    ranked = sorted(range(len(found)), key=lambda k: _rank(f"{seed}:{found[k].id}"))
-    return [found[k] for k in sorted(ranked[:limit])]
-
-
 def share(name: str) -> float:
     """A fixed number in [0, 1) for a name: the same on every machine, evenly spread."""
-    return int.from_bytes(_rank(name)[:8], "big") / 2**64
-
-
-def _rank(name: str) -> bytes:
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64

@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, field_validator, model_validator
 from harness.data import DataStore, inside, items_hash
 from harness.domains import DOMAINS, NO_DOMAIN, check_domain
 from harness.errors import DataError, SpecError, did_you_mean
-from harness.families import Corpus, PluginConfig
+from harness.families import NOT_IN_KEY, Corpus, PluginConfig
 from harness.tabular import Line, read_csv, read_jsonl, require_text
 from harness.types import Label, Passage, PassageRequest, Split
 from harness_corpora.choosing import Candidate, choose, normalised, share
@@ -34,6 +34,7 @@ class FileConfig(PluginConfig):
         Field(
             examples=["passages.csv"],
             description="the file (.csv, .jsonl, .parquet); also looked for below data-dir",
+            json_schema_extra=NOT_IN_KEY,
         ),
     ]
     text: Annotated[str, Field(description="column of the passage")] = "text"

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from harness.families import PluginConfig
+from harness.families import NOT_IN_KEY, PluginConfig
 from harness_maskers.openai_budget import known_price
 
 
@@ -32,23 +32,50 @@ class OpenAIConfig(PluginConfig):
     prompt_version: Literal["1"] = Field(
         "1", description="version of prompt and schema; part of an answer's identity"
     )
-    max_concurrency: int = Field(8, ge=1, le=256, description="calls under way at once")
-    timeout: float = Field(60.0, gt=0, description="seconds until a silent call counts as failed")
-    retries: int = Field(5, ge=0, description="further tries after a rate limit, timeout, …")
+    max_concurrency: int = Field(
+        8, ge=1, le=256, description="calls under way at once", json_schema_extra=NOT_IN_KEY
+    )
+    timeout: float = Field(
+        60.0,
+        gt=0,
+        description="seconds until a silent call counts as failed",
+        json_schema_extra=NOT_IN_KEY,
+    )
+    retries: int = Field(
+        5,
+        ge=0,
+        description="further tries after a rate limit, timeout, …",
+        json_schema_extra=NOT_IN_KEY,
+    )
     backoff: float = Field(
-        1.0, ge=0, description="seconds before the first retry; doubles, with jitter"
+        1.0,
+        ge=0,
+        description="seconds before the first retry; doubles, with jitter",
+        json_schema_extra=NOT_IN_KEY,
     )
     max_wait: float = Field(
-        120.0, ge=0, description="longest wait, seconds; if Retry-After is longer, the try is lost"
+        120.0,
+        ge=0,
+        description="longest wait, seconds; if Retry-After is longer, the try is lost",
+        json_schema_extra=NOT_IN_KEY,
     )
     max_cost: float | None = Field(
-        None, gt=0, description="US dollars that one call of the masker may cost; never passed"
+        None,
+        gt=0,
+        description="US dollars that one call of the masker may cost; never passed",
+        json_schema_extra=NOT_IN_KEY,
     )
     price_in: float | None = Field(
-        None, ge=0, description="US dollars a million prompt tokens; default: a table, where known"
+        None,
+        ge=0,
+        description="US dollars a million prompt tokens; default: a table, where known",
+        json_schema_extra=NOT_IN_KEY,
     )
     price_out: float | None = Field(
-        None, ge=0, description="US dollars a million answer tokens; default: as price_in"
+        None,
+        ge=0,
+        description="US dollars a million answer tokens; default: as price_in",
+        json_schema_extra=NOT_IN_KEY,
     )
     on_refusal: Literal["unmasked", "error"] = Field(
         "unmasked",

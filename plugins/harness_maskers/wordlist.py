@@ -11,7 +11,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from harness.data import DataStore, Pin, verified
 from harness.errors import DataError
-from harness.families import Masker, PluginConfig
+from harness.families import NOT_IN_KEY, Masker, PluginConfig
 from harness.tabular import read_utf8
 from harness.terms import TERMS_VERSION, attribute_terms
 from harness.types import MaskedPassage, MaskRequest, Span
@@ -57,7 +57,11 @@ class WordlistConfig(PluginConfig):
     harm_list: Literal["builtin", "ldnoobw"] = Field(
         "builtin", description="which harm lexicon: this project's, or LDNOOBW (CC-BY-4.0)"
     )
-    path: Path | None = Field(None, description="your own list: UTF-8, one term a line, # comments")
+    path: Path | None = Field(
+        None,
+        description="your own list: UTF-8, one term a line, # comments",
+        json_schema_extra=NOT_IN_KEY,
+    )
     ignore_case: bool = Field(True, description="match whatever the letter case")
     inflect: bool = Field(
         True, description="also match plurals of a term's last word, and terms before 's"
@@ -81,6 +85,11 @@ class Wordlist(Masker[WordlistConfig]):
     Config = WordlistConfig
     pins = (LDNOOBW,)
 
+    def reads(self) -> Sequence[tuple[Pin, str | None]]:
+        """LDNOOBW, where the harm rule is asked to use it; its own ``path`` is no data set."""
+        used = "harm" in self.config.rules and self.config.harm_list == "ldnoobw"
+        return [(LDNOOBW, None)] if used else []
+
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Versions of the lists, hashes of those that are files, and how words are found."""
         found: dict[str, JsonValue] = {"matching": MATCHING_VERSION}
@@ -89,7 +98,8 @@ class Wordlist(Masker[WordlistConfig]):
                 found[rule] = TERMS_VERSION
             else:
                 listed = self._rule(rule, "", data)
-                found[rule] = f"{listed.name}:{_digest(listed.terms)}"
+                name = rule if rule == "file" else listed.name  # a file is known by its words
+                found[rule] = f"{name}:{_digest(listed.terms)}"
         return found
 
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
