@@ -1,0 +1,172 @@
+"""A run as one long table: a row for each number, with what it is compared with.
+
+The corrected p-value of a primary metric is the one of `harness matrix --step`: corrected over
+all primary cells of that step. Another metric's is over all cells of that metric and step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from harness.matrix import Column, Entry, Matrix, Row, build_matrix
+from harness.metrics import Direction, Metric
+from harness.store import Store
+
+
+@dataclass(frozen=True)
+class TidyRow:
+    """One number. Fields that do not apply (the base has no change) are None."""
+
+    run: str
+    model: str
+    debiaser: str | None
+    masker: str | None
+    corpus: str | None
+    source: str | None
+    label: str | None
+    seed: int | None
+    control: bool
+    step: int
+    evaluator: str
+    protocol: str
+    target: str
+    metric: str
+    direction: str | None
+    value: float | None
+    base_value: float | None
+    change: float | None
+    improvement: float | None
+    n: int | None
+    numerator: float | None
+    p: float | None
+    p_corrected: float | None
+    ci_low: float | None
+    """Bounds of the 95 % interval of `change`."""
+    ci_high: float | None
+    status: str
+    failed_reason: str | None
+
+
+FIELDS: tuple[str, ...] = tuple(field.name for field in fields(TidyRow))
+
+
+def tidy_rows(store: Store) -> list[TidyRow]:
+    """Return every number of a run, of all metrics and steps: the base first, then by cell.
+
+    Raises:
+        StoreError: the run has no record.
+    """
+    found: dict[tuple[object, ...], TidyRow] = {}
+    for matrix in _matrices(store):
+        for (model, column), metric in matrix.base.items():
+            found.setdefault((model, column), _base(matrix.name, model, column, metric))
+        for row in matrix.rows:
+            name = row.cell.title()
+            for entry in row.entries:
+                key = (row.cell.model, name, row.step, entry.column)
+                found.setdefault(key, _entry(matrix.name, row, entry))
+    return list(found.values())
+
+
+def _matrices(store: Store) -> Iterator[Matrix]:
+    """The primary matrix of each step, last step first, then those of the other metrics.
+
+    A cell that has one step only stands in the matrix of every step; the last one counts.
+    """
+    index = store.index()
+    steps = sorted({s for c in index.cells for s in c.steps if s > 0 and not c.is_base})
+    chosen: list[int | None] = [*reversed(steps)] or [None]
+    first = [build_matrix(store, step=step) for step in chosen]
+    yield from first
+    for name in _secondary(store):
+        for step in chosen:
+            yield build_matrix(store, metric=name, step=step)
+
+
+def _secondary(store: Store) -> list[str]:
+    names: dict[str, bool] = {}
+    for key in store.record_keys():
+        record = store.record(key, items=False)
+        for measurement in record.measurements if record else ():
+            for metric in measurement.metrics:
+                names[metric.name] = names.get(metric.name, True) and metric.primary
+    return sorted(name for name, primary in names.items() if not primary)
+
+
+def _base(run: str, model: str, column: Column, metric: Metric) -> TidyRow:
+    return TidyRow(
+        run=run,
+        model=model,
+        debiaser=None,
+        masker=None,
+        corpus=None,
+        source=None,
+        label=None,
+        seed=None,
+        control=False,
+        step=0,
+        evaluator=column.evaluator,
+        protocol=column.protocol,
+        target=column.domain,
+        metric=column.metric,
+        direction=_direction(metric.direction),
+        value=_digits(metric.value),
+        base_value=None,
+        change=None,
+        improvement=None,
+        n=metric.n,
+        numerator=metric.numerator,
+        p=None,
+        p_corrected=None,
+        ci_low=None,
+        ci_high=None,
+        status="measured",
+        failed_reason=None,
+    )
+
+
+def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
+    cell, column, after, base = row.cell, entry.column, entry.after, entry.base
+    known = after or base
+    p = entry.p if entry.p is not None else (entry.test.p if entry.test else None)
+    return TidyRow(
+        run=run,
+        model=cell.model,
+        debiaser=cell.debiaser,
+        masker=cell.masker,
+        corpus=cell.corpus,
+        source=cell.source,
+        label=cell.label,
+        seed=cell.seed,
+        control=cell.control,
+        step=row.step,
+        evaluator=column.evaluator,
+        protocol=column.protocol,
+        target=column.domain,
+        metric=column.metric,
+        direction=_direction(known.direction) if known else None,
+        value=_digits(after.value) if after else None,
+        base_value=_digits(base.value) if base else None,
+        change=_digits(entry.change),
+        improvement=_digits(entry.improvement),
+        n=after.n if after else None,
+        numerator=after.numerator if after else None,
+        p=_digits(p),
+        p_corrected=_digits(entry.adjusted_p),
+        ci_low=_digits(entry.interval.low) if entry.interval else None,
+        ci_high=_digits(entry.interval.high) if entry.interval else None,
+        status=entry.status,
+        failed_reason=entry.reason,
+    )
+
+
+def _direction(direction: Direction) -> str:
+    if direction.kind == "target":
+        return f"target {direction.target:g}"
+    return direction.kind
+
+
+def _digits(value: float | None) -> float | None:
+    """Twelve significant digits: more than the arithmetic warrants, and the same everywhere."""
+    return None if value is None else float(f"{value:.12g}")

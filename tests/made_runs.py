@@ -1,0 +1,197 @@
+"""Runs made up in code and written through the store: any shape in a moment, no model."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from harness.metrics import HIGHER, LOWER, TOWARDS_50, Item, Metric
+from harness.records import (
+    Cell,
+    Failure,
+    MeasureRef,
+    PluginVersion,
+    Provenance,
+    Record,
+    RunIndex,
+)
+from harness.store import Store
+from harness.types import Measurement
+
+NOW = "2026-11-24T12:00:00+00:00"
+
+PROVENANCE = Provenance(
+    harness_version="0.1.0",
+    commit="0123456789abcdef",
+    dirty=False,
+    python="3.11.7",
+    platform="Linux-x86_64",
+    device="cpu",
+    packages={"torch": "2.13.0", "numpy": "2.4.6"},
+    plugins=(
+        PluginVersion(family="evaluator", name="pairs", distribution="made <up>", version="1"),
+    ),
+)
+
+
+def pairs(domain: str, shift: float, n: int = 40) -> Measurement:
+    """Pairs whose margin for the stereotype is a fixed noise plus 0.25 minus a shift."""
+    noise = np.random.default_rng(sum(map(ord, domain))).normal(0.25, 1.0, n)
+    items = tuple(
+        Item(
+            id=f"{domain}/{i}",
+            stratum="antistereo" if i % 4 == 0 else "stereo",
+            values={
+                "more": float(round(margin - shift, 6)),
+                "less": 0.0,
+                "prefers_stereotype": float(round(margin - shift, 6) > 0.0),
+            },
+        )
+        for i, margin in enumerate(noise)
+    )
+    metrics = [
+        Metric.of_items(
+            name,
+            items,
+            estimator="percent_balanced" if name.endswith("balanced") else "percent",
+            of=("prefers_stereotype",),
+            direction=TOWARDS_50,
+            stratum=stratum,
+            primary=name == "stereotype_score",
+        )
+        for name, stratum in (
+            ("stereotype_score", None),
+            ("stereotype_score_stereo", "stereo"),
+            ("stereotype_score_antistereo", "antistereo"),
+            ("stereotype_score_balanced", None),
+        )
+    ]
+    return Measurement(domain=domain, protocol="hf_nll", metrics=tuple(metrics), items=items)
+
+
+def perplexity(name: str, domain: str, protocol: str, level: float, *, good: bool) -> Measurement:
+    """Eight windows of ten tokens."""
+    items = tuple(
+        Item(id=f"{domain}-{protocol}/{i}", values={"nll": 10 * level + 0.1 * i, "tokens": 10.0})
+        for i in range(8)
+    )
+    metric = Metric.of_items(
+        name,
+        items,
+        estimator="exp_rate",
+        of=("nll", "tokens"),
+        direction=HIGHER if good else LOWER,
+        primary=not good,
+    )
+    return Measurement(domain=domain, protocol=protocol, metrics=(metric,), items=items)
+
+
+def measured(evaluator: str, targets: Sequence[str], shift: float) -> tuple[Measurement, ...]:
+    """What an evaluator finds on a model that was shifted."""
+    if evaluator == "pairs":
+        return tuple(pairs(t, shift * (1.0 - 0.4 * i)) for i, t in enumerate(targets))
+    if evaluator == "wikitext2-perplexity":
+        return (perplexity("perplexity", "none", "hf1024", 3.0 + 0.1 * shift, good=False),)
+    return tuple(
+        perplexity("hate_perplexity", targets[0], protocol, 4.0 + rate * shift, good=True)
+        for protocol, rate in (("unlearned", 1.0), ("unseen", 0.6))
+    )
+
+
+def make_run(
+    folder: Path,
+    *,
+    name: str = "made-run",
+    sources: Sequence[str] = ("gender", "race"),
+    targets: Sequence[str] = ("gender", "race", "religion"),
+    steps: Sequence[int] = (10, 20, 30),
+    methods: Sequence[str] = ("mlm-unlearning",),
+    maskers: Sequence[str] = ("wordlist",),
+    seeds: Sequence[int] = (0,),
+    evaluators: Sequence[str] = ("pairs", "wikitext2-perplexity", "corpus-perplexity"),
+    identity: bool = True,
+    fail: Collection[tuple[str, int]] = (),
+    reason: str = "diverged: loss is nan",
+) -> Store:
+    """Write a whole run; ``fail`` names (source, step) whose measurements failed."""
+    store = Store(folder / name)
+    store.prepare()
+    done: set[str] = set()
+
+    def refs(fit: str, step: int, shift: float | None) -> list[MeasureRef]:
+        found = []
+        for evaluator in evaluators:
+            key = f"{evaluator}-{fit}-{step}"
+            found.append(MeasureRef(step=step, evaluator=evaluator, key=key))
+            if key in done:
+                continue
+            done.add(key)
+            if shift is None:
+                store.write_failure(Failure(key=key, reason=reason, created_at=NOW))
+                continue
+            record = Record(
+                key=key,
+                inputs={"evaluator": evaluator, "step": step, "model": {"revision": "abc"}},
+                measurements=measured(evaluator, targets, shift),
+                provenance=PROVENANCE,
+                created_at=NOW,
+                seconds={"measure": 1.5},
+                tokens=1000,
+            )
+            store.write_record(record)
+        return found
+
+    base = tuple(refs("base", 0, 0.0))
+    cells = [Cell(model="tiny_1", control=False, measures=base)]
+    for method in methods:
+        for masker in maskers:
+            for source in sources:
+                for seed in seeds:
+                    fit = f"{method}-{masker}-{source}-{seed}".replace("/", "-")
+                    measures = list(base)
+                    strength = (0.5 + 0.1 * sources.index(source)) * (
+                        0.2 if masker == "random" else 1.0
+                    )
+                    for step in steps:
+                        shift = strength * step / max(steps) + 0.03 * seed
+                        measures += refs(fit, step, None if (source, step) in fail else shift)
+                    cells.append(
+                        Cell(
+                            model="tiny_1",
+                            debiaser=method,
+                            corpus="dghs",
+                            masker=masker,
+                            source=source,
+                            label="hateful",
+                            seed=seed,
+                            control=False,
+                            fit_key=fit,
+                            measures=tuple(measures),
+                        )
+                    )
+    if identity:
+        for source in sources:
+            cells.append(
+                Cell(
+                    model="tiny_1",
+                    debiaser="identity",
+                    source=source,
+                    control=True,
+                    fit_key="identity",
+                    measures=(*base, *refs("identity", 1, 0.0)),
+                )
+            )
+    spec = {
+        "name": name,
+        "description": "made up for a test",
+        "model": [{"use": "tiny_1"}],
+        "source": list(sources),
+        "targets": list(targets),
+        "steps": list(steps),
+    }
+    store.write_index(
+        RunIndex(name=name, created_at=NOW, spec=spec, targets=tuple(targets), cells=tuple(cells))
+    )
+    return store
