@@ -7,178 +7,42 @@ improvement; nothing knows a metric by name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
-from typing import Literal, NamedTuple
+from dataclasses import replace
 
-from harness.errors import StoreError, did_you_mean
-from harness.metrics import Item, Metric
-from harness.records import Cell, Failure, Record, RunIndex
+import numpy as np
+
+from harness.bootstrap import Draws, Resampler
+from harness.entries import ALPHA, Entry, Half, Matrix, OverSeeds, Row, SeedRow, Status
+from harness.errors import StoreError
+from harness.itemtable import ItemTable, aligned
+from harness.metrics import Metric
+from harness.reading import Column, Measured, Place, RunReader
+from harness.records import Cell, RunIndex
 from harness.stats import (
     Correction,
-    Interval,
     McNemar,
-    SeedSummary,
-    benjamini_hochberg,
+    adjust,
+    bootstrap_p,
     mcnemar,
     minimal_detectable_change,
+    over_seeds,
+    seeds_p,
 )
 from harness.store import Store
 
-Status = Literal["measured", "failed", "missing"]
-
-ALPHA = 0.05
-
-
-class Column(NamedTuple):
-    """What is compared: one metric of one evaluator, protocol and domain."""
-
-    evaluator: str
-    protocol: str
-    metric: str
-    domain: str
-
-
-@dataclass(frozen=True)
-class Half:
-    """A part of a score before and after: a stratum, or the balanced mean of the strata."""
-
-    name: str
-    base: Metric | None
-    after: Metric
-    interval: Interval | None = None
-    """95 % interval of the change; only the balanced mean has one."""
-
-    @property
-    def change(self) -> float | None:
-        """After minus before."""
-        if self.base is None or self.base.value is None or self.after.value is None:
-            return None
-        return self.after.value - self.base.value
-
-
-@dataclass(frozen=True)
-class OverSeeds:
-    """One column of one method and source over several seeds: the spread between fits.
-
-    Kept apart from the item-level interval, which is about the items of one fit.
-    """
-
-    column: Column
-    seeds: tuple[int, ...]
-    value: SeedSummary
-    """Of the debiased values."""
-    change: SeedSummary
-    improvement: SeedSummary
-    adjusted_p: float | None = None
-    """One-sample t test of the improvements over seeds, corrected over all such cells."""
-
-
-@dataclass(frozen=True)
-class SeedRow:
-    """Rows that differ in nothing but the seed."""
-
-    cell: Cell
-    """The first seed's cell; its ``seed`` says nothing about the others."""
-    step: int
-    entries: tuple[OverSeeds, ...]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One comparison with the base: a value, its change, and whether it can be chance."""
-
-    column: Column
-    status: Status
-    reason: str | None = None
-    base: Metric | None = None
-    after: Metric | None = None
-    test: McNemar | None = None
-    adjusted_p: float | None = None
-    detectable: float | None = None
-    p: float | None = None
-    """Uncorrected p-value: exact McNemar where there is a `test`, else of the paired bootstrap."""
-    interval: Interval | None = None
-    """95 % interval of `change` over items (paired bootstrap; whole clusters where there are)."""
-    improvement_interval: Interval | None = None
-    """The same of `improvement`."""
-    shared: int = 0
-    """Items that base and debiased model share: what the test and the intervals are of."""
-    halves: tuple[Half, ...] = ()
-    """The strata of a paired suite (stereo, antistereo), before and after; empty where none."""
-    balanced: Half | None = None
-    """The unweighted mean of the halves, before and after, with the interval of its change."""
-    warning: str | None = None
-    """One line where the score moved and the balanced mean of its halves did not."""
-
-    @property
-    def significant(self) -> bool:
-        """Whether the corrected p-value is below 0.05."""
-        return self.adjusted_p is not None and self.adjusted_p < ALPHA
-
-    @property
-    def change(self) -> float | None:
-        """After minus before."""
-        if self.base is None or self.after is None:
-            return None
-        if self.base.value is None or self.after.value is None:
-            return None
-        return self.after.value - self.base.value
-
-    @property
-    def improvement(self) -> float | None:
-        """How much nearer to the ideal; negative is harm."""
-        if self.base is None or self.after is None:
-            return None
-        if self.base.value is None or self.after.value is None:
-            return None
-        return self.after.direction.improvement(self.base.value, self.after.value)
-
-    @property
-    def towards_target(self) -> bool:
-        """Whether the metric has a target, as bias scores do."""
-        known = self.after or self.base
-        return known is not None and known.direction.kind == "target"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One debiased model at one step."""
-
-    cell: Cell
-    step: int
-    entries: tuple[Entry, ...]
-
-    def entry(self, column: Column) -> Entry | None:
-        """The entry of a column, if the row has it."""
-        return next((entry for entry in self.entries if entry.column == column), None)
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """Rows of debiased models by columns of metrics, each compared with the base."""
-
-    name: str
-    columns: tuple[Column, ...]
-    base: dict[tuple[str, Column], Metric]
-    """Value of the base model, by model and column."""
-    rows: tuple[Row, ...]
-    notes: tuple[str, ...]
-    correction: Correction = "bh"
-    """How the p-values of all cells were corrected together."""
-    seeds: tuple[SeedRow, ...] = ()
-    """Empty unless a method was fitted with several seeds."""
-
-    @cached_property
-    def failures(self) -> tuple[tuple[str, str], ...]:
-        """Title and reason of every failed entry, each once."""
-        found = {
-            (f"{row.cell.title()} / step {row.step}", entry.reason or "")
-            for row in self.rows
-            for entry in row.entries
-            if entry.status == "failed"
-        }
-        return tuple(sorted(found))
+__all__ = [
+    "ALPHA",
+    "Column",
+    "Entry",
+    "Half",
+    "Matrix",
+    "OverSeeds",
+    "Row",
+    "SeedRow",
+    "Status",
+    "build_matrix",
+    "matrix_of",
+]
 
 
 def build_matrix(
@@ -188,6 +52,8 @@ def build_matrix(
     evaluator: str | None = None,
     protocol: str | None = None,
     step: int | None = None,
+    correction: Correction = "bh",
+    seed: int = 0,
 ) -> Matrix:
     """Compare every debiased model of a run with its base.
 
@@ -197,144 +63,235 @@ def build_matrix(
         evaluator: only this evaluator.
         protocol: only this protocol (scorer).
         step: the checkpoint; default: each cell's last.
+        correction: of the p-values of all cells together.
+        seed: of the bootstrap.
 
     Raises:
         StoreError: the run has no record, or none that was asked for.
     """
-    reader = _Reader(store)
-    columns = reader.columns(metric, evaluator, protocol)
-    rows = []
-    for cell in reader.index.cells:
-        if cell.is_base:
-            continue
-        steps = [s for s in cell.steps if s > 0]
-        chosen = step if step in steps else (steps[-1] if step is None or len(steps) == 1 else None)
-        if chosen is not None:
-            rows.append(reader.row(cell, chosen, columns))
-    return Matrix(
-        name=reader.index.name,
-        columns=columns,
-        base=reader.base(columns),
-        rows=tuple(_adjusted(rows)),
-        notes=tuple(dict.fromkeys(reader.notes)),
+    return matrix_of(
+        RunReader(store),
+        metric=metric,
+        evaluator=evaluator,
+        protocol=protocol,
+        step=step,
+        correction=correction,
+        resampler=Resampler(seed),
     )
 
 
-class _Reader:
-    """Reads a run's records, each once."""
+def matrix_of(
+    reader: RunReader,
+    *,
+    metric: str | None = None,
+    evaluator: str | None = None,
+    protocol: str | None = None,
+    step: int | None = None,
+    correction: Correction = "bh",
+    resampler: Resampler | None = None,
+) -> Matrix:
+    """The same from a reader, so that several tables of a run share what was read."""
+    steps = _steps(reader.index, step)
+    columns = reader.columns(steps, metric, evaluator, protocol)
+    rows = _compared(reader, steps, columns, resampler or Resampler())
+    adjusted = _adjusted(rows, correction)
+    return Matrix(
+        name=reader.index.name,
+        columns=columns,
+        base=_base(reader, columns),
+        rows=tuple(adjusted),
+        notes=tuple(dict.fromkeys(reader.notes)),
+        correction=correction,
+        seeds=_over_seeds(adjusted, columns, correction),
+    )
 
-    def __init__(self, store: Store) -> None:
-        self.index: RunIndex = store.index()
-        self.notes: list[str] = []
-        self._store = store
-        self._records: dict[str, Record | None] = {}
-        self._failures: dict[str, Failure | None] = {}
 
-    def record(self, key: str) -> Record | None:
-        if key not in self._records:
-            record = self._store.record(key)
-            self._records[key] = record
-            for measurement in record.measurements if record else ():
-                if measurement.note:
-                    self.notes.append(measurement.note)
-        return self._records[key]
-
-    def failure(self, key: str) -> Failure | None:
-        if key not in self._failures:
-            self._failures[key] = self._store.failure(key)
-        return self._failures[key]
-
-    def columns(
-        self, metric: str | None, evaluator: str | None, protocol: str | None
-    ) -> tuple[Column, ...]:
-        found: dict[Column, bool] = {}
-        for cell in self.index.cells:
-            for ref in cell.measures:
-                record = self.record(ref.key)
-                for m in record.measurements if record else ():
-                    for own in m.metrics:
-                        column = Column(ref.evaluator, m.protocol, own.name, m.domain)
-                        found[column] = own.primary
-        if not found:
-            raise StoreError(f"{self._store.folder}: no measurement yet; `harness run` makes them")
-        for name, value, position in (
-            ("evaluator", evaluator, 0),
-            ("protocol", protocol, 1),
-            ("metric", metric, 2),
-        ):
-            known = {column[position] for column in found}
-            if value is not None and value not in known:
-                raise StoreError(f"this run has no {name} '{value}'{did_you_mean(value, known)}")
-        chosen = [
-            column
-            for column, primary in found.items()
-            if (primary if metric is None else column.metric == metric)
-            and evaluator in (None, column.evaluator)
-            and protocol in (None, column.protocol)
-        ]
-        order = {domain: i for i, domain in enumerate(self.index.targets)}
-        chosen.sort(key=lambda c: order.get(c.domain, len(order)))
-        return tuple(chosen)
-
-    def base(self, columns: Sequence[Column]) -> dict[tuple[str, Column], Metric]:
-        found: dict[tuple[str, Column], Metric] = {}
-        for cell in self.index.cells:
-            for column in columns:
-                metric, _ = self._find(cell, 0, column)
-                if metric is not None:
-                    found.setdefault((cell.model, column), metric)
-        return found
-
-    def row(self, cell: Cell, step: int, columns: Sequence[Column]) -> Row:
-        return Row(cell, step, tuple(self._entry(cell, step, column) for column in columns))
-
-    def _entry(self, cell: Cell, step: int, column: Column) -> Entry:
-        refs = [r for r in cell.measures if r.step == step and r.evaluator == column.evaluator]
-        base, base_items = self._find(cell, 0, column)
-        for ref in refs:
-            if self.record(ref.key) is None:
-                failure = self.failure(ref.key)
-                status: Status = "failed" if failure else "missing"
-                return Entry(column, status, failure.reason if failure else None, base=base)
-        after, items = self._find(cell, step, column)
-        if after is None:
-            return Entry(column, "missing", base=base)
-        return Entry(
-            column,
-            "measured",
-            base=base,
-            after=after,
-            test=_test(after, base_items, items),
-            detectable=_detectable(after),
+def _steps(index: RunIndex, step: int | None) -> dict[int, int]:
+    """The step to show of each debiased cell, by its position; cells without it are left out."""
+    found: dict[int, int] = {}
+    for number, cell in enumerate(index.cells):
+        steps = [s for s in cell.steps if s > 0]
+        if cell.is_base or not steps:
+            continue
+        if step is None or (len(steps) == 1 and step not in steps):
+            found[number] = steps[-1]
+        elif step in steps:
+            found[number] = step
+    if not found and step is not None:
+        known = sorted({s for cell in index.cells for s in cell.steps if s > 0})
+        raise StoreError(
+            f"this run has no step {step} (known: {', '.join(map(str, known)) or 'none'})"
         )
-
-    def _find(
-        self, cell: Cell, step: int, column: Column
-    ) -> tuple[Metric | None, tuple[Item, ...]]:
-        for ref in cell.measures:
-            if ref.step != step or ref.evaluator != column.evaluator:
-                continue
-            record = self.record(ref.key)
-            for m in record.measurements if record else ():
-                if (m.protocol, m.domain) == (column.protocol, column.domain):
-                    for metric in m.metrics:
-                        if metric.name == column.metric:
-                            return metric, m.items
-        return None, ()
+    return found
 
 
-def _test(metric: Metric, before: Iterable[Item], after: Iterable[Item]) -> McNemar | None:
+def _base(reader: RunReader, columns: Sequence[Column]) -> dict[tuple[str, Column], Metric]:
+    found: dict[tuple[str, Column], Metric] = {}
+    for cell in reader.index.cells:
+        for column in columns:
+            if (cell.model, column) not in found:
+                measured = reader.find(cell, 0, column)
+                if measured is not None:
+                    found[cell.model, column] = measured.metrics[column.metric]
+    return found
+
+
+def _compared(
+    reader: RunReader, steps: dict[int, int], columns: Sequence[Column], resampler: Resampler
+) -> list[Row]:
+    """Rows with values first; then tests and intervals, a column at a time."""
+    cells = [(reader.index.cells[number], step) for number, step in steps.items()]
+    entries: dict[tuple[int, Column], Entry] = {}
+    for column in columns:
+        pairs: dict[int, tuple[Measured, Measured]] = {}
+        for number, (cell, step) in enumerate(cells):
+            base, after = reader.find(cell, 0, column), reader.find(cell, step, column)
+            entries[number, column] = _entry(reader, cell, step, column, base, after)
+            if base is not None and after is not None:
+                pairs[number] = base, after
+        for number, entry in _tested(reader, column, pairs, entries, resampler):
+            entries[number, column] = entry
+    return [
+        Row(cell, step, tuple(entries[number, column] for column in columns))
+        for number, (cell, step) in enumerate(cells)
+    ]
+
+
+def _entry(
+    reader: RunReader,
+    cell: Cell,
+    step: int,
+    column: Column,
+    base: Measured | None,
+    after: Measured | None,
+) -> Entry:
+    """An entry with its values, or the reason why it has none."""
+    old = base.metrics[column.metric] if base else None
+    if after is None:
+        for key in reader.keys(cell, step, column.evaluator):
+            if reader.record(key) is None and (failure := reader.failure(key)):
+                return Entry(column, "failed", failure.reason, base=old)
+        return Entry(column, "missing", base=old)
+    metric = after.metrics[column.metric]
+    return Entry(column, "measured", base=old, after=metric, detectable=_detectable(metric))
+
+
+def _tested(
+    reader: RunReader,
+    column: Column,
+    pairs: dict[int, tuple[Measured, Measured]],
+    entries: dict[tuple[int, Column], Entry],
+    resampler: Resampler,
+) -> Iterable[tuple[int, Entry]]:
+    """The entries of a column with their tests and intervals.
+
+    Cells that stand on the same two measurements (`identity` from any source) are tested once.
+    """
+    places: dict[tuple[Place, Place], list[int]] = {}
+    for number, (base, after) in pairs.items():
+        places.setdefault((base.place, after.place), []).append(number)
+    firsts = [members[0] for members in places.values()]
+    tables = [(reader.items(base), reader.items(after)) for base, after in places]
+    drawn: dict[int, Draws | None] = {}
+    by_metric: dict[Metric, list[int]] = {}
+    for at, number in enumerate(firsts):
+        metric = entries[number, column].after
+        assert metric is not None
+        by_metric.setdefault(_shape(metric), []).append(at)
+    balanced: dict[int, Half] = {}
+    for shape, members in by_metric.items():
+        found = resampler.paired(shape, [tables[at] for at in members])
+        drawn.update(zip(members, found, strict=True))
+    halved = {at: _halves(pairs[number], column) for at, number in enumerate(firsts)}
+    means = [(at, own) for at, (_, own) in halved.items() if own is not None]
+    if means:
+        shape = _shape(means[0][1].after)
+        found = resampler.paired(shape, [tables[at] for at, _ in means])
+        for (at, half), draws in zip(means, found, strict=True):
+            balanced[at] = replace(half, interval=draws.interval() if draws else None)
+    for at, ((_, members), (old, new)) in enumerate(zip(places.items(), tables, strict=True)):
+        done = _with_statistics(
+            entries[members[0], column], old, new, drawn[at], halved[at][0], balanced.get(at)
+        )
+        for number in members:
+            yield number, done
+
+
+def _shape(metric: Metric) -> Metric:
+    """A metric without its value: what its estimator does."""
+    return metric.model_copy(update={"value": None, "n": 0, "numerator": None})
+
+
+def _with_statistics(
+    entry: Entry,
+    before: ItemTable,
+    after: ItemTable,
+    draws: Draws | None,
+    halves: tuple[Half, ...],
+    balanced: Half | None,
+) -> Entry:
+    assert entry.after is not None
+    test = _test(entry.after, before, after)
+    p = test.p if test is not None else bootstrap_p(draws.change) if draws else None
+    done = replace(
+        entry,
+        test=test,
+        p=p,
+        draws=draws,
+        interval=draws.interval() if draws else None,
+        improvement_interval=draws.improvement_interval() if draws else None,
+        shared=draws.items if draws else 0,
+        halves=halves,
+        balanced=balanced,
+    )
+    return replace(done, warning=_warning(done))
+
+
+def _halves(
+    pair: tuple[Measured, Measured], column: Column
+) -> tuple[tuple[Half, ...], Half | None]:
+    """Strata of a percentage and their balanced mean, found by what they are computed from."""
+    base, after = pair
+    own = after.metrics[column.metric]
+    if own.estimator != "percent" or own.stratum is not None:
+        return (), None
+    halves: list[Half] = []
+    balanced: Half | None = None
+    for name, metric in after.metrics.items():
+        if metric.of != own.of:
+            continue
+        if metric.estimator == "percent" and metric.stratum is not None:
+            halves.append(Half(metric.stratum, base.metrics.get(name), metric))
+        elif metric.estimator == "percent_balanced":
+            balanced = Half("balanced", base.metrics.get(name), metric)
+    return tuple(halves), balanced
+
+
+def _warning(entry: Entry) -> str | None:
+    """Say so where the score moved and the balanced mean of its halves did not."""
+    half, moved = entry.balanced, entry.interval
+    if half is None or moved is None or half.interval is None or not moved.excludes(0.0):
+        return None
+    if half.interval.excludes(0.0) or entry.change is None or half.change is None:
+        return None
+    low, high = half.interval
+    return (
+        f"the score moved by {entry.change:+.2f} but the balanced mean of its halves by "
+        f"{half.change:+.2f} [{low:+.2f}, {high:+.2f}]: group words may only have become rarer"
+    )
+
+
+def _test(metric: Metric, before: ItemTable, after: ItemTable) -> McNemar | None:
     """Exact McNemar on the items' decisions, for a percentage of one 0/1 value."""
     if metric.estimator != "percent" or len(metric.of) != 1:
         return None
     (name,) = metric.of
-    old = {i.id: i.values[name] for i in before if name in i.values}
-    pairs = [
-        (old[i.id], i.values[name])
-        for i in after
-        if i.id in old and name in i.values and metric.stratum in (None, i.stratum)
-    ]
-    return mcnemar([b for b, _ in pairs], [a for _, a in pairs]) if pairs else None
+    old_at, new_at = aligned(before, after)
+    old, new = before.column(name)[old_at], after.column(name)[new_at]
+    used = ~(np.isnan(old) | np.isnan(new))
+    if metric.stratum is not None:
+        used &= np.array([after.strata[j] == metric.stratum for j in new_at], dtype=bool)
+    return mcnemar(old[used], new[used]) if used.any() else None
 
 
 def _detectable(metric: Metric) -> float | None:
@@ -343,17 +300,69 @@ def _detectable(metric: Metric) -> float | None:
     return minimal_detectable_change(metric.n)
 
 
-def _adjusted(rows: Sequence[Row]) -> list[Row]:
-    """Correct all tests of the matrix together (Benjamini-Hochberg)."""
-    tests = [e.test.p for row in rows for e in row.entries if e.test is not None]
-    adjusted = iter(benjamini_hochberg(tests))
+def _adjusted(rows: Sequence[Row], correction: Correction) -> list[Row]:
+    """Correct all tests of the matrix together."""
+    tests = [e.p for row in rows for e in row.entries if e.p is not None]
+    adjusted = iter(adjust(tests, correction))
     return [
         replace(
             row,
             entries=tuple(
-                replace(e, adjusted_p=next(adjusted)) if e.test is not None else e
-                for e in row.entries
+                replace(e, adjusted_p=next(adjusted)) if e.p is not None else e for e in row.entries
             ),
         )
         for row in rows
     ]
+
+
+def _over_seeds(
+    rows: Sequence[Row], columns: Sequence[Column], correction: Correction
+) -> tuple[SeedRow, ...]:
+    """Summaries of the rows that differ in nothing but their seed."""
+    groups: dict[tuple[object, ...], dict[int, Row]] = {}
+    for row in rows:
+        c = row.cell
+        if c.seed is not None:
+            name = (c.model, c.debiaser, c.corpus, c.masker, c.source, c.label, row.step)
+            groups.setdefault(name, {})[c.seed] = row
+    found = []
+    for group in groups.values():
+        if len({row.cell.fit_key for row in group.values()}) < 2:
+            continue  # one computation under several seeds says nothing of their spread
+        entries = tuple(
+            own for k in range(len(columns)) if (own := _seeds_of(group, k)) is not None
+        )
+        first = next(iter(group.values()))
+        found.append(SeedRow(first.cell, first.step, entries))
+    p_values = [e.p for row in found for e in row.entries if e.p is not None]
+    adjusted = iter(adjust(p_values, correction))
+    return tuple(
+        replace(
+            row,
+            entries=tuple(
+                replace(e, adjusted_p=next(adjusted)) if e.p is not None else e for e in row.entries
+            ),
+        )
+        for row in found
+    )
+
+
+def _seeds_of(group: dict[int, Row], k: int) -> OverSeeds | None:
+    known: list[tuple[int, float, float, float]] = []
+    for seed, row in sorted(group.items()):
+        entry = row.entries[k]
+        if entry.after is None or entry.after.value is None:
+            continue
+        if entry.change is not None and entry.improvement is not None:
+            known.append((seed, entry.after.value, entry.change, entry.improvement))
+    if not known:
+        return None
+    improvements = [own[3] for own in known]
+    return OverSeeds(
+        next(iter(group.values())).entries[k].column,
+        tuple(own[0] for own in known),
+        over_seeds([own[1] for own in known]),
+        over_seeds([own[2] for own in known]),
+        over_seeds(improvements),
+        seeds_p(improvements),
+    )

@@ -1,4 +1,8 @@
-"""Paired statistics: before and after on the same items. Seeded, no global state."""
+"""Paired statistics: before and after on the same items. Seeded, no global state.
+
+`scipy.special` computes (its import is a third of that of `scipy.stats`, and tables are to appear
+at once); the tests hold every function against `scipy.stats` and `statsmodels`.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,168 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy import stats as scipy_stats
-
+import numpy.typing as npt
+from scipy import special
 
 Correction = Literal["bh", "holm"]
+Floats = npt.NDArray[np.float64]
+
+LEVEL = 0.95
+DRAWS = 2000
+
+
+class Interval(NamedTuple):
+    """A two-sided interval."""
+
+    low: float
+    high: float
+
+    def excludes(self, value: float) -> bool:
+        """Whether ``value`` is outside."""
+        return not self.low <= value <= self.high
+
+
+class McNemar(NamedTuple):
+    """Exact two-sided McNemar test of paired 0/1 decisions.
+
+    Attributes:
+        gained: items that went from 0 to 1.
+        lost: items that went from 1 to 0.
+        p: two-sided exact binomial p-value; 1 where nothing flipped.
+    """
+
+    gained: int
+    lost: int
+    p: float
+
+
+def mcnemar(before: Sequence[float] | Floats, after: Sequence[float] | Floats) -> McNemar:
+    """Test whether decisions changed more in one direction than in the other.
+
+    Args:
+        before: 0/1 decisions, one an item.
+        after: decisions of the same items in the same order.
+
+    Raises:
+        ValueError: not as many after as before.
+    """
+    old, new = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
+    if old.shape != new.shape:
+        raise ValueError(f"{len(old)} decisions before, {len(new)} after")
+    gained = int(np.sum((old == 0) & (new == 1)))
+    lost = int(np.sum((old == 1) & (new == 0)))
+    return McNemar(gained, lost, mcnemar_p(gained, lost))
+
+
+def mcnemar_p(gained: int, lost: int) -> float:
+    """Two-sided exact p-value of flip counts: under no change each flip is a fair coin's."""
+    flips = gained + lost
+    if flips == 0:
+        return 1.0
+    tail = float(special.bdtr(min(gained, lost), flips, 0.5))
+    return min(1.0, 2.0 * tail)
+
+
+def paired_bootstrap(
+    before: Sequence[float],
+    after: Sequence[float],
+    clusters: Sequence[str | None],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+) -> Interval | None:
+    """Percentile interval of the mean change ``after - before``, resampling whole clusters.
+
+    Items without a cluster are clusters of their own. None for fewer than two clusters: no
+    interval is not a zero interval. `harness.bootstrap` does the same for every metric.
+    """
+    groups: dict[str, list[float]] = {}
+    triples = zip(before, after, clusters, strict=True)
+    for i, (b, a, cluster) in enumerate(triples):
+        groups.setdefault(f"item {i}" if cluster is None else cluster, []).append(a - b)
+    if len(groups) < 2:
+        return None
+    sums = np.array([[math.fsum(group), len(group)] for group in groups.values()])
+    drawn = resample(len(groups), np.random.default_rng(seed), draws) @ sums
+    return percentile_interval(drawn[:, 0] / drawn[:, 1], level)
+
+
+def resample(units: int, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
+    """How often each unit is drawn in each bootstrap sample, shape ``(draws, units)``."""
+    chosen = rng.integers(0, units, size=(draws, units))
+    chosen += np.arange(draws)[:, None] * units
+    counts = np.bincount(chosen.ravel(), minlength=draws * units)
+    return counts.reshape(draws, units).astype(np.float64)
+
+
+def percentile_interval(drawn: Floats, level: float = LEVEL) -> Interval | None:
+    """Percentile interval of bootstrap values; None if more than one in twenty is no number.
+
+    A draw is no number where the metric has none (a stratum that was never drawn).
+    """
+    known = drawn[~np.isnan(drawn)]
+    if len(known) < 0.95 * len(drawn) or not len(known):
+        return None
+    tail = 100.0 * (1.0 - level) / 2.0
+    low, high = np.percentile(known, [tail, 100.0 - tail])
+    return Interval(float(low), float(high))
+
+
+def bootstrap_p(drawn: Floats) -> float:
+    """Two-sided p-value of "no change" from bootstrap values of a change.
+
+    Twice the smaller share of draws on either side of zero, zeros counted on both sides; the
+    observed sample counts as one more draw, so it is never 0.
+    """
+    known = drawn[~np.isnan(drawn)]
+    tail = min(int(np.sum(known <= 0)), int(np.sum(known >= 0)))
+    return min(1.0, 2.0 * (tail + 1) / (len(known) + 1))
+
+
+def adjust(p_values: Sequence[float], correction: Correction = "bh") -> list[float]:
+    """Correct all tests of a table together.
+
+    Args:
+        p_values: uncorrected, in any order.
+        correction: ``bh`` controls the share of false discoveries (Benjamini and Hochberg 1995),
+            ``holm`` the chance of any false one (Holm 1979).
+
+    Returns:
+        Adjusted p-values in the same order.
+    """
+    p = np.asarray(p_values, dtype=float)
+    m = len(p)
+    if m == 0:
+        return []
+    order = np.argsort(p, kind="stable")
+    rank = np.arange(1, m + 1)
+    if correction == "bh":
+        stepped = np.minimum.accumulate((p[order] * m / rank)[::-1])[::-1]
+    else:
+        stepped = np.maximum.accumulate(p[order] * (m - rank + 1))
+    adjusted = np.empty(m)
+    adjusted[order] = np.minimum(stepped, 1.0)
+    return [float(value) for value in adjusted]
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Adjusted p-values that control the false discovery rate over all of them."""
+    return adjust(p_values, "bh")
+
+
+def minimal_detectable_change(
+    n: int, *, discordant: float = 0.1, alpha: float = 0.05, power: float = 0.8
+) -> float | None:
+    """Smallest change, in points, that a paired test of ``n`` items would likely see.
+
+    Normal approximation of McNemar's test with a share ``discordant`` of the items flipping
+    either way. None for fewer than two items.
+    """
+    if n < 2:
+        return None
+    z = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
+    return 100.0 * z * math.sqrt(discordant / n)
 
 
 class SeedSummary(NamedTuple):
@@ -29,90 +191,32 @@ class SeedSummary(NamedTuple):
     interval: Interval | None
 
 
-class McNemar(NamedTuple):
-    """Exact two-sided McNemar test of paired 0/1 decisions.
+def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
+    """Mean, standard deviation and t interval over seeds; one seed has a mean and no more.
 
-    Attributes:
-        gained: items that went from 0 to 1.
-        lost: items that went from 1 to 0.
-        p: two-sided exact binomial p-value; 1 where nothing flipped.
+    Raises:
+        ValueError: no value.
     """
-
-    gained: int
-    lost: int
-    p: float
-
-
-def mcnemar(before: Sequence[float], after: Sequence[float]) -> McNemar:
-    """Test whether decisions changed more in one direction than in the other.
-
-    Args:
-        before: 0/1 decisions, one an item.
-        after: decisions of the same items in the same order.
-    """
-    pairs = list(zip(before, after, strict=True))
-    gained = sum(b == 0 and a == 1 for b, a in pairs)
-    lost = sum(b == 1 and a == 0 for b, a in pairs)
-    if gained + lost == 0:
-        return McNemar(gained, lost, 1.0)
-    p = float(scipy_stats.binomtest(gained, gained + lost, 0.5).pvalue)
-    return McNemar(gained, lost, p)
-
-
-class Interval(NamedTuple):
-    """A two-sided interval."""
-
-    low: float
-    high: float
-
-
-def paired_bootstrap(
-    before: Sequence[float],
-    after: Sequence[float],
-    clusters: Sequence[str | None],
-    *,
-    seed: int = 0,
-    draws: int = 2000,
-    level: float = 0.95,
-) -> Interval | None:
-    """Percentile interval of the mean change ``after - before``, resampling whole clusters.
-
-    Items without a cluster are clusters of their own. None for fewer than two clusters: no
-    interval is not a zero interval.
-    """
-    groups: dict[str, list[float]] = {}
-    triples = zip(before, after, clusters, strict=True)
-    for i, (b, a, cluster) in enumerate(triples):
-        groups.setdefault(f"item {i}" if cluster is None else cluster, []).append(a - b)
-    if len(groups) < 2:
-        return None
-    sums = np.array([math.fsum(group) for group in groups.values()])
-    sizes = np.array([len(group) for group in groups.values()])
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(groups), size=(draws, len(groups)))
-    means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
-    tail = 100.0 * (1.0 - level) / 2.0
-    low, high = np.percentile(means, [tail, 100.0 - tail])
-    return Interval(float(low), float(high))
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that control the false discovery rate over all of them."""
-    if not p_values:
-        return []
-    adjusted = scipy_stats.false_discovery_control(np.array(p_values), method="bh")
-    return [float(p) for p in adjusted]
-
-
-def minimal_detectable_change(
-    n: int, *, discordant: float = 0.1, alpha: float = 0.05, power: float = 0.8
-) -> float | None:
-    """Smallest change, in points, that a paired test of ``n`` items would likely see.
-
-    Normal approximation of McNemar's test with a share ``discordant`` of the items flipping
-    either way. None for fewer than two items.
-    """
+    n = len(values)
+    if n == 0:
+        raise ValueError("no value to summarise")
+    mean = math.fsum(values) / n
     if n < 2:
+        return SeedSummary(n, mean, None, None)
+    sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
+    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
+    return SeedSummary(n, mean, sd, Interval(mean - half, mean + half))
+
+
+def seeds_p(values: Sequence[float]) -> float | None:
+    """Two-sided one-sample t test that the mean over seeds is zero; None for one seed.
+
+    Values that are all alike leave nothing to test with: 1 if they are zero, else None.
+    """
+    found = over_seeds(values)
+    if found.sd is None:
         return None
-    z = float(scipy_stats.norm.ppf(1 - alpha / 2) + scipy_stats.norm.ppf(power))
-    return 100.0 * z * math.sqrt(discordant / n)
+    if found.sd == 0.0:
+        return 1.0 if found.mean == 0.0 else None
+    t = abs(found.mean) / (found.sd / math.sqrt(found.n))
+    return float(2.0 * special.stdtr(found.n - 1, -t))

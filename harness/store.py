@@ -12,13 +12,16 @@ import gzip
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from harness.errors import StoreError, did_you_mean
+from harness.itemtable import ItemTable
 from harness.metrics import Item
 from harness.records import Failure, Record, RunIndex
 
@@ -115,6 +118,19 @@ class Store:
         ]
         return record.model_copy(update={"measurements": tuple(full)})
 
+    def item_tables(self, key: str) -> tuple[ItemTable, ...]:
+        """Items of each measurement of a record as columns: quick, and checked only for shape.
+
+        Raises:
+            StoreError: they cannot be read.
+        """
+        path = self._items_path(key)
+        try:
+            found = from_json(gzip.decompress(path.read_bytes()))
+            return tuple(ItemTable.of_json(items) for items in found)
+        except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
+            raise _unreadable_items(path, error) from None
+
     def failure(self, key: str) -> Failure | None:
         """Read why a task failed; None if it did not."""
         path = self._failure_path(key)
@@ -137,11 +153,8 @@ class Store:
         path = self._items_path(key)
         try:
             return _ITEMS.validate_json(gzip.decompress(path.read_bytes()))
-        except (OSError, EOFError, ValidationError) as error:
-            raise StoreError(
-                f"{path}: cannot read the items of this record: {str(error).splitlines()[0]}; "
-                "delete the record of the same name and run the spec again"
-            ) from None
+        except (OSError, EOFError, ValidationError, zlib.error) as error:
+            raise _unreadable_items(path, error) from None
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:
@@ -171,6 +184,14 @@ class Store:
                 f"{path}: not a {kind.__name__} this version can read: {first}; "
                 "delete the file and run the spec again to make it anew"
             ) from None
+
+
+def _unreadable_items(path: Path, error: Exception) -> StoreError:
+    first = (str(error).splitlines() or [type(error).__name__])[0]
+    return StoreError(
+        f"{path}: cannot read the items of this record: {first}; "
+        "delete the record of the same name and run the spec again"
+    )
 
 
 def _json(value: BaseModel) -> bytes:

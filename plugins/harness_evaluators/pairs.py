@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from harness.lm.handle import LanguageModel
-from harness.metrics import HIGHER, LOWER, TOWARDS_50, Direction, Item, Metric
+from harness.metrics import HIGHER, LOWER, TOWARDS_0, TOWARDS_50, Direction, Item, Metric
 from harness.types import Measurement
 from harness_evaluators.scorers import resolve, score_pairs
 
@@ -59,7 +59,13 @@ def measure_pairs(
 
 
 def pair_metrics(items: Sequence[Item]) -> tuple[Metric, ...]:
-    """Metrics of pair items: the score, its two halves, their mean, and ties."""
+    """Metrics of pair items: the score, its two halves, their mean, ties, and the interaction.
+
+    ``preference_did`` is Pikuliak et al.'s (2023) difference in differences, in the scorer's own
+    unit (nats a token for ``hf_nll``): how much more the model prefers the disadvantaged group in
+    what is said of it than in what is said of the other group. 0 is the ideal, and how rare a
+    group's words are cancels.
+    """
 
     def share(
         name: str,
@@ -91,6 +97,13 @@ def pair_metrics(items: Sequence[Item]) -> tuple[Metric, ...]:
         share("stereotype_score_stereo", decision, stratum="stereo"),
         share("stereotype_score_antistereo", decision, stratum="antistereo"),
         balanced,
+        Metric.of_items(
+            "preference_did",
+            items,
+            estimator="did",
+            of=("more", "less"),
+            direction=TOWARDS_0,
+        ),
         share("tie_rate", "tie", LOWER),
     )
 

@@ -1,0 +1,164 @@
+"""What a transfer matrix is made of: entries, rows, summaries over seeds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from harness.bootstrap import Draws
+from harness.metrics import Metric
+from harness.reading import Column
+from harness.records import Cell
+from harness.stats import Correction, Interval, McNemar, SeedSummary
+
+Status = Literal["measured", "failed", "missing"]
+
+ALPHA = 0.05
+
+
+@dataclass(frozen=True)
+class Half:
+    """A part of a score before and after: a stratum, or the balanced mean of the strata."""
+
+    name: str
+    base: Metric | None
+    after: Metric
+    interval: Interval | None = None
+    """95 % interval of the change; only the balanced mean has one."""
+
+    @property
+    def change(self) -> float | None:
+        """After minus before."""
+        if self.base is None or self.base.value is None or self.after.value is None:
+            return None
+        return self.after.value - self.base.value
+
+
+@dataclass(frozen=True)
+class OverSeeds:
+    """One column of one method and source over several seeds: the spread between fits.
+
+    Kept apart from the item-level interval, which is about the items of one fit.
+    """
+
+    column: Column
+    seeds: tuple[int, ...]
+    value: SeedSummary
+    """Of the debiased values."""
+    change: SeedSummary
+    improvement: SeedSummary
+    p: float | None = None
+    """One-sample t test of the improvements over seeds."""
+    adjusted_p: float | None = None
+    """Corrected over all such cells."""
+
+
+@dataclass(frozen=True)
+class SeedRow:
+    """Rows that differ in nothing but the seed."""
+
+    cell: Cell
+    """The first seed's cell; its ``seed`` says nothing about the others."""
+    step: int
+    entries: tuple[OverSeeds, ...]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One comparison with the base: a value, its change, and whether it can be chance."""
+
+    column: Column
+    status: Status
+    reason: str | None = None
+    base: Metric | None = None
+    after: Metric | None = None
+    test: McNemar | None = None
+    adjusted_p: float | None = None
+    detectable: float | None = None
+    p: float | None = None
+    """Uncorrected p-value: exact McNemar where there is a `test`, else of the paired bootstrap."""
+    interval: Interval | None = None
+    """95 % interval of `change` over items (paired bootstrap; whole clusters where there are)."""
+    improvement_interval: Interval | None = None
+    """The same of `improvement`."""
+    shared: int = 0
+    """Items that base and debiased model share: what the test and the intervals are of."""
+    halves: tuple[Half, ...] = ()
+    """The strata of a paired suite (stereo, antistereo), before and after; empty where none."""
+    balanced: Half | None = None
+    """The unweighted mean of the halves, before and after, with the interval of its change."""
+    warning: str | None = None
+    """One line where the score moved and the balanced mean of its halves did not."""
+    draws: Draws | None = field(default=None, repr=False, compare=False)
+    """The bootstrap values behind the intervals; what is derived (transfer, net effects) uses
+    the same, so that all of it is paired."""
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected p-value is below 0.05."""
+        return self.adjusted_p is not None and self.adjusted_p < ALPHA
+
+    @property
+    def change(self) -> float | None:
+        """After minus before."""
+        if self.base is None or self.after is None:
+            return None
+        if self.base.value is None or self.after.value is None:
+            return None
+        return self.after.value - self.base.value
+
+    @property
+    def improvement(self) -> float | None:
+        """How much nearer to the ideal; negative is harm."""
+        if self.base is None or self.after is None:
+            return None
+        if self.base.value is None or self.after.value is None:
+            return None
+        return self.after.direction.improvement(self.base.value, self.after.value)
+
+    @property
+    def towards_target(self) -> bool:
+        """Whether the metric has a target, as bias scores do."""
+        known = self.after or self.base
+        return known is not None and known.direction.kind == "target"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One debiased model at one step."""
+
+    cell: Cell
+    step: int
+    entries: tuple[Entry, ...]
+
+    def entry(self, column: Column) -> Entry | None:
+        """The entry of a column, if the row has it."""
+        return next((entry for entry in self.entries if entry.column == column), None)
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Rows of debiased models by columns of metrics, each compared with the base."""
+
+    name: str
+    columns: tuple[Column, ...]
+    base: dict[tuple[str, Column], Metric]
+    """Value of the base model, by model and column."""
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...]
+    correction: Correction = "bh"
+    """How the p-values of all cells were corrected together."""
+    seeds: tuple[SeedRow, ...] = ()
+    """Empty unless a method was fitted with several seeds."""
+
+    @cached_property
+    def failures(self) -> tuple[tuple[str, str], ...]:
+        """Title and reason of every failed entry, each once."""
+        found = {
+            (f"{row.cell.title()} / step {row.step}", entry.reason or "")
+            for row in self.rows
+            for entry in row.entries
+            if entry.status == "failed"
+        }
+        return tuple(sorted(found))

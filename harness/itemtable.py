@@ -1,0 +1,75 @@
+"""Items as columns: what statistics over thousands of them need, without an object for each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from harness.metrics import Item
+from harness.stats import Floats
+
+
+@dataclass
+class ItemTable:
+    """The items of one measurement. Columns are made when they are asked for, once.
+
+    Attributes:
+        ids: stable item ids.
+        clusters: the term or template of each item, None where it has none.
+        strata: the half it belongs to, None where there are no halves.
+    """
+
+    ids: list[str]
+    clusters: list[str | None]
+    strata: list[str | None]
+    _values: Sequence[Mapping[str, float]]
+    _columns: dict[str, Floats] = field(default_factory=dict)
+
+    @classmethod
+    def of_items(cls, items: Iterable[Item]) -> ItemTable:
+        """From validated items."""
+        kept = list(items)
+        return cls(
+            [item.id for item in kept],
+            [item.cluster for item in kept],
+            [item.stratum for item in kept],
+            [item.values for item in kept],
+        )
+
+    @classmethod
+    def of_json(cls, items: Sequence[Mapping[str, Any]]) -> ItemTable:
+        """From items as they are stored.
+
+        Raises:
+            KeyError: an item lacks a field.
+        """
+        return cls(
+            [item["id"] for item in items],
+            [item.get("cluster") for item in items],
+            [item.get("stratum") for item in items],
+            [item["values"] for item in items],
+        )
+
+    def column(self, name: str) -> Floats:
+        """A value of every item, shape ``(items,)``; nan where an item lacks it."""
+        if name not in self._columns:
+            nan = float("nan")
+            self._columns[name] = np.array([own.get(name, nan) for own in self._values], float)
+        return self._columns[name]
+
+    def columns(self, names: Sequence[str]) -> Floats:
+        """Several values of every item, shape ``(items, names)``."""
+        return np.stack([self.column(name) for name in names], axis=1)
+
+
+def aligned(before: ItemTable, after: ItemTable) -> tuple[list[int], list[int]]:
+    """Positions of the items that both tables have, in the order of ``after``."""
+    if before.ids == after.ids:
+        every = list(range(len(after.ids)))
+        return every, every
+    at = {item: i for i, item in enumerate(before.ids)}
+    shared = [(at[item], j) for j, item in enumerate(after.ids) if item in at]
+    return [i for i, _ in shared], [j for _, j in shared]
