@@ -53,6 +53,10 @@ class ItemTable:
             [item["values"] for item in items],
         )
 
+    def names(self) -> list[str]:
+        """Names of the values that items have, in the order of their first appearance."""
+        return list(dict.fromkeys(name for own in self._values for name in own))
+
     def column(self, name: str) -> Floats:
         """A value of every item, shape ``(items,)``; nan where an item lacks it."""
         if name not in self._columns:
