@@ -93,6 +93,9 @@ class Masker(Plugin[ConfigT]):
     """Chooses the words of a passage to unlearn."""
 
     family = "masker"
+    control: ClassVar[bool] = False
+    """True: words that no method is about (`random`); a method with such masks is a control of
+    the same method with others."""
 
     @abstractmethod
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
@@ -118,6 +121,9 @@ class Debiaser(Plugin[ConfigT]):
     """False: no randomness, so one seed stands for all."""
     control: ClassVar[bool] = False
     """True: meant to leave the model's outputs as they are (`identity`)."""
+    sham: ClassVar[bool] = False
+    """True: changes the model without aiming at bias (`dropout`, `weight-noise`), so that methods
+    can be compared with it."""
 
     @abstractmethod
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:

@@ -16,10 +16,10 @@ from pydantic import JsonValue
 
 from harness.data import DataStore
 from harness.errors import HarnessError
-from harness.families import Debiaser, Evaluator
+from harness.families import Debiaser, Evaluator, Masker
 from harness.keys import PluginInputs, content_key
 from harness.plugins import Registry
-from harness.records import SCHEMA_VERSION, Cell, MeasureRef, RunIndex
+from harness.records import SCHEMA_VERSION, Cell, ControlKind, MeasureRef, RunIndex
 from harness.spec import PluginUse, Spec, measured_domains
 from harness.texts import Source, Texts, passages_hash
 
@@ -161,10 +161,30 @@ class _Planner:
                     label=source.label if source else None,
                     seed=seed,
                     control=plugin.control,
+                    control_kind=self._control_kind(plugin, masker, source),
                     fit_key=fit.key,
                     measures=_refs([*base, *fit.tasks]),
                 )
                 yield cell, fit, base
+
+    def _control_kind(
+        self,
+        plugin: type[Debiaser],  # type: ignore[type-arg]
+        masker: PluginUse | None,
+        source: Source | None,
+    ) -> ControlKind | None:
+        if plugin.control:
+            return "identity"
+        if plugin.sham:
+            return "change"
+        if masker is not None:
+            own = self.registry.get("masker", masker.use).plugin
+            assert issubclass(own, Masker)
+            if own.control:
+                return "masks"
+        if source is not None and source.label == "non-hateful":
+            return "texts" if plugin.inputs & {"masks", "passages"} else None
+        return None
 
     def _fit(
         self,

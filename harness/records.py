@@ -16,6 +16,11 @@ from harness.types import Measurement
 SCHEMA_VERSION: Literal[1] = 1
 
 
+ControlKind = Literal["identity", "masks", "texts", "change"]
+"""``identity``: does nothing; ``masks``: other words of the same texts; ``texts``: texts that are
+not hateful; ``change``: as large a change of the model that aims at nothing."""
+
+
 class Stored(BaseModel):
     """Base of everything that is written to the store."""
 
@@ -46,6 +51,10 @@ class Cell(Stored):
     label: str | None = None
     seed: int | None = None
     control: Annotated[bool, Field(description="meant to change nothing")] = False
+    control_kind: Annotated[
+        ControlKind | None,
+        Field(description="why methods are compared with it; None: it is a method"),
+    ] = None
     fit_key: str | None = None
     measures: tuple[MeasureRef, ...]
 

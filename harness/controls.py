@@ -1,0 +1,100 @@
+"""Effects net of a control: what a method does beyond what the control does on the same items."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from harness.entries import Entry, Row
+from harness.errors import StoreError, did_you_mean
+from harness.records import Cell, ControlKind
+from harness.stats import Floats, Interval, percentile_interval
+
+PREFERENCE: tuple[ControlKind, ...] = ("masks", "texts", "change", "identity")
+"""Which control is subtracted unless another is asked for: the one most like the method."""
+
+_ALIKE = ("debiaser", "corpus", "masker", "source", "label", "seed")
+
+
+@dataclass(frozen=True)
+class Net:
+    """One entry's improvement minus that of its control, in points.
+
+    Attributes:
+        control: title of the control's cell.
+        improvement: the method's minus the control's; above 0 the method does more.
+        interval: 95 % over items, paired: both on the same resampled items.
+        draws: bootstrap values, shape ``(draws,)``, where there are any.
+    """
+
+    control: str
+    improvement: float
+    interval: Interval | None
+    draws: Floats | None
+
+
+def is_control(cell: Cell) -> bool:
+    """Whether methods are compared with a cell instead of ranked against it."""
+    return cell.control or cell.control_kind is not None
+
+
+def control_of(row: Row, rows: Sequence[Row], label: str | None = None) -> Row | None:
+    """The control of a row: of the same model, the kind most like it, as alike as possible.
+
+    Args:
+        row: of a method.
+        rows: all rows of the matrix.
+        label: take the control of this debiaser, masker or passage label instead.
+    """
+    same = [other for other in rows if other is not row and other.cell.model == row.cell.model]
+    if label is not None:
+        same = [other for other in same if label in _labels(other.cell)]
+        return max(same, key=lambda other: _likeness(row, other), default=None)
+    for kind in PREFERENCE:
+        of_kind = [other for other in same if _kind(other.cell) == kind]
+        if kind in ("masks", "texts"):  # the same method: only its masks or texts may differ
+            of_kind = [other for other in of_kind if other.cell.debiaser == row.cell.debiaser]
+        if of_kind:
+            return max(of_kind, key=lambda other: _likeness(row, other))
+    return None
+
+
+def check_control(label: str, rows: Sequence[Row]) -> None:
+    """Refuse a control that no row has.
+
+    Raises:
+        StoreError: says which labels there are.
+    """
+    known = {name for row in rows for name in _labels(row.cell)}
+    if label not in known:
+        raise StoreError(f"no run here has a control '{label}'{did_you_mean(label, known)}")
+
+
+def net(entry: Entry, control: Row) -> Net | None:
+    """An entry net of the same column of its control; None where either has no value."""
+    other = control.entry(entry.column)
+    if other is None or entry.improvement is None or other.improvement is None:
+        return None
+    drawn: Floats | None = None
+    if entry.draws is not None and other.draws is not None:
+        drawn = entry.draws.improvement - other.draws.improvement
+    return Net(
+        control.cell.title(),
+        entry.improvement - other.improvement,
+        percentile_interval(drawn) if drawn is not None else None,
+        drawn,
+    )
+
+
+def _kind(cell: Cell) -> ControlKind | None:
+    return cell.control_kind or ("identity" if cell.control else None)
+
+
+def _labels(cell: Cell) -> set[str]:
+    return {name for name in (cell.debiaser, cell.masker, cell.label) if name is not None}
+
+
+def _likeness(row: Row, other: Row) -> tuple[int, int]:
+    alike = sum(getattr(row.cell, name) == getattr(other.cell, name) for name in _ALIKE)
+    source = row.cell.source == other.cell.source
+    return 10 * source + alike, -abs(row.step - other.step)
