@@ -77,21 +77,25 @@ def _matrices(store: Store) -> Iterator[Matrix]:
     index = store.index()
     steps = sorted({s for c in index.cells for s in c.steps if s > 0 and not c.is_base})
     chosen: list[int | None] = [*reversed(steps)] or [None]
-    first = [build_matrix(store, step=step) for step in chosen]
-    yield from first
-    for name in _secondary(store):
+    for step in chosen:
+        yield build_matrix(store, step=step)
+    for name, measured_at in _secondary(store).items():
         for step in chosen:
-            yield build_matrix(store, metric=name, step=step)
+            if step is None or measured_at & {0, step}:
+                yield build_matrix(store, metric=name, step=step)
 
 
-def _secondary(store: Store) -> list[str]:
-    names: dict[str, bool] = {}
-    for key in store.record_keys():
-        record = store.record(key, items=False)
+def _secondary(store: Store) -> dict[str, set[int]]:
+    """Metrics that are not primary everywhere, and the steps at which they were measured."""
+    names: dict[str, set[int]] = {}
+    primary: dict[str, bool] = {}
+    for ref in {ref.key: ref for cell in store.index().cells for ref in cell.measures}.values():
+        record = store.record(ref.key, items=False)
         for measurement in record.measurements if record else ():
             for metric in measurement.metrics:
-                names[metric.name] = names.get(metric.name, True) and metric.primary
-    return sorted(name for name, primary in names.items() if not primary)
+                names.setdefault(metric.name, set()).add(ref.step)
+                primary[metric.name] = primary.get(metric.name, True) and metric.primary
+    return {name: names[name] for name in sorted(names) if not primary[name]}
 
 
 def _base(run: str, model: str, column: Column, metric: Metric) -> TidyRow:

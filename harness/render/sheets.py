@@ -24,6 +24,8 @@ class Score:
     change: float | None = None
     low: float | None = None
     high: float | None = None
+    gain: float | None = None
+    """How much nearer to the ideal; negative is harm."""
     mark: Mark = "same"
     significant: bool = False
     own: bool = False
@@ -131,6 +133,7 @@ def score_of(row: Row, entry: Entry | None) -> Score | Absent:
         change=entry.change,
         low=entry.interval.low if entry.interval else None,
         high=entry.interval.high if entry.interval else None,
+        gain=gain,
         mark=mark,
         significant=entry.significant,
         own=row.cell.source == entry.column.domain,

@@ -1,0 +1,84 @@
+"""``harness report``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import results_option
+from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.store import Store
+
+
+@click.command("report")
+@click.argument("run")
+@results_option
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Page to write; default: report.html in the run's folder.",
+)
+@click.option(
+    "--figures",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for the figures as PNG, SVG and PDF; the page is then written only with --out.",
+)
+@pass_session
+def report_command(
+    session: Session, run: str, results: Path, out: Path | None, figures: Path | None
+) -> None:
+    """Write RUN as one HTML page that needs no network, or its figures for a paper."""
+    from harness.store import find_run
+
+    store = find_run(run, results)
+    if figures is not None:
+        for path in _figures(store, figures):
+            click.echo(path)
+    if out is None and figures is not None:
+        return
+    target = out or store.folder / "report.html"
+    _write(target, _page(session, store).encode())
+    click.echo(target)
+
+
+def _page(session: Session, store: Store) -> str:
+    from harness.leaderboard import build_leaderboard
+    from harness.matrix import build_matrix
+    from harness.reading import RunReader
+    from harness.render.html import Sources, html_page
+    from harness.reported import load_publications
+
+    references = {(e.family, e.name): e.plugin.reference for e in session.registry}
+    return html_page(
+        Sources(
+            reader=RunReader(store),
+            matrix=build_matrix(store),
+            standings=build_leaderboard([store]),
+            publications=load_publications(),
+            references={(str(family), name): text for (family, name), text in references.items()},
+            texts={},
+        )
+    )
+
+
+def _figures(store: Store, folder: Path) -> list[Path]:
+    from harness.matrix import build_matrix
+    from harness.reading import RunReader
+    from harness.render.figures import write_figures
+
+    return write_figures(RunReader(store), build_matrix(store), folder)
+
+
+def _write(path: Path, content: bytes) -> None:
+    from harness.errors import StoreError
+
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: cannot write: {error.strerror or error}; name another file with --out"
+        ) from None

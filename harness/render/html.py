@@ -1,0 +1,281 @@
+"""The page of a run: one HTML file that needs no network and no script."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from harness import __version__, plotdata
+from harness.errors import DataError
+from harness.leaderboard import Standing
+from harness.matrix import Matrix
+from harness.reading import RunReader
+from harness.records import Provenance, Record
+from harness.render import page
+from harness.render.sheets import (
+    LEADERBOARD_NOTE,
+    interval,
+    leaderboard_table,
+    matrix_note,
+    number,
+    signed,
+)
+from harness.render.svg import Style, Styles, marker
+from harness.reported import Publication
+
+INSTALL = "pip install 'bias-transfer-harness[report]'"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a page is made from."""
+
+    reader: RunReader
+    matrix: Matrix
+    standings: Sequence[Standing]
+    publications: Sequence[Publication]
+    references: Mapping[tuple[str, str], str]
+    """Reference of each plugin that is installed, by family and name."""
+    texts: Mapping[str, tuple[str, ...]]
+    """Sentences by item id, as far as they could be found again."""
+
+
+def html_page(sources: Sources) -> str:
+    """Return the whole page.
+
+    Raises:
+        DataError: Jinja2 is not installed.
+    """
+    try:
+        from jinja2 import Environment, FunctionLoader, StrictUndefined
+        from markupsafe import Markup
+    except ImportError:
+        raise DataError(f"the page needs Jinja2; {INSTALL}") from None
+    folder = files("harness.render") / "templates"
+    environment = Environment(
+        loader=FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    style = Markup((folder / "report.css").read_text("utf-8"))  # ours, no data in it
+    environment.filters["drawing"] = Markup  # drawings escape every text that they are given
+    return environment.get_template("report.html.j2").render(style=style, **_context(sources))
+
+
+def _context(sources: Sources) -> dict[str, Any]:
+    reader, matrix = sources.reader, sources.matrix
+    index = reader.index
+    styles = page.styles_of(reader)
+    perplexity, perplexity_styles = page.perplexity_figures(plotdata.perplexity_panels(reader))
+    plot = plotdata.trade_off(reader, matrix)
+    records = list(_records(reader))
+    fits = [fit for fit in plotdata.fits(reader) if max_step(reader, fit) > 1]
+    description = index.spec.get("description")
+    return {
+        "name": index.name,
+        "description": description if isinstance(description, str) else "",
+        "version": __version__,
+        "created": index.created_at[:16].replace("T", " "),
+        "facts": facts(reader),
+        "summary": page.summary(matrix),
+        "heat_maps": page.heat_maps(matrix),
+        "matrix_note": matrix_note(matrix),
+        "notes": matrix.notes,
+        "failures": matrix.failures,
+        "seeds": _seeds_table(matrix),
+        "bias_figures": page.bias_figures(plotdata.bias_panels(reader, matrix), styles),
+        "legend": legend(fits, styles),
+        "perplexity_figures": perplexity,
+        "perplexity_legend": [
+            (name, _sample(perplexity_styles.of(name, name)))
+            for name in dict.fromkeys(
+                c.group for p in plotdata.perplexity_panels(reader) for c in p.curves
+            )
+        ],
+        "trade_off": page.trade_off_figure(plot, styles) if plot else None,
+        "spreads": page.spread_figures(plotdata.spread_panels(reader, matrix), styles),
+        "halves": page.halves_figures(matrix),
+        "leaderboard": _leaderboard(sources.standings),
+        "leaderboard_note": LEADERBOARD_NOTE,
+        "items": page.item_lists(reader, matrix, sources.texts),
+        "items_shown": page.ITEMS_SHOWN,
+        "reported": page.reported_tables(sources.publications, matrix),
+        "spec": yaml.safe_dump(index.spec, sort_keys=False, allow_unicode=True, width=88),
+        "provenance": provenance(records),
+        "plugins": _plugins(records, sources.references),
+        "bibtex": bibtex(),
+    }
+
+
+def max_step(reader: RunReader, fit: plotdata.Fit) -> int:
+    """The last step of a fit's first cell."""
+    return max(plotdata.fits(reader)[fit][0].steps)
+
+
+def facts(reader: RunReader) -> list[tuple[str, str]]:
+    """What was run, in a few words each."""
+    index = reader.index
+    debiased = [cell for cell in index.cells if not cell.is_base]
+    fits = plotdata.fits(reader)
+
+    def listed(values: Iterable[object]) -> str:
+        return ", ".join(str(v) for v in dict.fromkeys(values)) or "none"
+
+    found = [
+        ("model", listed(cell.model for cell in index.cells)),
+        ("methods", listed(fit.method for fit in fits if not fit.control)),
+        ("controls", listed(fit.method for fit in fits if fit.control)),
+        ("debiased in", listed(cell.source for cell in debiased if cell.source)),
+        ("measured in", listed(index.targets)),
+        ("seeds", listed(cell.seed for cell in debiased if cell.seed is not None)),
+        ("steps", listed(sorted({s for cell in debiased for s in cell.steps if s > 0}))),
+    ]
+    return [(name, value) for name, value in found if value != "none"]
+
+
+def legend(fits: Sequence[plotdata.Fit], styles: Styles) -> dict[str, list[tuple[str, str]]]:
+    """Samples of the colours (sources) and of the dashes (methods)."""
+    groups = dict.fromkeys(fit.source or "any source" for fit in fits)
+    methods = dict.fromkeys(fit.method for fit in fits)
+    neutral = 7
+    return {
+        "source": [
+            (name, _sample(Style(styles.of("" if name == "any source" else name, "").colour, 0)))
+            for name in groups
+        ],
+        "method": [
+            (name, _sample(Style(neutral, styles.of("", name).dash), css="plain"))
+            for name in methods
+        ],
+    }
+
+
+def _sample(style: Style, css: str = "") -> str:
+    names = f"line {css} {style.css}".replace("  ", " ")
+    return (
+        '<svg class="sample" viewBox="0 0 34 10" width="34" height="10" aria-hidden="true">'
+        f'<polyline class="{names}" points="1,5 33,5"/>{marker(17, 5, style, 2.8, css)}</svg>'
+    )
+
+
+def _leaderboard(standings: Sequence[Standing]) -> page.Table:
+    header, rows = leaderboard_table(standings)
+    # the method heads its row
+    order = [1, 0, *range(2, len(header))]
+    return page.Table(
+        "Leaderboard",
+        tuple(header[i] for i in order),
+        tuple(tuple(row[i] for i in order) for row in rows),
+    )
+
+
+def _seeds_table(matrix: Matrix) -> page.Table | None:
+    rows = []
+    for row in matrix.seeds:
+        for entry in row.entries:
+            change, gain = entry.change, entry.improvement
+            rows.append(
+                (
+                    plotdata.fit_of(row.cell).label,
+                    f"{entry.column.domain}, {entry.column.evaluator}",
+                    str(change.n),
+                    f"{signed(change.mean)} ± {number(change.sd)}",
+                    signed(gain.mean),
+                    interval(*gain.interval) if gain.interval else "–",
+                    "yes" if entry.adjusted_p is not None and entry.adjusted_p < 0.05 else "no",
+                )
+            )
+    if not rows:
+        return None
+    header = ("method", "target", "seeds", "change", "improvement", "95 % interval", "significant")
+    return page.Table("Over seeds", header, tuple(rows), left=2)
+
+
+# -- where the numbers come from -------------------------------------------------------------
+
+
+def _records(reader: RunReader) -> Iterable[Record]:
+    for key in reader.store.record_keys():
+        record = reader.store.record(key, items=False)
+        if record is not None:
+            yield record
+
+
+def provenance(records: Sequence[Record]) -> list[tuple[str, str]]:
+    """Software, machine, time and tokens behind the run's records."""
+
+    def every(values: Iterable[object]) -> str:
+        return ", ".join(sorted({str(v) for v in values if v is not None})) or "unknown"
+
+    known: list[Provenance] = [record.provenance for record in records]
+    packages: dict[str, set[str]] = {}
+    for own in known:
+        for name, version in own.packages.items():
+            packages.setdefault(name, set()).add(version)
+    seconds: dict[str, float] = {}
+    for record in records:
+        for phase, value in record.seconds.items():
+            seconds[phase] = seconds.get(phase, 0.0) + value
+    tokens = sum(record.tokens or 0 for record in records)
+    found = [
+        ("records", str(len(records))),
+        ("made", _from_to([record.created_at for record in records])),
+        ("harness", every(own.harness_version for own in known)),
+        (
+            "commit",
+            every(
+                f"{own.commit[:12]}{' with uncommitted changes' if own.dirty else ''}"
+                for own in known
+                if own.commit
+            ),
+        ),
+        ("Python", every(own.python for own in known)),
+        ("platform", every(own.platform for own in known)),
+        ("device", every(own.device for own in known)),
+        ("packages", ", ".join(f"{n} {'/'.join(sorted(v))}" for n, v in sorted(packages.items()))),
+        ("wall time", ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())),
+        ("tokens scored", f"{tokens:,}"),
+    ]
+    return [(name, value) for name, value in found if value]
+
+
+def _from_to(times: Sequence[str]) -> str:
+    if not times:
+        return ""
+    first, last = min(times)[:16].replace("T", " "), max(times)[:16].replace("T", " ")
+    return first if first == last else f"{first} to {last}"
+
+
+def _plugins(records: Sequence[Record], references: Mapping[tuple[str, str], str]) -> page.Table:
+    found = {
+        (p.family, p.name, p.distribution, p.version)
+        for record in records
+        for p in record.provenance.plugins
+    }
+    rows = tuple(
+        (name, family, f"{distribution} {version}", references.get((family, name), "–"))
+        for family, name, distribution, version in sorted(found)
+    )
+    return page.Table("Plugins", ("plugin", "family", "from", "reference"), rows, left=4)
+
+
+def bibtex() -> str:
+    """Entries for this software and for the paper whose experiment it runs."""
+    return f"""@software{{bias_transfer_harness,
+  title   = {{bias-transfer-harness}},
+  author  = {{{{The bias-transfer-harness developers}}}},
+  version = {{{__version__}}}
+}}
+
+@article{{lu2024transfer,
+  title  = {{Towards Transfer Unlearning: Empirical Evidence of Cross-Domain Bias Mitigation}},
+  author = {{Lu, Huimin and Isonuma, Masaru and Mori, Junichiro and Sakata, Ichiro}},
+  year   = {{2024}}
+}}
+"""
