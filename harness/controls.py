@@ -48,6 +48,8 @@ def control_of(row: Row, rows: Sequence[Row], label: str | None = None) -> Row |
     """
     same = [other for other in rows if other is not row and other.cell.model == row.cell.model]
     if label is not None:
+        if label in _labels(row.cell):
+            return None
         same = [other for other in same if label in _labels(other.cell)]
         return max(same, key=lambda other: _likeness(row, other), default=None)
     for kind in PREFERENCE:

@@ -14,19 +14,60 @@ from harness.cli.session import Session, pass_session
 @click.argument("runs", nargs=-1, required=True)
 @results_option
 @click.option("--step", type=int, help="Checkpoint to rank; default: the last.")
+@click.option(
+    "--control",
+    metavar="LABEL",
+    help="Debiaser, masker or passage label to subtract; default: the control most like a method.",
+)
+@click.option(
+    "--max-perplexity-increase",
+    "budget",
+    type=click.FloatRange(min=0),
+    metavar="PERCENT",
+    help="Do not rank methods that cost more, in percent of the base's perplexity.",
+)
+@click.option(
+    "--at-perplexity-increase",
+    "match_at",
+    type=click.FloatRange(min=0),
+    metavar="PERCENT",
+    help="Compare at this cost; default: the largest that every method's curve reaches.",
+)
+@click.option(
+    "--reported",
+    multiple=True,
+    metavar="NAME",
+    help="Show a publication's numbers (paper, meade2022, …) in a section of their own.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the standings as JSON.")
 @pass_session
 def leaderboard_command(
-    session: Session, runs: tuple[str, ...], results: Path, step: int | None, as_json: bool
+    session: Session,
+    runs: tuple[str, ...],
+    results: Path,
+    step: int | None,
+    control: str | None,
+    budget: float | None,
+    match_at: float | None,
+    reported: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Rank the methods of RUNS by distance to the ideal, with the language cost beside it."""
-    from harness.leaderboard import build_leaderboard
-    from harness.render.console import print_leaderboard
+    from harness.leaderboard import rank
     from harness.render.plain import leaderboard_json
+    from harness.render.standings import print_leaderboard
+    from harness.reported import find_publication
     from harness.store import find_run
 
-    standings = build_leaderboard([find_run(run, results) for run in runs], step=step)
+    board = rank(
+        [find_run(run, results) for run in runs],
+        step=step,
+        control=control,
+        budget=budget,
+        match_at=match_at,
+        reported=[find_publication(name) for name in reported],
+    )
     if as_json:
-        click.echo(leaderboard_json(standings))
+        click.echo(leaderboard_json(board.standings))
     else:
-        print_leaderboard(session.stdout, standings)
+        print_leaderboard(session.stdout, board)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.stats import Correction
 
 
 @click.command("matrix")
@@ -17,6 +21,15 @@ from harness.cli.session import Session, pass_session
 @click.option("--evaluator", help="Show this evaluator only.")
 @click.option("--scorer", "protocol", help="Show this scorer or protocol only.")
 @click.option("--step", type=int, help="Checkpoint to show; default: the last.")
+@click.option(
+    "--correction",
+    type=click.Choice(["bh", "holm"]),
+    default="bh",
+    show_default=True,
+    help="Of all p-values together: Benjamini-Hochberg (false discoveries) or Holm (any error).",
+)
+@click.option("--intervals", is_flag=True, help="Show the interval of each change.")
+@click.option("--each-seed", is_flag=True, help="A row for each seed instead of their mean.")
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
 @pass_session
 def matrix_command(
@@ -27,18 +40,30 @@ def matrix_command(
     evaluator: str | None,
     protocol: str | None,
     step: int | None,
+    correction: Correction,
+    intervals: bool,
+    each_seed: bool,
     as_json: bool,
 ) -> None:
-    """Show the transfer matrix of RUN (a folder, or a name under --results)."""
+    """Show the transfer matrix of RUN (a folder, or a name under --results).
+
+    A row is a method and its source domain, a column a target domain; below the tables stands
+    what was transferred, and what was harmed.
+    """
     from harness.matrix import build_matrix
     from harness.render.console import print_matrix
     from harness.render.plain import matrix_json
     from harness.store import find_run
 
     matrix = build_matrix(
-        find_run(run, results), metric=metric, evaluator=evaluator, protocol=protocol, step=step
+        find_run(run, results),
+        metric=metric,
+        evaluator=evaluator,
+        protocol=protocol,
+        step=step,
+        correction=correction,
     )
     if as_json:
         click.echo(matrix_json(matrix))
     else:
-        print_matrix(session.stdout, matrix)
+        print_matrix(session.stdout, matrix, intervals=intervals, each_seed=each_seed)

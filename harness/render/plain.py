@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from typing import Any
 
 from harness.leaderboard import Standing
-from harness.matrix import Matrix
+from harness.matrix import Matrix, SeedRow
+from harness.transfer import transfers
 
 
 def matrix_json(matrix: Matrix) -> str:
@@ -30,12 +32,40 @@ def matrix_json(matrix: Matrix) -> str:
                     "improvement": entry.improvement,
                     "gained": entry.test.gained if entry.test else None,
                     "lost": entry.test.lost if entry.test else None,
-                    "p": entry.test.p if entry.test else None,
+                    "p": entry.p,
                     "adjusted_p": entry.adjusted_p,
                     "detectable": entry.detectable,
+                    "interval": entry.interval,
+                    "improvement_interval": entry.improvement_interval,
+                    "shared_items": entry.shared,
+                    "warning": entry.warning,
                 }
             )
-    return json.dumps({"run": matrix.name, "entries": entries}, indent=1, ensure_ascii=False)
+    found = {
+        "run": matrix.name,
+        "correction": matrix.correction,
+        "entries": entries,
+        "seeds": [_seeds(row) for row in matrix.seeds],
+        "transfer": [asdict(own) for own in transfers(matrix)],
+    }
+    return json.dumps(found, indent=1, ensure_ascii=False)
+
+
+def _seeds(row: SeedRow) -> dict[str, Any]:
+    cell = row.cell.model_dump(exclude={"measures", "seed", "fit_key"})
+    entries = [
+        {
+            **entry.column._asdict(),
+            "seeds": entry.seeds,
+            "value": entry.value._asdict(),
+            "change": entry.change._asdict(),
+            "improvement": entry.improvement._asdict(),
+            "p": entry.p,
+            "adjusted_p": entry.adjusted_p,
+        }
+        for entry in row.entries
+    ]
+    return {**cell, "step": row.step, "entries": entries}
 
 
 def leaderboard_json(standings: Sequence[Standing]) -> str:
