@@ -64,10 +64,6 @@ class ItemTable:
             self._columns[name] = np.array([own.get(name, nan) for own in self._values], float)
         return self._columns[name]
 
-    def names(self) -> list[str]:
-        """Names of the values, in the order of the first item that has them."""
-        return list(dict.fromkeys(name for own in self._values for name in own))
-
     def columns(self, names: Sequence[str]) -> Floats:
         """Several values of every item, shape ``(items, names)``."""
         return np.stack([self.column(name) for name in names], axis=1)
