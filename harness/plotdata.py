@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.controls import is_control
 from harness.domains import NO_DOMAIN, OVERALL
 from harness.itemtable import ItemTable, aligned
 from harness.matrix import Column, Matrix
@@ -106,7 +107,7 @@ def fit_of(cell: Cell) -> Fit:
     method = " + ".join(part for part in (cell.debiaser, cell.masker) if part)
     if cell.label not in (None, "hateful"):
         method += f" ({cell.label})"
-    return Fit(cell.model, method, cell.source, cell.control)
+    return Fit(cell.model, method, cell.source, is_control(cell))
 
 
 def fits(reader: RunReader) -> dict[Fit, list[Cell]]:

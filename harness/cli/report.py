@@ -11,6 +11,7 @@ from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from harness.matrix import Matrix
     from harness.store import Store
 
 
@@ -27,9 +28,20 @@ if TYPE_CHECKING:
     type=click.Path(file_okay=False, path_type=Path),
     help="Folder for the figures as PNG, SVG and PDF; the page is then written only with --out.",
 )
+@click.option(
+    "--sentences",
+    is_flag=True,
+    help="Put the sentences of flipped items into the page, folded away; needs their data sets. "
+    "Mind their licences before you publish it.",
+)
 @pass_session
 def report_command(
-    session: Session, run: str, results: Path, out: Path | None, figures: Path | None
+    session: Session,
+    run: str,
+    results: Path,
+    out: Path | None,
+    figures: Path | None,
+    sentences: bool,
 ) -> None:
     """Write RUN as one HTML page that needs no network, or its figures for a paper."""
     from harness.store import find_run
@@ -41,11 +53,11 @@ def report_command(
     if out is None and figures is not None:
         return
     target = out or store.folder / "report.html"
-    _write(target, _page(session, store).encode())
+    _write(target, _page(session, store, sentences).encode())
     click.echo(target)
 
 
-def _page(session: Session, store: Store) -> str:
+def _page(session: Session, store: Store, sentences: bool) -> str:
     from harness.leaderboard import build_leaderboard
     from harness.matrix import build_matrix
     from harness.reading import RunReader
@@ -53,16 +65,35 @@ def _page(session: Session, store: Store) -> str:
     from harness.reported import load_publications
 
     references = {(e.family, e.name): e.plugin.reference for e in session.registry}
+    matrix = build_matrix(store)
     return html_page(
         Sources(
             reader=RunReader(store),
-            matrix=build_matrix(store),
+            matrix=matrix,
             standings=build_leaderboard([store]),
             publications=load_publications(),
             references={(str(family), name): text for (family, name), text in references.items()},
-            texts={},
+            texts=_texts(session, store, matrix) if sentences else {},
         )
     )
+
+
+def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, tuple[str, ...]]:
+    """Sentences of the bias scores' items; one line on stderr for each that cannot be had."""
+    from harness.errors import HarnessError
+    from harness.plotdata import is_bias
+    from harness.sentences import find_sentences
+
+    found: dict[str, tuple[str, ...]] = {}
+    wanted = {(c.evaluator, c.domain) for c in matrix.columns if is_bias(matrix, c)}
+    for evaluator, domain in sorted(wanted):
+        try:
+            found |= find_sentences(
+                store.index(), evaluator, domain, session.registry, session.data
+            )
+        except HarnessError as error:
+            session.stderr.print(f"no sentences of {evaluator}, {domain}: {error}", markup=False)
+    return found
 
 
 def _figures(store: Store, folder: Path) -> list[Path]:

@@ -75,7 +75,8 @@ def _context(sources: Sources) -> dict[str, Any]:
     perplexity, perplexity_styles = page.perplexity_figures(plotdata.perplexity_panels(reader))
     plot = plotdata.trade_off(reader, matrix)
     records = list(_records(reader))
-    fits = [fit for fit in plotdata.fits(reader) if max_step(reader, fit) > 1]
+    fits = plotdata.fits(reader)
+    stepwise = [fit for fit, cells in fits.items() if max(cells[0].steps) > 1]
     description = index.spec.get("description")
     return {
         "name": index.name,
@@ -89,8 +90,10 @@ def _context(sources: Sources) -> dict[str, Any]:
         "notes": matrix.notes,
         "failures": matrix.failures,
         "seeds": _seeds_table(matrix),
+        "transfer": page.transfer_table(matrix),
         "bias_figures": page.bias_figures(plotdata.bias_panels(reader, matrix), styles),
-        "legend": legend(fits, styles),
+        "legend": legend(stepwise, styles),
+        "legend_all": legend(list(fits), styles),
         "perplexity_figures": perplexity,
         "perplexity_legend": [
             (name, _sample(perplexity_styles.of(name, name)))
@@ -113,15 +116,11 @@ def _context(sources: Sources) -> dict[str, Any]:
     }
 
 
-def max_step(reader: RunReader, fit: plotdata.Fit) -> int:
-    """The last step of a fit's first cell."""
-    return max(plotdata.fits(reader)[fit][0].steps)
-
-
 def facts(reader: RunReader) -> list[tuple[str, str]]:
     """What was run, in a few words each."""
     index = reader.index
     debiased = [cell for cell in index.cells if not cell.is_base]
+    stepwise = [cell for cell in debiased if max(cell.steps) > 1]
     fits = plotdata.fits(reader)
 
     def listed(values: Iterable[object]) -> str:
@@ -134,7 +133,7 @@ def facts(reader: RunReader) -> list[tuple[str, str]]:
         ("debiased in", listed(cell.source for cell in debiased if cell.source)),
         ("measured in", listed(index.targets)),
         ("seeds", listed(cell.seed for cell in debiased if cell.seed is not None)),
-        ("steps", listed(sorted({s for cell in debiased for s in cell.steps if s > 0}))),
+        ("steps", listed(sorted({s for c in stepwise for s in c.steps if s > 0}))),
     ]
     return [(name, value) for name, value in found if value != "none"]
 

@@ -144,7 +144,7 @@ def _cell(score: Score | Absent) -> str:
 
 
 def _leaderboard(run: str, standings: Sequence[Standing]) -> str:
-    header, rows = leaderboard_table(standings)
+    header, rows = leaderboard_table(standings, intervals=False)
     spec = "rp{30mm}" + "r" * (len(header) - 2)
     return "\n".join(
         [

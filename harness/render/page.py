@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness import plotdata
+from harness.controls import is_control
 from harness.matrix import Column, Entry, Matrix, Row
 from harness.plotdata import Fit, Panel, SpreadPanel, TradeOff
 from harness.reading import RunReader
@@ -22,6 +23,7 @@ from harness.render.sheets import (
     signed,
 )
 from harness.reported import Publication, ReportedNumber
+from harness.transfer import Estimated, transfers
 
 LEVELS = 5
 """Shades of the heat map on either side of no change."""
@@ -47,6 +49,7 @@ class Figure:
     title: str
     drawing: str
     table: Table
+    caption: str
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,7 @@ def _heat_cell(score: Score | Absent, reach: float) -> HeatCell:
 
 def summary(matrix: Matrix) -> list[str]:
     """The run in a few sentences, harm told as loudly as gain."""
-    rows = [row for row in matrix.rows if not row.cell.control]
+    rows = [row for row in matrix.rows if not is_control(row.cell)]
     pairs = [(row, e) for row in rows for e in row.entries if e.status == "measured"]
     bias = [(r, e) for r, e in pairs if e.towards_target and e.improvement is not None]
     found = []
@@ -194,6 +197,38 @@ def _language(pairs: Sequence[tuple[Row, Entry]]) -> dict[str, list[float]]:
     return found
 
 
+def transfer_table(matrix: Matrix) -> Table | None:
+    """Transfer of each method by each bias metric: a ratio, or the reason why there is none."""
+    rows = []
+    for own in transfers(matrix):
+        if own.control:
+            continue
+        ratio = own.ratio
+        rows.append(
+            (
+                own.method,
+                f"{own.metric} ({own.evaluator}, {own.protocol})",
+                _mean(own.on_sources),
+                _mean(own.on_targets),
+                number(ratio.value) if ratio.value is not None else "undefined",
+                interval(*ratio.interval) if ratio.interval else "–",
+                f"{own.gained} ({own.surely_gained})",
+                f"{own.harmed} ({own.surely_harmed})",
+                ratio.reason or "",
+            )
+        )
+    header = ("method", "score", "on the source", "on other domains", "ratio", "95 % interval",
+              "gained (surely)", "harmed (surely)", "why")  # fmt: skip
+    return Table("Transfer", header, tuple(rows), left=2) if rows else None
+
+
+def _mean(value: Estimated | None) -> str:
+    if value is None:
+        return "–"
+    bounds = interval(*value.interval) if value.interval else ""
+    return f"{signed(value.value)} {bounds}".strip()
+
+
 # -- figures ---------------------------------------------------------------------------------
 
 
@@ -210,10 +245,7 @@ def bias_figures(
     return [
         (
             domain,
-            [
-                _curves(f"bias-{i}-{j}", panel, styles, f"{domain}: {panel.title}")
-                for j, panel in enumerate(own)
-            ],
+            [_curves(f"bias-{i}-{j}", panel, styles, domain) for j, panel in enumerate(own)],
         )
         for i, (domain, own) in enumerate(panels.items())
     ]
@@ -223,13 +255,12 @@ def perplexity_figures(panels: Sequence[Panel]) -> tuple[list[Figure], svg.Style
     """Figure 1 of the paper, a panel a fit, with colours of their own."""
     labels = list(dict.fromkeys(curve.group for panel in panels for curve in panel.curves))
     styles = svg.Styles(labels, labels)
-    figures = [
-        _curves(f"perplexity-{i}", panel, styles, panel.title) for i, panel in enumerate(panels)
-    ]
+    figures = [_curves(f"perplexity-{i}", panel, styles) for i, panel in enumerate(panels)]
     return figures, styles
 
 
-def _curves(name: str, panel: Panel, styles: svg.Styles, title: str) -> Figure:
+def _curves(name: str, panel: Panel, styles: svg.Styles, domain: str = "") -> Figure:
+    title = f"{domain}: {panel.title}" if domain else panel.title
     steps = sorted({p.step for curve in panel.curves for p in curve.points})
     rows = []
     for curve in panel.curves:
@@ -241,7 +272,7 @@ def _curves(name: str, panel: Panel, styles: svg.Styles, title: str) -> Figure:
             cells.append(f"{number(point.value)} {range_}".strip() if point else "–")
         rows.append((curve.label, *cells))
     table = Table(title, ("", *(f"step {s}" for s in steps)), tuple(rows))
-    return Figure(name, title, svg.curves(name, panel, styles), table)
+    return Figure(name, title, svg.curves(name, panel, styles), table, panel.title)
 
 
 def trade_off_figure(plot: TradeOff, styles: svg.Styles) -> Figure:
@@ -254,12 +285,10 @@ def trade_off_figure(plot: TradeOff, styles: svg.Styles) -> Figure:
         rows += [_reached(fit.label, step, x, y, (x, y) in front) for step, x, y in way]
     header = ("method", "step", plot.metric, "mean distance", "Pareto front")
     title = "Bias against language ability"
-    return Figure(
-        "trade-off",
-        title,
-        svg.scatter("trade-off", plot, styles),
-        Table(title, header, tuple(rows)),
-    )
+    table = Table(title, header, tuple(rows))
+    drawing = svg.scatter("trade-off", plot, styles)
+    caption = f"mean distance of the bias scores by {plot.metric}"
+    return Figure("trade-off", title, drawing, table, caption)
 
 
 def _reached(name: str, step: int, x: float, y: float, front: bool) -> tuple[str, ...]:
@@ -279,20 +308,20 @@ def spread_figures(panels: Sequence[SpreadPanel], styles: svg.Styles) -> list[Fi
             rows.append((s.fit.label, *(signed(q, 3) for q in s.quantiles()), *flips))
         header = ("", "5 %", "25 %", "median", "75 %", "95 %", "0 to 1", "1 to 0")
         drawing = svg.ridges(f"items-{i}", panel, styles, title)
-        found.append(Figure(f"items-{i}", title, drawing, Table(title, header, tuple(rows))))
+        found.append(Figure(f"items-{i}", title, drawing, Table(title, header, tuple(rows)), title))
     return found
 
 
 def halves_figures(matrix: Matrix) -> list[Figure]:
     """Each half of a paired suite and their balanced mean, before and after."""
-    found = []
+    found: list[Figure] = []
     for column in matrix.columns:
         drawn: list[tuple[str, list[svg.Move]]] = []
         rows: list[tuple[str, ...]] = []
         ideal = 50.0
         for row in matrix.rows:
             entry = row.entry(column)
-            if entry is None or not entry.halves or row.cell.control:
+            if entry is None or not entry.halves or is_control(row.cell):
                 continue
             heading = method_name(row) + (f" from {row.cell.source}" if row.cell.source else "")
             own = []
@@ -322,7 +351,7 @@ def halves_figures(matrix: Matrix) -> list[Figure]:
             name = f"halves-{len(found)}"
             header = ("method", "half (items)", "before", "after", "change", "warning")
             table = Table(title, header, tuple(rows), left=2)
-            found.append(Figure(name, title, svg.moves(name, drawn, ideal, title), table))
+            found.append(Figure(name, title, svg.moves(name, drawn, ideal, title), table, title))
     return found
 
 

@@ -10,8 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from harness.controls import is_control
 from harness.leaderboard import Standing
 from harness.matrix import Column, Entry, Matrix, Row
+from harness.transfer import Estimated
 
 Mark = Literal["better", "worse", "same"]
 
@@ -114,7 +116,9 @@ def _sheet(matrix: Matrix, key: tuple[str, str, str], columns: Sequence[Column])
         name = method_name(row)
         if len(models) > 1:
             name = f"{row.cell.model}: {name}"
-        lines.append(Line(name, row.cell.source or "", row.step, found, control=row.cell.control))
+        lines.append(
+            Line(name, row.cell.source or "", row.step, found, control=is_control(row.cell))
+        )
     return Sheet(*key, direction, tuple(c.domain for c in columns), tuple(columns), tuple(lines))
 
 
@@ -162,13 +166,22 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
     return f"[{number(low, digits)}, {number(high, digits)}]"
 
 
-LEADERBOARD = ("#", "method", "distance", "change", "in-domain", "transfer", "harmed", "failed")
+def leaderboard_table(
+    standings: Sequence[Standing], *, intervals: bool = True
+) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of the leaderboard as text; controls have no rank.
 
-
-def leaderboard_table(standings: Sequence[Standing]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the leaderboard as text; controls have no rank."""
+    Args:
+        standings: best first.
+        intervals: put 95 % intervals beside the means that have one.
+    """
     costs = list(dict.fromkeys(label for s in standings for label in s.cost))
     models = {(s.run, s.model) for s in standings}
+    header = ["#", "method", "distance", "improvement", "net of control"]
+    header += ["in-domain", "transfer", "harmed", "front"]
+    failed = any(s.failed for s in standings)
+    if failed:
+        header.append("failed")
     rows = []
     rank = 0
     for s in standings:
@@ -180,24 +193,35 @@ def leaderboard_table(standings: Sequence[Standing]) -> tuple[list[str], list[li
             "" if s.control else str(rank),
             name,
             number(s.distance),
-            signed(None if s.improvement is None else -s.improvement),
+            _estimated(s.mean, intervals) if s.mean else signed(s.improvement),
+            _estimated(s.net, intervals),
             signed(s.in_domain),
             signed(s.transfer),
             f"{s.harmed}/{s.compared}",
-            str(s.failed),
+            "yes" if s.pareto else "",
         ]
+        if failed:
+            cells.append(str(s.failed))
         for label in costs:
             value = s.cost.get(label)
             cells.append("–" if value is None else f"{number(value[0])} ({signed(value[1])})")
         rows.append(cells)
-    return [*LEADERBOARD, *costs], rows
+    return [*header, *costs], rows
+
+
+def _estimated(value: Estimated | None, intervals: bool) -> str:
+    if value is None:
+        return "–"
+    bounds = interval(*value.interval) if intervals and value.interval else ""
+    return f"{signed(value.value)} {bounds}".strip()
 
 
 LEADERBOARD_NOTE = (
-    "distance: mean distance of the bias scores to their ideal, in points; change: of that "
-    "distance from the base; in-domain, transfer: mean improvement on the source itself and on "
-    "the other domains; harmed: scores further from their ideal than the base's; the last "
-    "columns: mean language score and its change"
+    "distance: mean distance of the bias scores to their ideal, in points; improvement: how much "
+    "nearer than the base; net of control: improvement minus that of the control most like the "
+    "method, on the same items; in-domain, transfer: mean improvement on the source itself and on "
+    "the other domains; harmed: scores further from their ideal than the base's; front: on the "
+    "Pareto front of improvement and language; the last columns: mean language score and its change"
 )
 
 

@@ -122,12 +122,12 @@ def marker(x: float, y: float, style: Style, size: float = 3.2, css: str = "") -
     shape = style.dash % MARKERS
     if shape == 0:
         return f'<circle class="{names}" cx="{x:.1f}" cy="{y:.1f}" r="{size:g}"/>'
-    corners = {
+    shapes: dict[int, list[tuple[float, float]]] = {
         1: [(-1, -1), (1, -1), (1, 1), (-1, 1)],
         2: [(0, -1.25), (1.15, 0.9), (-1.15, 0.9)],
         3: [(0, -1.35), (1.35, 0), (0, 1.35), (-1.35, 0)],
-    }[shape]
-    points = " ".join(f"{x + dx * size:.1f},{y + dy * size:.1f}" for dx, dy in corners)
+    }
+    points = " ".join(f"{x + dx * size:.1f},{y + dy * size:.1f}" for dx, dy in shapes[shape])
     return f'<polygon class="{names}" points="{points}"/>'
 
 
@@ -139,7 +139,7 @@ def curves(name: str, panel: Panel, styles: Styles, height: float = 230) -> str:
         values.append(panel.ideal)
     low, high = span(values)
     steps = sorted({p.step for c in panel.curves for p in c.points})
-    x = linear(min(steps), max(steps), LEFT + 6, WIDTH - RIGHT - 8)
+    x = linear(min(steps), max(steps), LEFT + 6, WIDTH - RIGHT - 16)
     y = linear(low, high, height - BOTTOM, TOP)
     shown = steps if len(steps) <= 8 else ticks(min(steps), max(steps))
     body = axes(shown, ticks(low, high), x, y, height, "unlearning steps")
@@ -148,13 +148,15 @@ def curves(name: str, panel: Panel, styles: Styles, height: float = 230) -> str:
         body.append(
             f'<line class="ideal" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>'
         )
-    for curve in panel.curves:
+    for i, curve in enumerate(panel.curves):
+        # whiskers of several curves at one step stand side by side
+        dodge = 3.2 * (i - (len(panel.curves) - 1) / 2)
         style = styles.of(curve.group, curve.style)
         path = " ".join(f"{x(p.step):.1f},{y(p.value):.1f}" for p in curve.points)
         body.append(f'<polyline class="line {style.css}" points="{path}"/>')
         for point in curve.points:
             if point.low is not None and point.high is not None:
-                at = x(point.step)
+                at = x(point.step) + dodge
                 body.append(
                     f'<line class="whisker {style.css}" x1="{at:.1f}" x2="{at:.1f}" '
                     f'y1="{y(point.low):.1f}" y2="{y(point.high):.1f}"/>'
@@ -171,8 +173,7 @@ def scatter(name: str, plot: TradeOff, styles: Styles, height: float = 300) -> s
     points = [(px, py) for _, way in plot.paths for _, px, py in way]
     points += [plot.base] if plot.base else []
     xlow, xhigh = span([px for px, _ in points])
-    ylow, yhigh = span([*(py for _, py in points), 0.0])
-    ylow = max(ylow, -0.02 * yhigh)
+    ylow, yhigh = span([py for _, py in points])
     x = linear(xlow, xhigh, LEFT + 4, WIDTH - RIGHT - 4)
     y = linear(ylow, yhigh, height - BOTTOM, TOP)
     better = "lower" if plot.direction.kind == "lower" else "higher"
@@ -207,7 +208,7 @@ def scatter(name: str, plot: TradeOff, styles: Styles, height: float = 300) -> s
 
 def ridges(name: str, panel: SpreadPanel, styles: Styles, title: str) -> str:
     """For each fit the distribution of its items' changes, on one scale, zero marked."""
-    row = 44
+    row = 52
     height = TOP + row * len(panel.spreads) + BOTTOM
     outer = [q for s in panel.spreads for q in (s.quantiles()[0], s.quantiles()[-1])]
     reach = max(abs(v) for v in outer) * 1.25 or 1.0
@@ -253,7 +254,7 @@ def _ridge(spread: Spread, x: Scale, reach: float, base: float, style: Style) ->
         f'y1="{base + 2:.1f}" y2="{base + 2:.1f}"/>',
         f'<line class="median" x1="{x(q2):.1f}" x2="{x(q2):.1f}" y1="{base - 2:.1f}" '
         f'y2="{base + 5:.1f}"/>',
-        text(10, base - 24, spread.fit.label, "name"),
+        text(10, base - 27, spread.fit.label, "name"),
     ]
 
 

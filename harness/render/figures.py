@@ -1,0 +1,218 @@
+"""The figures of a run for papers: PNG, SVG and PDF by matplotlib, from the page's own data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from harness import plotdata
+from harness.errors import DataError, StoreError
+from harness.matrix import Matrix
+from harness.plotdata import Panel, SpreadPanel, TradeOff
+from harness.reading import RunReader
+from harness.render.sheets import Absent, Sheet, matrix_sheets, number, signed
+
+KINDS = ("png", "svg", "pdf")
+COLOURS = ("#0068a8", "#c04e00", "#00805d", "#a8508a", "#8a6d00", "#3f7f9f", "#6a51a3", "#55524c")
+DASHES = ("-", (0, (5, 2)), (0, (1, 2)), (0, (6, 2, 1, 2)))
+MARKERS = ("o", "s", "^", "D")
+COLUMN = 3.35
+"""Width of a column of a two-column paper, inches."""
+
+STYLE = {
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.linewidth": 0.4,
+    "grid.color": "#dcd8cf",
+    "legend.frameon": False,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.3,
+    "lines.markersize": 3.5,
+    "pdf.fonttype": 42,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "bias-transfer-harness",
+    "savefig.dpi": 300,
+}
+
+
+def write_figures(reader: RunReader, matrix: Matrix, folder: Path) -> list[Path]:
+    """Write every figure that the run has data for, in each format; returns the files.
+
+    Raises:
+        DataError: matplotlib is not installed.
+        StoreError: the folder cannot be written.
+    """
+    try:
+        import matplotlib
+    except ImportError:
+        raise DataError(
+            "figures need matplotlib; pip install 'bias-transfer-harness[report]'"
+        ) from None
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with matplotlib.rc_context(STYLE):
+            for name, draw in _drawings(reader, matrix):
+                figure = draw()
+                for kind in KINDS:
+                    path = folder / f"{name}.{kind}"
+                    # no date: the same numbers give the same file
+                    dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
+                    figure.savefig(path, metadata={dated: None} if dated else None)
+                    written.append(path)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot write: {error.strerror or error}") from None
+    return written
+
+
+def _drawings(reader: RunReader, matrix: Matrix) -> Iterator[tuple[str, Callable[[], Any]]]:
+    for sheet in matrix_sheets(matrix):
+        yield _slug("matrix", sheet.evaluator, sheet.protocol, sheet.metric), _bind(_heat, sheet)
+    for domain, panels in plotdata.bias_panels(reader, matrix).items():
+        yield _slug("steps", domain), _bind(_panels, panels)
+    perplexity = plotdata.perplexity_panels(reader)
+    if perplexity:
+        yield "figure-1-perplexity", _bind(_panels, perplexity)
+    plot = plotdata.trade_off(reader, matrix)
+    if plot is not None:
+        yield "bias-against-language", _bind(_trade_off, plot)
+    for panel in plotdata.spread_panels(reader, matrix):
+        c = panel.column
+        yield _slug("items", c.domain, c.evaluator, c.protocol, c.metric), _bind(_spread, panel)
+
+
+def _bind(draw: Callable[[Any], Any], data: object) -> Callable[[], Any]:
+    return lambda: draw(data)
+
+
+def _slug(*parts: str) -> str:
+    return "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-") for part in parts)
+
+
+def _new(width: float, height: float, columns: int = 1) -> tuple[Any, Sequence[Any]]:
+    """A figure apart from pyplot: nothing global, no display."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(-(-columns // 3), min(columns, 3), squeeze=False).ravel().tolist()
+    for spare in axes[columns:]:
+        spare.set_visible(False)
+    return figure, axes
+
+
+def _literal(text: str) -> str:
+    """A text in which matplotlib sees no mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _heat(sheet: Sheet) -> Any:
+    import numpy as np
+
+    lines = [line for line in sheet.lines if not line.base]
+    gains = np.full((len(lines), len(sheet.targets)), np.nan)
+    for i, line in enumerate(lines):
+        for j, score in enumerate(line.scores):
+            if not isinstance(score, Absent) and score.gain is not None:
+                gains[i, j] = score.gain
+    reach = float(np.nanmax(np.abs(gains))) if np.isfinite(gains).any() else 0.0
+    figure, (axis,) = _new(2.4 + 0.8 * len(sheet.targets), 0.9 + 0.3 * max(len(lines), 1))
+    axis.grid(False)
+    drawn = axis.imshow(gains, cmap="PuOr", vmin=-(reach or 1), vmax=reach or 1, aspect="auto")
+    for i, line in enumerate(lines):
+        for j, score in enumerate(line.scores):
+            words: str
+            if isinstance(score, Absent):
+                words = score.what
+            else:
+                star = "*" if score.significant else ""
+                words = f"{number(score.value, 1)} ({signed(score.change, 1)}){star}"
+            strong = reach and abs(np.nan_to_num(gains[i, j])) > 0.7 * reach
+            axis.text(j, i, words, ha="center", va="center", fontsize=6.5,
+                      color="white" if strong else "black")  # fmt: skip
+    names = [f"{line.method}{' from ' + line.source if line.source else ''}" for line in lines]
+    axis.set_yticks(range(len(lines)), [_literal(name) for name in names])
+    axis.set_xticks(range(len(sheet.targets)), sheet.targets)
+    axis.tick_params(length=0)
+    axis.spines[:].set_visible(False)
+    axis.set_title(_literal(sheet.title), loc="left")
+    figure.colorbar(drawn, ax=axis, label="improvement", shrink=0.8)
+    return figure
+
+
+def _panels(panels: Sequence[Panel]) -> Any:
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // 3)
+    lines = len({re.sub(r" \(base .*\)$", "", c.label) for p in panels for c in p.curves})
+    height = 2.0 * rows + 0.5 + 0.16 * -(-lines // 2)
+    figure, axes = _new(max(1.6 * COLUMN, 2.6 * columns), height, len(panels))
+    groups = list(dict.fromkeys(c.group for p in panels for c in p.curves))
+    styles = list(dict.fromkeys(c.style for p in panels for c in p.curves))
+    handles: dict[str, Any] = {}
+    for axis, panel in zip(axes, panels, strict=False):
+        for curve in panel.curves:
+            dash = styles.index(curve.style) % len(DASHES)
+            colour = COLOURS[groups.index(curve.group) % len(COLOURS)]
+            xs, ys = [p.step for p in curve.points], [p.value for p in curve.points]
+            (line,) = axis.plot(xs, ys, color=colour, ls=DASHES[dash], marker=MARKERS[dash])
+            # the label of a perplexity tells its base, which differs between panels
+            handles.setdefault(re.sub(r" \(base .*\)$", "", curve.label), line)
+            for p in curve.points:
+                if p.low is not None and p.high is not None:
+                    axis.plot([p.step, p.step], [p.low, p.high], color=colour, lw=0.8)
+        if panel.ideal is not None:
+            axis.axhline(panel.ideal, color="#5c5851", lw=0.8, ls=(0, (4, 3)))
+        axis.set_title(_literal(panel.title), loc="left", fontsize=7)
+        axis.set_xlabel("unlearning steps")
+        axis.set_ylabel(_literal(panel.unit))
+    figure.legend(
+        handles.values(), [_literal(name) for name in handles], loc="outside lower center", ncols=2
+    )
+    return figure
+
+
+def _trade_off(plot: TradeOff) -> Any:
+    figure, (axis,) = _new(COLUMN * 1.6, 2.6 + 0.16 * -(-len(plot.paths) // 2))
+    groups = list(dict.fromkeys(fit.source for fit, _ in plot.paths))
+    styles = list(dict.fromkeys(fit.method for fit, _ in plot.paths))
+    if len(plot.front) > 1:
+        axis.step(*zip(*plot.front, strict=True), where="post", color="#5c5851", lw=0.9)
+    for fit, way in plot.paths:
+        dash = styles.index(fit.method) % len(DASHES)
+        track = [*([plot.base] if plot.base else []), *((x, y) for _, x, y in way)]
+        axis.plot(*zip(*track, strict=True), color=COLOURS[groups.index(fit.source) % len(COLOURS)],
+                  ls=DASHES[dash], marker=MARKERS[dash], label=_literal(fit.label))  # fmt: skip
+    if plot.base:
+        axis.plot(*plot.base, "o", mfc="white", mec="black", ms=5, label="base", zorder=5)
+    better = "lower" if plot.direction.kind == "lower" else "higher"
+    axis.set_xlabel(_literal(f"{plot.metric}, {better} is better"))
+    axis.set_ylabel("mean distance of bias scores to their ideal")
+    figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _spread(panel: SpreadPanel) -> Any:
+    figure, (axis,) = _new(COLUMN * 1.6, 0.9 + 0.32 * len(panel.spreads))
+    groups = list(dict.fromkeys(s.fit.source for s in panel.spreads))
+    axis.axvline(0, color="#5c5851", lw=0.8)
+    for i, spread in enumerate(panel.spreads):
+        low, q1, q2, q3, high = spread.quantiles()
+        colour = COLOURS[groups.index(spread.fit.source) % len(COLOURS)]
+        axis.plot([low, high], [i, i], color=colour, lw=0.9)
+        axis.plot([q1, q3], [i, i], color=colour, lw=4, solid_capstyle="butt", alpha=0.7)
+        axis.plot([q2], [i], "|", color="black", ms=8)
+    axis.set_yticks(range(len(panel.spreads)), [_literal(s.fit.label) for s in panel.spreads])
+    axis.invert_yaxis()
+    axis.grid(axis="x")
+    axis.set_xlabel(f"change of an item, {panel.unit}; 5, 25, 50, 75, 95 %")
+    c = panel.column
+    axis.set_title(_literal(f"{c.domain}: {c.metric} ({c.evaluator}, {c.protocol})"), loc="left")
+    return figure
