@@ -269,7 +269,9 @@ def _net(
     if group.control:
         return None, None
     partners = {id(row): control_of(row, group.all_rows, control) for row in group.rows}
-    effects, names, draws = [], {}, list[Floats]()
+    effects: list[float] = []
+    names: dict[str, None] = {}
+    draws: list[Floats] = []
     for row, entry in bias:
         partner = partners[id(row)]
         own = net(entry, partner) if partner is not None else None

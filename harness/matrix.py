@@ -231,7 +231,7 @@ def _with_statistics(
     balanced: Half | None,
 ) -> Entry:
     assert entry.after is not None
-    test = _test(entry.after, before, after)
+    test = test_decisions(entry.after, before, after)
     p = test.p if test is not None else bootstrap_p(draws.change) if draws else None
     done = replace(
         entry,
@@ -281,7 +281,7 @@ def _warning(entry: Entry) -> str | None:
     )
 
 
-def _test(metric: Metric, before: ItemTable, after: ItemTable) -> McNemar | None:
+def test_decisions(metric: Metric, before: ItemTable, after: ItemTable) -> McNemar | None:
     """Exact McNemar on the items' decisions, for a percentage of one 0/1 value."""
     if metric.estimator != "percent" or len(metric.of) != 1:
         return None

@@ -100,6 +100,15 @@ class RunReader:
                 return found
         return None
 
+    def has_target(self, column: Column) -> bool:
+        """Whether a column's metric has a target value, as bias scores do."""
+        for cell in self.index.cells:
+            for step in cell.steps:
+                found = self.find(cell, step, column)
+                if found is not None:
+                    return found.metrics[column.metric].direction.kind == "target"
+        return False
+
     def columns(
         self,
         steps: dict[int, int],

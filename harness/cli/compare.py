@@ -1,0 +1,60 @@
+"""``harness compare``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import results_option
+from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.stats import Correction
+
+
+@click.command("compare")
+@click.argument("run")
+@click.argument("other", required=False)
+@results_option
+@click.option("--reported", metavar="NAME", help="Compare with a publication (paper, …) instead.")
+@click.option("--metric", help="Compare this metric instead of the primary ones.")
+@click.option("--step", type=int, help="Checkpoint; default: the last of each.")
+@click.option("--correction", type=click.Choice(["bh", "holm"]), default="bh", show_default=True)
+@pass_session
+def compare_command(
+    session: Session,
+    run: str,
+    other: str | None,
+    results: Path,
+    reported: str | None,
+    metric: str | None,
+    step: int | None,
+    correction: Correction,
+) -> None:
+    """Compare RUN with the run OTHER, or with published numbers.
+
+    Models with the same labels in both specs are compared, and the base models. Where the runs
+    share items, the comparison is paired and tested; where not, values stand side by side.
+    """
+    from harness.comparing import beside_reported, compare
+    from harness.render.comparing import print_comparison, print_reported
+    from harness.reported import find_publication
+    from harness.store import find_run
+
+    if (other is None) == (reported is None):
+        raise click.UsageError("name a second run, or a publication with --reported")
+    store = find_run(run, results)
+    if reported is not None:
+        if metric is not None or step is not None:
+            raise click.UsageError("--metric and --step go with a second run, not --reported")
+        publication = find_publication(reported)
+        found = beside_reported(store, publication)
+        print_reported(session.stdout, store.index().name, publication, found)
+        return
+    assert other is not None
+    found_runs = compare(
+        store, find_run(other, results), metric=metric, step=step, correction=correction
+    )
+    print_comparison(session.stdout, found_runs)

@@ -1,0 +1,90 @@
+"""``harness show``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import results_option
+from harness.cli.session import Session, pass_session
+
+
+@click.command("show")
+@click.argument("run")
+@click.argument("cell")
+@results_option
+@click.option("--target", help="Target domain; default: all.")
+@click.option("--evaluator", help="This evaluator only.")
+@click.option("--scorer", "protocol", help="This scorer or protocol only.")
+@click.option("--metric", help="Items of this metric instead of the primary ones.")
+@click.option("--step", type=int, help="Checkpoint; default: the last.")
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Items a target."
+)
+@click.option("--no-text", is_flag=True, help="Ids and scores only, no sentences.")
+@pass_session
+def show_command(
+    session: Session,
+    run: str,
+    cell: str,
+    results: Path,
+    target: str | None,
+    evaluator: str | None,
+    protocol: str | None,
+    metric: str | None,
+    step: int | None,
+    limit: int,
+    no_text: bool,
+) -> None:
+    """Show the items of RUN that flipped in CELL, biggest first, with sentences and scores.
+
+    CELL is named by parts of its title between slashes, such as mlm-unlearning/wordlist/gender.
+    Many of the sentences are offensive. They are not stored with the run: they are read again
+    from the data set, and where that is not there, ids and scores are shown.
+    """
+    from harness.errors import HarnessError, StoreError, did_you_mean
+    from harness.flips import find_flips, select_cell
+    from harness.reading import RunReader
+    from harness.render.flips import print_flips
+    from harness.sentences import find_sentences
+    from harness.store import find_run
+
+    reader = RunReader(find_run(run, results))
+    chosen = select_cell(reader.index.cells, cell)
+    steps = [own for own in chosen.steps if own > 0]
+    at = step if step is not None else max(steps, default=0)
+    if at not in steps:
+        raise StoreError(f"{chosen.title()} has no step {at} (known: {', '.join(map(str, steps))})")
+    columns = reader.columns({reader.index.cells.index(chosen): at}, metric, evaluator, protocol)
+    if metric is None:  # a page of windows is nothing to read unless it is asked for
+        targeted = [c for c in columns if reader.has_target(c)]
+        columns = tuple(targeted) or columns
+    if target is not None:
+        known = {column.domain for column in columns}
+        if target not in known:
+            raise StoreError(f"no target '{target}' here{did_you_mean(target, known)}")
+        columns = tuple(column for column in columns if column.domain == target)
+    shown = False
+    for column in columns:
+        found = find_flips(reader, chosen, at, column)
+        if found is None:
+            continue
+        texts: dict[str, tuple[str, ...]] = {}
+        missing: str | None = "--no-text" if no_text else None
+        if not found.decisions:  # windows and whole texts: nothing to read in a line
+            missing = None
+        elif found.flips and not no_text:
+            try:
+                texts = find_sentences(
+                    reader.index, column.evaluator, column.domain, session.registry, session.data
+                )
+            except HarnessError as error:  # the scores are worth showing all the same
+                missing = str(error)
+        title = f"{chosen.title()} / step {at}"
+        print_flips(session.stdout, title, found, texts, missing, limit)
+        shown = True
+    if not shown:
+        reasons = {f.reason for ref in chosen.measures if (f := reader.failure(ref.key))}
+        why = f": {'; '.join(sorted(reasons))}" if reasons else "; `harness run` measures it"
+        raise StoreError(f"{chosen.title()} / step {at} is not measured{why}")

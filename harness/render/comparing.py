@@ -1,0 +1,122 @@
+"""What `harness compare` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from harness.comparing import Beside, Compared, Comparison
+from harness.entries import ALPHA
+from harness.reported import Publication
+
+WIDTH = 100
+
+
+def print_comparison(console: Console, found: Comparison) -> None:
+    """Print a table for each model that both runs have."""
+    width = min(WIDTH, console.width)
+    console.print(f"A: {found.first}   B: {found.second}", highlight=False, markup=False)
+    for cell in found.cells:
+        steps = f"step {cell.first_step}"
+        if cell.first_step != cell.second_step:
+            steps += f" and {cell.second_step}"
+        table = _table(f"{cell.title}, {steps}")
+        table.add_column("metric", overflow="fold")
+        table.add_column("A", justify="right", no_wrap=True)
+        table.add_column("B", justify="right", no_wrap=True)
+        table.add_column("B - A", justify="right", no_wrap=True)
+        table.add_column("items", justify="right", no_wrap=True)
+        for own in cell.numbers:
+            table.add_row(
+                Text(f"{own.column.metric}, {own.column.domain} ({own.column.evaluator})"),
+                _number(own.first.value),
+                _number(own.second.value),
+                _difference(own),
+                str(own.shared) if own.shared else Text("none shared", "yellow"),
+            )
+        console.print(table, width=width)
+    lines = [
+        "B - A with its 95 % interval over shared items; + B is nearer to the ideal, ! further; * p < 0.05, corrected over all of this comparison "
+        "(exact McNemar for shares of items, else the paired bootstrap); no test where no item is "
+        "shared",
+        *(f"only in {found.first}: {title}" for title in found.only_first),
+        *(f"only in {found.second}: {title}" for title in found.only_second),
+    ]
+    for line in lines:
+        console.print(line, style="dim", highlight=False, markup=False, width=width)
+
+
+def print_reported(
+    console: Console, run: str, publication: Publication, found: Sequence[Beside]
+) -> None:
+    """Print a run's numbers beside those of a publication."""
+    width = min(WIDTH, console.width)
+    groups: dict[tuple[str, int | None], list[Beside]] = {}
+    for own in found:
+        groups.setdefault((own.title, own.step), []).append(own)
+    for (title, step), rows in groups.items():
+        models = ", ".join(dict.fromkeys(own.number.model for own in rows))
+        table = _table(f"{title}, step {step}, beside {models}")
+        table.add_column("metric", overflow="fold")
+        table.add_column(publication.id, justify="right", no_wrap=True)
+        table.add_column("step", justify="right", no_wrap=True)
+        table.add_column("change", justify="right", no_wrap=True)
+        table.add_column(run, justify="right", overflow="fold", min_width=7)
+        table.add_column("change", justify="right", no_wrap=True)
+        for own in rows:
+            number = own.number
+            table.add_row(
+                Text(f"{number.metric}, {number.domain} ({number.evaluator})"),
+                _number(number.value),
+                "-" if number.step is None else str(number.step),
+                _signed(own.reported_change),
+                _number(own.value),
+                _signed(own.change),
+            )
+        console.print(table, width=width)
+    left = len(publication.numbers) - len({id(own.number) for own in found})
+    lines = [
+        f"{publication.id}: {publication.citation}",
+        publication.note,
+        "side by side, not tested: the items behind reported numbers are not known",
+    ]
+    if left:
+        lines.append(f"{left} reported numbers have no counterpart in this run")
+    for line in lines:
+        console.print(line, style="dim", highlight=False, markup=False, width=width)
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=Text(title, "bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+
+
+def _difference(own: Compared) -> Text:
+    if own.difference is None:
+        return Text("-")
+    better = own.better or 0.0
+    mark = "+" if better > 0 else "!" if better < 0 else " "
+    surely = own.adjusted_p is not None and own.adjusted_p < ALPHA
+    interval = ""
+    if own.interval is not None:
+        interval = f" [{own.interval.low:+.2f}, {own.interval.high:+.2f}]"
+    colour = "green" if better > 0 else "red" if better < 0 else "dim"
+    text = f"{own.difference:+.2f}{interval}{mark}{'*' if surely else ' '}"
+    return Text(text, f"bold {colour}" if surely else colour)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"
+
+
+def _signed(value: float | None) -> str:
+    return "" if value is None else f"{value:+.2f}"
