@@ -40,9 +40,9 @@ def print_comparison(console: Console, found: Comparison) -> None:
             )
         console.print(table, width=width)
     lines = [
-        "B - A with its 95 % interval over shared items; + B is nearer to the ideal, ! further; * p < 0.05, corrected over all of this comparison "
-        "(exact McNemar for shares of items, else the paired bootstrap); no test where no item is "
-        "shared",
+        "B - A with its 95 % interval over shared items; + B is nearer to the ideal, ! further "
+        "from it; * p < 0.05, corrected over all of this comparison (exact McNemar for shares of "
+        "items, else the paired bootstrap); no test where no item is shared",
         *(f"only in {found.first}: {title}" for title in found.only_first),
         *(f"only in {found.second}: {title}" for title in found.only_second),
     ]
