@@ -124,7 +124,7 @@ def _heat(sheet: Sheet) -> Any:
             if not isinstance(score, Absent) and score.gain is not None:
                 gains[i, j] = score.gain
     reach = float(np.nanmax(np.abs(gains))) if np.isfinite(gains).any() else 0.0
-    figure, (axis,) = _new(2.4 + 0.8 * len(sheet.targets), 0.9 + 0.3 * max(len(lines), 1))
+    figure, (axis,) = _new(3.6 + 0.85 * len(sheet.targets), 0.9 + 0.3 * max(len(lines), 1))
     axis.grid(False)
     drawn = axis.imshow(gains, cmap="PuOr", vmin=-(reach or 1), vmax=reach or 1, aspect="auto")
     for i, line in enumerate(lines):
@@ -158,7 +158,9 @@ def _panels(panels: Sequence[Panel]) -> Any:
     styles = list(dict.fromkeys(c.style for p in panels for c in p.curves))
     handles: dict[str, Any] = {}
     for axis, panel in zip(axes, panels, strict=False):
-        for curve in panel.curves:
+        reach = max(p.step for c in panel.curves for p in c.points)
+        for i, curve in enumerate(panel.curves):
+            dodge = 0.01 * reach * (i - (len(panel.curves) - 1) / 2)
             dash = styles.index(curve.style) % len(DASHES)
             colour = COLOURS[groups.index(curve.group) % len(COLOURS)]
             xs, ys = [p.step for p in curve.points], [p.value for p in curve.points]
@@ -167,7 +169,7 @@ def _panels(panels: Sequence[Panel]) -> Any:
             handles.setdefault(re.sub(r" \(base .*\)$", "", curve.label), line)
             for p in curve.points:
                 if p.low is not None and p.high is not None:
-                    axis.plot([p.step, p.step], [p.low, p.high], color=colour, lw=0.8)
+                    axis.plot([p.step + dodge] * 2, [p.low, p.high], color=colour, lw=0.8)
         if panel.ideal is not None:
             axis.axhline(panel.ideal, color="#5c5851", lw=0.8, ls=(0, (4, 3)))
         axis.set_title(_literal(panel.title), loc="left", fontsize=7)

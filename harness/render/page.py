@@ -144,7 +144,7 @@ def summary(matrix: Matrix) -> list[str]:
     for label, changes in _language(pairs).items():
         low, high = min(changes), max(changes)
         span = f"{signed(low, 1)} %" if low == high else f"{signed(low, 1)} to {signed(high, 1)} %"
-        found.append(f"{label} changed by {span}.")
+        found.append(f"Language ability: {label} changed by {span}.")
     detectable = [e.detectable for _, e in bias if e.detectable is not None]
     if detectable:
         found.append(

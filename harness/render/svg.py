@@ -83,6 +83,11 @@ def text(x: float, y: float, words: str, css: str = "", anchor: str = "start") -
     )
 
 
+def cut(words: str, room: int = 54) -> str:
+    """A name that fits a drawing; the whole one stands in its table."""
+    return words if len(words) <= room else words[: room - 1] + "…"
+
+
 def label(value: float) -> str:
     """A number on an axis."""
     return f"{value:.4g}".replace("-", "−")
@@ -112,7 +117,7 @@ def axes(
     for value in xs:
         found.append(text(x(value), height - BOTTOM + 15, label(value), "tick", "middle"))
     middle = (LEFT + WIDTH - RIGHT) / 2
-    found.append(text(middle, height - 5, xname, "axis", "middle"))
+    found.append(text(middle, height - 5, cut(xname), "axis", "middle"))
     return found
 
 
@@ -254,7 +259,7 @@ def _ridge(spread: Spread, x: Scale, reach: float, base: float, style: Style) ->
         f'y1="{base + 2:.1f}" y2="{base + 2:.1f}"/>',
         f'<line class="median" x1="{x(q2):.1f}" x2="{x(q2):.1f}" y1="{base - 2:.1f}" '
         f'y2="{base + 5:.1f}"/>',
-        text(10, base - 27, spread.fit.label, "name"),
+        text(10, base - 27, cut(spread.fit.label), "name"),
     ]
 
 
@@ -289,7 +294,7 @@ def moves(name: str, rows: Sequence[tuple[str, Sequence[Move]]], ideal: float, t
     y = float(TOP)
     words = []
     for heading, own in rows:
-        body.append(text(4, y + 14, heading, "name"))
+        body.append(text(4, y + 14, cut(heading), "name"))
         y += gap
         for i, move in enumerate(own):
             a, b = x(move.before), x(move.after)
