@@ -192,7 +192,8 @@ def _seeds_table(matrix: Matrix) -> page.Table | None:
             )
     if not rows:
         return None
-    header = ("method", "target", "seeds", "change", "improvement", "95 % interval", "significant")
+    header = ("method", "target", "seeds", "change, mean ± sd", "improvement", "95 % interval",
+              "significant")  # fmt: skip
     return page.Table("Over seeds", header, tuple(rows), left=2)
 
 
