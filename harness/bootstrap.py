@@ -10,71 +10,90 @@ or a window of text.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.itemtable import ItemTable, aligned
-from harness.metrics import Direction, Metric
+from harness.metrics import Direction, Estimator, Metric
 from harness.stats import DRAWS, Floats, Interval, percentile_interval, resample
 
-Memo = dict[tuple[int, bytes], "Sums"]
-
 _NO_CLUSTER = "\0none"
+
+
+Value = Callable[[Floats, Floats], Floats]
+"""From summed components, shape ``(components, …)``, and summed counts, shape ``(counts, …)``, to
+a metric, shape ``(…)``; nan where it has no value."""
 
 
 class Sums(NamedTuple):
     """A metric's items, summed over resampling units.
 
     Attributes:
-        units: name of each unit.
-        sums: shape ``(units, components)``.
-        value: from summed components, shape ``(…, components)``, to the metric, shape ``(…)``;
-            nan where it has no value.
-        items: how many items there are.
+        layout: how they were summed; tables of the same items share it, and its counts.
+        sums: shape ``(components, units)``.
     """
 
-    units: tuple[str, ...]
+    layout: Layout
     sums: Floats
-    value: Callable[[Floats], Floats]
-    items: int
 
 
-class Draws(NamedTuple):
+@dataclass(frozen=True)
+class Draws:
     """Bootstrap values of one metric, before and after, on the same resampled items.
 
+    Values are computed when they are asked for: most tables show few of them.
+
     Attributes:
-        before: shape ``(draws,)``, of the base model.
-        after: shape ``(draws,)``, of the debiased one.
+        before_sums, after_sums: resampled components, shape ``(components, draws)``.
+        counts: resampled counts, shape ``(counts, draws)``.
+        value: from these to the metric.
         items: items that both were measured on.
         units: clusters, or items without one, that were resampled.
         direction: of the metric.
     """
 
-    before: Floats
-    after: Floats
+    before_sums: Floats
+    after_sums: Floats
+    counts: Floats
+    value: Value
     items: int
     units: int
     direction: Direction
 
-    @property
+    @cached_property
+    def before(self) -> Floats:
+        """Of the base model, shape ``(draws,)``."""
+        return self.value(self.before_sums, self.counts)
+
+    @cached_property
+    def after(self) -> Floats:
+        """Of the debiased one, shape ``(draws,)``."""
+        return self.value(self.after_sums, self.counts)
+
+    @cached_property
     def change(self) -> Floats:
         """After minus before, shape ``(draws,)``."""
         return self.after - self.before
 
-    @property
+    @cached_property
     def improvement(self) -> Floats:
         """How much nearer to the ideal, shape ``(draws,)``."""
         return distance(self.direction, self.before) - distance(self.direction, self.after)
 
+    @cached_property
     def interval(self) -> Interval | None:
-        """Interval of the change; None for fewer than two units."""
-        return percentile_interval(self.change) if self.units > 1 else None
+        """95 % interval of the change."""
+        return percentile_interval(self.change)
 
+    @cached_property
     def improvement_interval(self) -> Interval | None:
-        """Interval of the improvement; None for fewer than two units."""
-        return percentile_interval(self.improvement) if self.units > 1 else None
+        """95 % interval of the improvement."""
+        return percentile_interval(self.improvement)
 
 
 class Resampler:
@@ -109,51 +128,83 @@ class Resampler:
 
         None where a pair shares fewer than two units or the metric has no value on them.
         """
-        memo: Memo = {}
-        prepared = [paired_sums(metric, before, after, memo) for before, after in pairs]
-        groups: dict[tuple[str, ...], list[int]] = {}
+        layouts = _Layouts(metric)
+        prepared = [layouts.paired(before, after) for before, after in pairs]
+        groups: dict[int, list[int]] = {}
         for i, own in enumerate(prepared):
-            if own is not None and len(own[0].units) > 1:
-                groups.setdefault(own[0].units, []).append(i)
+            if own is not None and len(own[0].layout.units) > 1:
+                groups.setdefault(id(own[0].layout), []).append(i)
         found: list[Draws | None] = [None] * len(pairs)
-        for units, members in groups.items():
-            flat: dict[int, Floats] = {}  # each table once, however many pairs it is in
-            both = {i: prepared[i] for i in members}
-            for own in both.values():
-                assert own is not None
-                for side in own:
-                    flat.setdefault(id(side.sums), side.sums)
-            drawn = self.weights(units) @ np.concatenate(list(flat.values()), axis=1)
-            width = next(iter(flat.values())).shape[1]
-            at = {key: k * width for k, key in enumerate(flat)}
-            values: dict[int, Floats] = {}
-            for i, own in both.items():
-                assert own is not None
-                for side in own:
-                    key = id(side.sums)
-                    if key not in values:
-                        values[key] = side.value(drawn[:, at[key] : at[key] + width])
-                old, new = own
+        for members in groups.values():
+            sides: dict[int, Sums] = {}  # each table once, however many pairs it is in
+            for i in members:
+                sides.update({id(own): own for own in prepared[i] or ()})
+            layout = next(iter(sides.values())).layout
+            weights = self.weights(layout.units).T
+            counts = layout.counts @ weights
+            drawn = np.concatenate([own.sums for own in sides.values()]) @ weights
+            k = len(drawn) // len(sides)
+            parts = {name: drawn[n * k : (n + 1) * k] for n, name in enumerate(sides)}
+            for i in members:
+                both = prepared[i]
+                assert both is not None
                 found[i] = Draws(
-                    values[id(old.sums)],
-                    values[id(new.sums)],
-                    new.items,
-                    len(units),
+                    parts[id(both[0])],
+                    parts[id(both[1])],
+                    counts,
+                    layout.value,
+                    len(layout.unit_of),
+                    len(layout.units),
                     metric.direction,
                 )
         return found
 
 
-def paired_sums(
-    metric: Metric, before: ItemTable, after: ItemTable, memo: Memo | None = None
-) -> tuple[Sums, Sums] | None:
+class _Layouts:
+    """Sums of the tables of a column; tables of the same items share how they are summed."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+        self._layouts: list[tuple[ItemTable, Layout]] = []
+        self._sums: dict[tuple[int, int], Sums] = {}
+
+    def paired(self, before: ItemTable, after: ItemTable) -> tuple[Sums, Sums] | None:
+        """Sums of both sides over what they share; None if that is nothing."""
+        names = self._metric.of
+        same = before.ids == after.ids and not (
+            np.isnan(before.columns(names)).any() or np.isnan(after.columns(names)).any()
+        )
+        if not same or self._metric.stratum is not None:
+            return paired_sums(self._metric, before, after)
+        if not after.ids:
+            return None
+        layout = self._layout(after)
+        return self._sum(before, layout), self._sum(after, layout)
+
+    def _layout(self, table: ItemTable) -> Layout:
+        for known, layout in self._layouts:
+            if (known.ids, known.clusters, known.strata) == (
+                table.ids,
+                table.clusters,
+                table.strata,
+            ):
+                return layout
+        strata = [stratum or "" for stratum in table.strata]
+        layout = layout_of(self._metric, table.ids, table.clusters, strata)
+        self._layouts.append((table, layout))
+        return layout
+
+    def _sum(self, table: ItemTable, layout: Layout) -> Sums:
+        key = (id(table), id(layout))
+        if key not in self._sums:
+            self._sums[key] = layout.sums(table.columns(self._metric.of))
+        return self._sums[key]
+
+
+def paired_sums(metric: Metric, before: ItemTable, after: ItemTable) -> tuple[Sums, Sums] | None:
     """Sums of both sides over the items that both have and that carry the metric's values.
 
-    Args:
-        metric: whose sums.
-        before: items of the one side.
-        after: items of the other; clusters and strata are read here.
-        memo: sums made before, so that a base shared by many cells is summed once.
+    Clusters and strata are those of ``after``. None where there is no such item.
     """
     old_at, new_at = aligned(before, after)
     if not new_at:
@@ -162,96 +213,136 @@ def paired_sums(
     used = ~(np.isnan(old).any(axis=1) | np.isnan(new).any(axis=1))
     if metric.stratum is not None:
         used &= np.array([after.strata[j] == metric.stratum for j in new_at])
-    if not used.any():
+    kept = np.array(new_at)[used]
+    if not len(kept):
         return None
-    made: Memo = {} if memo is None else memo
-    sides: list[Sums] = []
-    for table, at, values in ((before, old_at, old), (after, new_at, new)):
-        kept = np.array(at)[used]
-        key = (id(table), kept.tobytes())
-        if key not in made:
-            made[key] = sums_of(
-                metric,
-                values[used],
-                [table.ids[k] for k in kept],
-                [table.clusters[k] for k in kept],
-                [table.strata[k] or "" for k in kept],
-            )
-        sides.append(made[key])
-    return sides[0], sides[1]
+    layout = layout_of(
+        metric,
+        [after.ids[k] for k in kept],
+        [after.clusters[k] for k in kept],
+        [after.strata[k] or "" for k in kept],
+    )
+    return layout.sums(old[used]), layout.sums(new[used])
 
 
-def sums_of(
-    metric: Metric,
-    values: Floats,
-    ids: Sequence[str],
-    clusters: Sequence[str | None],
-    strata: Sequence[str],
-) -> Sums:
-    """Sum the components of a metric over resampling units.
+@dataclass(frozen=True)
+class Layout:
+    """How the items of a metric are summed over resampling units.
+
+    Attributes:
+        units: name of each unit.
+        unit_of: the unit of each item, shape ``(items,)``.
+        macro: a cluster counts once, however many items it has.
+        components: from item values, shape ``(items, names)``, to what is summed, shape
+            ``(components, items)``.
+        counts: how many items there are in each unit, shape ``(counts, units)``.
+        value: from sums and counts to the metric.
+    """
+
+    units: tuple[str, ...]
+    unit_of: npt.NDArray[np.intp]
+    macro: bool
+    components: Callable[[Floats], Floats]
+    counts: Floats
+    value: Value
+
+    def sums(self, values: Floats) -> Sums:
+        """Sum the values of items, shape ``(items, names)``."""
+        sums = _over_units(self.components(values), self.unit_of, len(self.units))
+        if self.macro:
+            sums = sums / _over_units(np.ones((1, len(values))), self.unit_of, len(self.units))
+        return Sums(self, sums)
+
+
+def _over_units(parts: Floats, unit_of: npt.NDArray[np.intp], units: int) -> Floats:
+    if units == len(unit_of):  # every item is a unit, in order
+        return parts
+    return np.stack([np.bincount(unit_of, weights=part, minlength=units) for part in parts])
+
+
+def layout_of(
+    metric: Metric, ids: Sequence[str], clusters: Sequence[str | None], strata: Sequence[str]
+) -> Layout:
+    """Lay out the items of a metric.
 
     Args:
         metric: says which estimator.
-        values: shape ``(items, names in metric.of)``.
         ids: of the items.
-        clusters: of the items.
+        clusters: of the items; None where there is none.
         strata: of the items; ``""`` where there is none.
     """
     macro = metric.estimator in ("percent_macro", "icat")
+    alone = _NO_CLUSTER if macro else None
     names = [
-        (c if c is not None else _NO_CLUSTER) if macro else (c if c is not None else f"\0{i}")
-        for c, i in zip(clusters, ids, strict=True)
+        (alone or f"\0{i}") if cluster is None else cluster
+        for cluster, i in zip(clusters, ids, strict=True)
     ]
     index: dict[str, int] = {}
-    unit_of = np.array([index.setdefault(name, len(index)) for name in names])
-    components, value = _components(metric, values, strata)
-    sums = np.zeros((len(index), components.shape[1]))
-    for k in range(components.shape[1]):
-        sums[:, k] = np.bincount(unit_of, weights=components[:, k], minlength=len(index))
-    if macro:  # a cluster counts once, however many items it has
-        sums = sums / sums[:, -1:]
-    return Sums(tuple(index), sums, value, len(ids))
+    unit_of = np.array([index.setdefault(name, len(index)) for name in names], np.intp)
+    if metric.estimator in ("percent_balanced", "did"):
+        components, counted, value = _by_stratum(metric, strata)
+    else:
+        components, value = _FORMS[metric.estimator]
+        counted = np.ones((1, len(ids)))
+    counts = np.ones((1, len(index))) if macro else _over_units(counted, unit_of, len(index))
+    return Layout(tuple(index), unit_of, macro, components, counts, value)
 
 
-def _components(
-    metric: Metric, values: Floats, strata: Sequence[str]
-) -> tuple[Floats, Callable[[Floats], Floats]]:
-    """What is summed for an estimator (the last component counts), and what is made of it."""
-    one = np.ones((len(values), 1))
-    share = 100.0 * values.mean(axis=1, keepdims=True)
-    estimator = metric.estimator
-    if estimator in ("percent", "percent_macro"):
-        return np.hstack([share, one]), lambda s: s[..., 0] / s[..., 1]
-    if estimator == "mean":
-        return np.hstack([values, one]), lambda s: s[..., 0] / s[..., 1]
-    if estimator == "exp_rate":
-        return values, lambda s: np.exp(s[..., 0] / s[..., 1])
-    if estimator in ("icat", "icat_micro"):
-        language = 100.0 * values[:, 1:].mean(axis=1, keepdims=True)
-        return np.hstack([100.0 * values[:, :1], language, one]), _icat
-    present = sorted(set(strata))
-    margin = share if estimator == "percent_balanced" else values[:, :1] - values[:, 1:2]
-    scale = 1.0 if estimator == "did" else 1.0 / max(1, len(present))
-    kept = [s for s in present if s] if estimator == "did" else present
-    masks = [np.array([own == stratum for own in strata])[:, None] for stratum in kept]
-    parts = [part for mask in masks for part in (margin * mask, one * mask)]
-    enough = len(kept) > 1
-
-    def by_stratum(s: Floats) -> Floats:
-        if not enough:
-            return np.full(s.shape[:-1], np.nan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            means: Floats = s[..., 0:-1:2] / s[..., 1::2][..., : len(kept)]
-            found: Floats = means.sum(axis=-1) * scale
-            return found
-
-    return np.hstack([*parts, one]), by_stratum
+def _hits(values: Floats) -> Floats:
+    """Sum of the 0/1 values over their number, of each item: exact for one or two of them."""
+    return np.atleast_2d(values.mean(axis=1))
 
 
-def _icat(s: Floats) -> Floats:
-    stereotype, language = s[..., 0] / s[..., 2], s[..., 1] / s[..., 2]
-    found: Floats = language * np.minimum(stereotype, 100.0 - stereotype) / 50.0
+def _percent(s: Floats, n: Floats) -> Floats:
+    return 100.0 * s[0] / n[0]
+
+
+def _icat_parts(values: Floats) -> Floats:
+    return np.stack([values[:, 0], values[:, 1:].mean(axis=1)])
+
+
+def _icat(s: Floats, n: Floats) -> Floats:
+    stereotype, language = 100.0 * s[0] / n[0], 100.0 * s[1] / n[0]
+    return language * np.minimum(stereotype, 100.0 - stereotype) / 50.0
+
+
+def _exp_rate(s: Floats, n: Floats) -> Floats:
+    found: Floats = np.exp(s[0] / s[1])
     return found
+
+
+_FORMS: Mapping[Estimator, tuple[Callable[[Floats], Floats], Value]] = {
+    "percent": (_hits, _percent),
+    "percent_macro": (_hits, _percent),
+    "mean": (lambda values: values.T, lambda s, n: s[0] / n[0]),
+    "exp_rate": (lambda values: values.T, _exp_rate),
+    "icat": (_icat_parts, _icat),
+    "icat_micro": (_icat_parts, _icat),
+}
+"""For each estimator: what is summed over items, and what is made of the sums."""
+
+
+def _by_stratum(
+    metric: Metric, strata: Sequence[str]
+) -> tuple[Callable[[Floats], Floats], Floats, Value]:
+    """Forms of the estimators over halves: a sum and a count for each of them."""
+    balanced = metric.estimator == "percent_balanced"
+    present = sorted({stratum for stratum in strata if stratum or balanced})
+    masks = np.array([[own == stratum for own in strata] for stratum in present], float)
+    masks = masks.reshape(len(present), len(strata))
+    scale = 100.0 / max(1, len(present)) if balanced else 1.0
+    enough = len(present) > 1 if balanced else len(present) == 2
+
+    def components(values: Floats) -> Floats:
+        return masks * (_hits(values) if balanced else values[:, 0] - values[:, 1])
+
+    def value(s: Floats, n: Floats) -> Floats:
+        if not enough:
+            return np.full(s.shape[1:], np.nan)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return scale * (s / n).sum(axis=0)
+
+    return components, masks, value
 
 
 def distance(direction: Direction, values: Floats) -> Floats:

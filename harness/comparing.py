@@ -181,7 +181,7 @@ def _cell(
             own = replace(
                 own,
                 shared=draws.items if draws else shared,
-                interval=draws.interval() if draws else None,
+                interval=draws.interval if draws else None,
                 test=test,
                 p=test.p if test else bootstrap_p(draws.change) if draws else None,
             )

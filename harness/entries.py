@@ -24,8 +24,13 @@ class Half:
     name: str
     base: Metric | None
     after: Metric
-    interval: Interval | None = None
-    """95 % interval of the change; only the balanced mean has one."""
+    draws: Draws | None = field(default=None, repr=False, compare=False)
+    """Bootstrap values; only the balanced mean has them."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """95 % interval of the change; only the balanced mean has one."""
+        return self.draws.interval if self.draws else None
 
     @property
     def change(self) -> float | None:
@@ -78,21 +83,39 @@ class Entry:
     detectable: float | None = None
     p: float | None = None
     """Uncorrected p-value: exact McNemar where there is a `test`, else of the paired bootstrap."""
-    interval: Interval | None = None
-    """95 % interval of `change` over items (paired bootstrap; whole clusters where there are)."""
-    improvement_interval: Interval | None = None
-    """The same of `improvement`."""
     shared: int = 0
     """Items that base and debiased model share: what the test and the intervals are of."""
     halves: tuple[Half, ...] = ()
     """The strata of a paired suite (stereo, antistereo), before and after; empty where none."""
     balanced: Half | None = None
     """The unweighted mean of the halves, before and after, with the interval of its change."""
-    warning: str | None = None
-    """One line where the score moved and the balanced mean of its halves did not."""
     draws: Draws | None = field(default=None, repr=False, compare=False)
     """The bootstrap values behind the intervals; what is derived (transfer, net effects) uses
     the same, so that all of it is paired."""
+
+    @property
+    def interval(self) -> Interval | None:
+        """95 % interval of `change` over items (paired bootstrap; whole clusters where known)."""
+        return self.draws.interval if self.draws else None
+
+    @property
+    def improvement_interval(self) -> Interval | None:
+        """The same of `improvement`."""
+        return self.draws.improvement_interval if self.draws else None
+
+    @cached_property
+    def warning(self) -> str | None:
+        """One line where the score moved and the balanced mean of its halves did not."""
+        half, draws = self.balanced, self.draws
+        if half is None or draws is None or self.change is None or half.change is None:
+            return None
+        if not _moved(draws) or half.interval is None or half.interval.excludes(0.0):
+            return None
+        low, high = half.interval
+        return (
+            f"the score moved by {self.change:+.2f} but the balanced mean of its halves by "
+            f"{half.change:+.2f} [{low:+.2f}, {high:+.2f}]: group words may only have become rarer"
+        )
 
     @property
     def significant(self) -> bool:
@@ -122,6 +145,11 @@ class Entry:
         """Whether the metric has a target, as bias scores do."""
         known = self.after or self.base
         return known is not None and known.direction.kind == "target"
+
+
+def _moved(draws: Draws) -> bool:
+    """Whether the interval of a change leaves zero out."""
+    return draws.interval is not None and draws.interval.excludes(0.0)
 
 
 @dataclass(frozen=True)

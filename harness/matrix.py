@@ -208,7 +208,7 @@ def _tested(
         shape = _shape(means[0][1].after)
         found = resampler.paired(shape, [tables[at] for at, _ in means])
         for (at, half), draws in zip(means, found, strict=True):
-            balanced[at] = replace(half, interval=draws.interval() if draws else None)
+            balanced[at] = replace(half, draws=draws)
     for at, ((_, members), (old, new)) in enumerate(zip(places.items(), tables, strict=True)):
         done = _with_statistics(
             entries[members[0], column], old, new, drawn[at], halved[at][0], balanced.get(at)
@@ -233,18 +233,15 @@ def _with_statistics(
     assert entry.after is not None
     test = test_decisions(entry.after, before, after)
     p = test.p if test is not None else bootstrap_p(draws.change) if draws else None
-    done = replace(
+    return replace(
         entry,
         test=test,
         p=p,
         draws=draws,
-        interval=draws.interval() if draws else None,
-        improvement_interval=draws.improvement_interval() if draws else None,
         shared=draws.items if draws else 0,
         halves=halves,
         balanced=balanced,
     )
-    return replace(done, warning=_warning(done))
 
 
 def _halves(
@@ -265,20 +262,6 @@ def _halves(
         elif metric.estimator == "percent_balanced":
             balanced = Half("balanced", base.metrics.get(name), metric)
     return tuple(halves), balanced
-
-
-def _warning(entry: Entry) -> str | None:
-    """Say so where the score moved and the balanced mean of its halves did not."""
-    half, moved = entry.balanced, entry.interval
-    if half is None or moved is None or half.interval is None or not moved.excludes(0.0):
-        return None
-    if half.interval.excludes(0.0) or entry.change is None or half.change is None:
-        return None
-    low, high = half.interval
-    return (
-        f"the score moved by {entry.change:+.2f} but the balanced mean of its halves by "
-        f"{half.change:+.2f} [{low:+.2f}, {high:+.2f}]: group words may only have become rarer"
-    )
 
 
 def test_decisions(metric: Metric, before: ItemTable, after: ItemTable) -> McNemar | None:

@@ -111,12 +111,21 @@ def percentile_interval(drawn: Floats, level: float = LEVEL) -> Interval | None:
 
     A draw is no number where the metric has none (a stratum that was never drawn).
     """
-    known = drawn[~np.isnan(drawn)]
-    if len(known) < 0.95 * len(drawn) or not len(known):
+    known = np.sort(drawn)  # nan goes last
+    n = len(known) - int(np.count_nonzero(np.isnan(drawn)))
+    if n < 0.95 * len(known) or n == 0:
         return None
-    tail = 100.0 * (1.0 - level) / 2.0
-    low, high = np.percentile(known, [tail, 100.0 - tail])
-    return Interval(float(low), float(high))
+    tail = (1.0 - level) / 2.0
+    return Interval(_quantile(known, n, tail), _quantile(known, n, 1.0 - tail))
+
+
+def _quantile(ascending: Floats, n: int, share: float) -> float:
+    """Quantile of the first ``n`` sorted values, linear between them (numpy's default)."""
+    at = share * (n - 1)
+    below = min(int(at), n - 1)
+    above = min(below + 1, n - 1)
+    low, high = float(ascending[below]), float(ascending[above])
+    return low + (high - low) * (at - below)
 
 
 def bootstrap_p(drawn: Floats) -> float:

@@ -176,7 +176,7 @@ def _transfer(
         on_sources=on_sources.estimated() if on_sources else None,
         on_targets=on_targets.estimated() if on_targets else None,
         ratio=_ratio(on_targets, on_sources),
-        pairs=tuple(_pairwise(s, t, own, inside.get((s, s))) for (s, t), own in outside.items()),
+        pairs=tuple(_pairwise(outside, inside)),
         asymmetries=tuple(_asymmetries(outside)),
         gained=sum((e.improvement or 0.0) > 0 for e in others),
         harmed=sum((e.improvement or 0.0) < 0 for e in others),
@@ -197,14 +197,13 @@ def _mean(means: Iterable[_Mean]) -> _Mean | None:
     return _Mean(value, np.mean(drawn, axis=0) if len(drawn) == len(known) else None)
 
 
-def _pairwise(source: str, target: str, own: _Mean, on_source: _Mean | None) -> Pairwise:
-    return Pairwise(
-        source,
-        target,
-        on_source.estimated() if on_source else None,
-        own.estimated(),
-        _ratio(own, on_source),
-    )
+def _pairwise(
+    outside: dict[tuple[str, str], _Mean], inside: dict[tuple[str, str], _Mean]
+) -> Iterable[Pairwise]:
+    on_source = {pair[0]: own.estimated() for pair, own in inside.items()}
+    for (s, t), own in outside.items():
+        ratio_ = _ratio(own, inside.get((s, s)))
+        yield Pairwise(s, t, on_source.get(s), own.estimated(), ratio_)
 
 
 def _ratio(on_target: _Mean | None, on_source: _Mean | None) -> Ratio:
@@ -234,7 +233,7 @@ def ratio(
         drawn = np.where(
             source_draws > 0, target_draws / source_draws, np.copysign(np.inf, target_draws)
         )
-    low, high = np.quantile(drawn, [0.025, 0.975], method="closest_observation")
+    low, high = np.sort(drawn)[[int(0.025 * len(drawn)), int(0.975 * len(drawn)) - 1]]
     value = on_target / on_source
     if not (np.isfinite(low) and np.isfinite(high)):
         return Ratio(value, None, "the interval is unbounded")

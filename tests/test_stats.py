@@ -10,7 +10,7 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness.bootstrap import Resampler, sums_of
+from harness.bootstrap import Resampler, layout_of
 from harness.itemtable import ItemTable, aligned
 from harness.metrics import HIGHER, LOWER, TOWARDS_0, TOWARDS_50, Estimator, Item, Metric, estimate
 from harness.stats import (
@@ -219,8 +219,10 @@ def test_sums_give_what_the_estimators_give(
     items = items_of(np.random.default_rng(10), clusters)
     table = ItemTable.of_items(items)
     strata = [item.stratum or "" for item in items]
-    own = sums_of(made(estimator, of), table.columns(of), table.ids, table.clusters, strata)
-    assert own.value(own.sums.sum(axis=0)) == pytest.approx(estimate(items, estimator, of).value)
+    layout = layout_of(made(estimator, of), table.ids, table.clusters, strata)
+    own = layout.sums(table.columns(of))
+    whole = layout.value(own.sums.sum(axis=1), layout.counts.sum(axis=1))
+    assert whole == pytest.approx(estimate(items, estimator, of).value)
 
 
 def test_draws_are_those_of_resampled_items_and_the_same_for_everybody() -> None:
@@ -232,7 +234,7 @@ def test_draws_are_those_of_resampled_items_and_the_same_for_everybody() -> None
     one, same = resampler.paired(metric, [(old, new), (old, old)])
     assert one is not None
     assert same is not None
-    assert same.interval() == Interval(0.0, 0.0)
+    assert same.interval == Interval(0.0, 0.0)
     weights = resampler.weights(tuple(f"\0{item.id}" for item in before))
     for k in range(5):
         drawn = [
@@ -257,7 +259,7 @@ def test_only_shared_items_are_paired() -> None:
     assert [old.ids[i] for i in at] == [new.ids[j] for j in there]
     found = Resampler().paired(made("percent", ("d",)), [(old, new)])[0]
     assert found is not None
-    assert (found.items, found.interval()) == (20, Interval(0.0, 0.0))
+    assert (found.items, found.interval) == (20, Interval(0.0, 0.0))
 
 
 def test_perplexity_change_is_resampled_by_window() -> None:
@@ -279,7 +281,7 @@ def test_perplexity_change_is_resampled_by_window() -> None:
     assert alike is not None
     assert noisy is not None
     assert (alike.after / alike.before) == pytest.approx(np.exp(0.05))
-    alike_interval, noisy_interval = alike.improvement_interval(), noisy.improvement_interval()
+    alike_interval, noisy_interval = alike.improvement_interval, noisy.improvement_interval
     assert alike_interval is not None
     assert noisy_interval is not None
     assert alike_interval.high < 0
