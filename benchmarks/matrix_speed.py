@@ -1,0 +1,156 @@
+"""How long `harness matrix` takes on a run with many measurements.
+
+    python benchmarks/matrix_speed.py [--measurements 10000] [--items 100] [--check SECONDS]
+
+Writes a run of pair suites into a temporary folder (several methods, sources, steps, nine target
+domains) and times the command as a user starts it, imports included. With --check it ends with
+exit code 1 if the fastest of the repetitions takes longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from harness.domains import DOMAINS
+from harness.metrics import LOWER, TOWARDS_50, Item, Metric
+from harness.records import Cell, MeasureRef, Provenance, Record, RunIndex
+from harness.store import Store
+from harness.types import Measurement
+
+TARGETS = tuple(DOMAINS)[:9]
+STEPS = (10, 20, 30, 40, 50)
+NOW = "2026-01-01T00:00:00+00:00"
+PROVENANCE = Provenance(
+    harness_version="0", python="3", platform="-", device="cpu", packages={}, plugins=()
+)
+
+
+def pair_items(domain: str, n: int, shift: float, rng: np.random.Generator) -> tuple[Item, ...]:
+    margins = np.random.default_rng(len(domain)).normal(0.3, 1, n) + rng.normal(-shift, 0.1, n)
+    return tuple(
+        Item(
+            id=f"pairs/{domain}-{i}",
+            stratum="antistereo" if i % 4 == 0 else "stereo",
+            values={
+                "more": float(margin - 3.0),
+                "less": -3.0,
+                "prefers_stereotype": float(margin > 0),
+                "tie": 0.0,
+            },
+        )
+        for i, margin in enumerate(margins)
+    )
+
+
+def pair_measurement(domain: str, items: tuple[Item, ...]) -> Measurement:
+    def metric(name: str, of: str, stratum: str | None = None, *, primary: bool = False) -> Metric:
+        return Metric.of_items(
+            name,
+            items,
+            estimator="percent_balanced" if name.endswith("balanced") else "percent",
+            of=(of,),
+            direction=LOWER if of == "tie" else TOWARDS_50,
+            stratum=stratum,
+            primary=primary,
+        )
+
+    decision = "prefers_stereotype"
+    metrics = (
+        metric("stereotype_score", decision, primary=True),
+        metric("stereotype_score_stereo", decision, "stereo"),
+        metric("stereotype_score_antistereo", decision, "antistereo"),
+        metric("stereotype_score_balanced", decision),
+        metric("tie_rate", "tie"),
+    )
+    return Measurement(domain=domain, protocol="hf_nll", metrics=metrics, items=items)
+
+
+def write_record(store: Store, key: str, n: int, shift: float, rng: np.random.Generator) -> None:
+    measurements = tuple(pair_measurement(d, pair_items(d, n, shift, rng)) for d in TARGETS)
+    store.write_record(
+        Record(
+            key=key,
+            inputs={"key": key},
+            measurements=measurements,
+            provenance=PROVENANCE,
+            created_at=NOW,
+            seconds={},
+        )
+    )
+
+
+def write_run(folder: Path, measurements: int, items: int) -> int:
+    """Write a run; returns how many measurements it has."""
+    store = Store(folder)
+    store.prepare()
+    rng = np.random.default_rng(0)
+    fsync, os.fsync = os.fsync, lambda _: None  # the disk is not what is measured
+    try:
+        write_record(store, "base", items, 0.0, rng)
+        base = (MeasureRef(step=0, evaluator="pairs", key="base"),)
+        cells = [Cell(model="made", measures=base)]
+        count, fit = len(TARGETS), 0
+        while count < measurements:
+            refs = list(base)
+            for step in STEPS:
+                key = f"fit{fit}-{step}"
+                write_record(store, key, items, 0.01 * step * rng.random(), rng)
+                refs.append(MeasureRef(step=step, evaluator="pairs", key=key))
+                count += len(TARGETS)
+            cells.append(
+                Cell(
+                    model="made",
+                    debiaser=f"method-{fit // 27}",
+                    corpus="made",
+                    masker=f"masker-{fit // 9 % 3}",
+                    source=TARGETS[fit % 9],
+                    label="hateful",
+                    seed=0,
+                    fit_key=str(fit),
+                    measures=tuple(refs),
+                )
+            )
+            fit += 1
+    finally:
+        os.fsync = fsync
+    store.write_index(
+        RunIndex(name=folder.name, created_at=NOW, spec={}, targets=TARGETS, cells=tuple(cells))
+    )
+    return count
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--measurements", type=int, default=10_000)
+    parser.add_argument("--items", type=int, default=100, help="items a measurement")
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--check", type=float, help="fail above this many seconds")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "speed"
+        count = write_run(folder, options.measurements, options.items)
+        command = [sys.executable, "-m", "harness", "matrix", str(folder)]
+        times = []
+        for _ in range(options.repeat):
+            started = time.perf_counter()
+            shown = subprocess.run(command, check=True, capture_output=True)
+            times.append(time.perf_counter() - started)
+        spread = ", ".join(f"{t:.2f}" for t in times)
+        print(
+            f"{count} measurements of {options.items} items: {spread} s, "
+            f"{len(shown.stdout.splitlines())} lines shown"
+        )
+        if options.check is not None and min(times) > options.check:
+            sys.exit(f"slower than {options.check} s")
+
+
+if __name__ == "__main__":
+    main()
