@@ -91,6 +91,14 @@ class Draws:
         return percentile_interval(self.change)
 
     @cached_property
+    def moved(self) -> bool:
+        """Whether the interval of the change leaves zero out; quick where it clearly does not."""
+        most = 0.03 * len(self.change)
+        if np.count_nonzero(self.change <= 0) > most and np.count_nonzero(self.change >= 0) > most:
+            return False
+        return self.interval is not None and self.interval.excludes(0.0)
+
+    @cached_property
     def improvement_interval(self) -> Interval | None:
         """95 % interval of the improvement."""
         return percentile_interval(self.improvement)
@@ -171,9 +179,7 @@ class _Layouts:
     def paired(self, before: ItemTable, after: ItemTable) -> tuple[Sums, Sums] | None:
         """Sums of both sides over what they share; None if that is nothing."""
         names = self._metric.of
-        same = before.ids == after.ids and not (
-            np.isnan(before.columns(names)).any() or np.isnan(after.columns(names)).any()
-        )
+        same = before.ids == after.ids and before.complete(names) and after.complete(names)
         if not same or self._metric.stratum is not None:
             return paired_sums(self._metric, before, after)
         if not after.ids:

@@ -109,7 +109,7 @@ class Entry:
         half, draws = self.balanced, self.draws
         if half is None or draws is None or self.change is None or half.change is None:
             return None
-        if not _moved(draws) or half.interval is None or half.interval.excludes(0.0):
+        if not draws.moved or half.interval is None or half.interval.excludes(0.0):
             return None
         low, high = half.interval
         return (
@@ -145,11 +145,6 @@ class Entry:
         """Whether the metric has a target, as bias scores do."""
         known = self.after or self.base
         return known is not None and known.direction.kind == "target"
-
-
-def _moved(draws: Draws) -> bool:
-    """Whether the interval of a change leaves zero out."""
-    return draws.interval is not None and draws.interval.excludes(0.0)
 
 
 @dataclass(frozen=True)

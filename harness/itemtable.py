@@ -27,6 +27,7 @@ class ItemTable:
     strata: list[str | None]
     _values: Sequence[Mapping[str, float]]
     _columns: dict[str, Floats] = field(default_factory=dict)
+    _stacks: dict[tuple[str, ...], Floats] = field(default_factory=dict)
 
     @classmethod
     def of_items(cls, items: Iterable[Item]) -> ItemTable:
@@ -66,7 +67,14 @@ class ItemTable:
 
     def columns(self, names: Sequence[str]) -> Floats:
         """Several values of every item, shape ``(items, names)``."""
-        return np.stack([self.column(name) for name in names], axis=1)
+        key = tuple(names)
+        if key not in self._stacks:
+            self._stacks[key] = np.stack([self.column(name) for name in names], axis=1)
+        return self._stacks[key]
+
+    def complete(self, names: Sequence[str]) -> bool:
+        """Whether every item has all of these values."""
+        return not np.isnan(self.columns(names)).any()
 
 
 def aligned(before: ItemTable, after: ItemTable) -> tuple[list[int], list[int]]:

@@ -8,6 +8,7 @@ record is there, so a killed process leaves either a whole result or none.
 
 from __future__ import annotations
 
+import gc
 import gzip
 import json
 import os
@@ -125,11 +126,16 @@ class Store:
             StoreError: they cannot be read.
         """
         path = self._items_path(key)
+        collecting = gc.isenabled()
+        gc.disable()  # it would look through thousands of new objects, none of them garbage
         try:
             found = from_json(gzip.decompress(path.read_bytes()))
             return tuple(ItemTable.of_json(items) for items in found)
         except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
             raise _unreadable_items(path, error) from None
+        finally:
+            if collecting:
+                gc.enable()
 
     def failure(self, key: str) -> Failure | None:
         """Read why a task failed; None if it did not."""

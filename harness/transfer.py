@@ -107,10 +107,14 @@ def method_name(cell: Cell) -> str:
     return " + ".join(p for p in (cell.debiaser, cell.masker, cell.corpus, label) if p)
 
 
-def transfers(matrix: Matrix) -> tuple[Transfer, ...]:
+def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
     """Transfer of every method of a matrix, by each metric that has a target value.
 
     Metrics are of the columns shown; a cell that was debiased in no domain has no transfer.
+
+    Args:
+        matrix: whose rows and columns.
+        pairs: also each source and target by itself.
     """
     found = []
     groups: dict[tuple[str, str], list[Row]] = {}
@@ -120,7 +124,7 @@ def transfers(matrix: Matrix) -> tuple[Transfer, ...]:
     kinds = dict.fromkeys(c[:3] for c in matrix.columns)
     for (model, method), rows in groups.items():
         for kind in kinds:
-            own = _transfer(model, method, kind, rows)
+            own = _transfer(model, method, kind, rows, pairs=pairs)
             if own is not None:
                 found.append(own)
     return tuple(found)
@@ -150,7 +154,7 @@ def mean_improvement(entries: Sequence[Entry]) -> _Mean | None:
 
 
 def _transfer(
-    model: str, method: str, kind: tuple[str, str, str], rows: Sequence[Row]
+    model: str, method: str, kind: tuple[str, str, str], rows: Sequence[Row], *, pairs: bool
 ) -> Transfer | None:
     entries: dict[tuple[str, str], list[Entry]] = {}
     for row in rows:
@@ -176,7 +180,7 @@ def _transfer(
         on_sources=on_sources.estimated() if on_sources else None,
         on_targets=on_targets.estimated() if on_targets else None,
         ratio=_ratio(on_targets, on_sources),
-        pairs=tuple(_pairwise(outside, inside)),
+        pairs=tuple(_pairwise(outside, inside)) if pairs else (),
         asymmetries=tuple(_asymmetries(outside)),
         gained=sum((e.improvement or 0.0) > 0 for e in others),
         harmed=sum((e.improvement or 0.0) < 0 for e in others),
