@@ -117,8 +117,8 @@ def _steps(index: RunIndex, step: int | None) -> dict[int, int]:
             found[number] = steps[-1]
         elif step in steps:
             found[number] = step
-    if not found and step is not None:
-        known = sorted({s for cell in index.cells for s in cell.steps if s > 0})
+    known = sorted({s for cell in index.cells for s in cell.steps if s > 0})
+    if step is not None and step not in known:
         raise StoreError(
             f"this run has no step {step} (known: {', '.join(map(str, known)) or 'none'})"
         )

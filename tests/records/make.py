@@ -1,0 +1,68 @@
+"""Writes ``tests/records/vN`` for the schema version of this checkout, once, from toy plugins.
+
+Run from the repository as ``PYTHONPATH=tests python tests/records/make.py``. It refuses to write
+over a folder that is there: a released version's files stay as they were.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+from toy_plugins import TOY_SPEC, toy_registry
+
+from harness.data import DataStore
+from harness.leaderboard import build_leaderboard
+from harness.matrix import build_matrix
+from harness.plan import build_plan
+from harness.records import SCHEMA_VERSION
+from harness.reporting import Silent
+from harness.runner import Runner
+from harness.spec import build_spec
+from harness.store import Store
+from harness.texts import Texts
+from harness.verification import verify
+from harness.yamlfile import Lines
+
+SPEC = {
+    **TOY_SPEC,
+    "name": f"v{SCHEMA_VERSION}",
+    "debiaser": [
+        "toy-debiaser",
+        {"use": "toy-debiaser", "as": "diverging", "diverge_at": 30},
+        "toy-identity",
+    ],
+    "steps": [30],
+}
+
+
+def main() -> None:
+    folder = Path(__file__).parent / f"v{SCHEMA_VERSION}"
+    if folder.exists():
+        raise SystemExit(f"{folder} is there; a version's files are written once")
+    store = Store(folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        registry = toy_registry()
+        data = DataStore(cache_dir=Path(temporary), offline=True)
+        spec = build_spec(SPEC, registry, Lines("make.py"))
+        texts = Texts(registry, data, spec.limits)
+        plan = build_plan(spec, registry, data, texts)
+        Runner(registry, data, texts, store, Silent()).run(plan)
+    found, matrix = verify(store), build_matrix(store)
+    expected = {
+        "records": found.records,
+        "numbers": found.numbers,
+        "changes": [
+            [row.cell.title(), row.step, entry.column.domain, entry.status, entry.change]
+            for row in matrix.rows
+            for entry in row.entries
+        ],
+        "failures": [title for title, _ in matrix.failures],
+        "methods": [s.method for s in build_leaderboard([store])],
+    }
+    (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
