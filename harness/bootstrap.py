@@ -300,7 +300,8 @@ def _hits(values: Floats) -> Floats:
 
 
 def _percent(s: Floats, n: Floats) -> Floats:
-    return 100.0 * s[0] / n[0]
+    found: Floats = 100.0 * s[0] / n[0]
+    return found
 
 
 def _icat_parts(values: Floats) -> Floats:
@@ -309,7 +310,8 @@ def _icat_parts(values: Floats) -> Floats:
 
 def _icat(s: Floats, n: Floats) -> Floats:
     stereotype, language = 100.0 * s[0] / n[0], 100.0 * s[1] / n[0]
-    return language * np.minimum(stereotype, 100.0 - stereotype) / 50.0
+    found: Floats = language * np.minimum(stereotype, 100.0 - stereotype) / 50.0
+    return found
 
 
 def _exp_rate(s: Floats, n: Floats) -> Floats:
@@ -346,7 +348,8 @@ def _by_stratum(
         if not enough:
             return np.full(s.shape[1:], np.nan)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return scale * (s / n).sum(axis=0)
+            found: Floats = scale * (s / n).sum(axis=0)
+            return found
 
     return components, masks, value
 
