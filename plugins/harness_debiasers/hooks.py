@@ -7,11 +7,15 @@ from typing import Any
 
 from harness.families import Debiaser
 from harness.hookspecs import hookimpl
+from harness_debiasers.grad_diff import GradDiff
+from harness_debiasers.gradient_ascent import GradientAscent
 from harness_debiasers.identity import Identity
 from harness_debiasers.mlm_unlearning import MlmUnlearning
+from harness_debiasers.npo import Npo, SimNpo
+from harness_debiasers.task_vector import TaskVector
 
 
 @hookimpl
 def harness_debiasers() -> Sequence[type[Debiaser[Any]]]:
     """Return the built-in debiasers."""
-    return [Identity, MlmUnlearning]
+    return [GradDiff, GradientAscent, Identity, MlmUnlearning, Npo, SimNpo, TaskVector]

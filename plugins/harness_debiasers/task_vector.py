@@ -1,0 +1,65 @@
+"""Task-vector negation (Ilharco et al. 2023): learn the hateful text, then go the other way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from harness.families import Debiaser
+from harness.lm.handle import LanguageModel
+from harness.types import Checkpoint, DebiasRequest
+from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
+from harness_debiasers.training import TrainingConfig, train
+
+if TYPE_CHECKING:
+    import torch
+
+
+class TaskVectorConfig(TrainingConfig):
+    """How far the fine-tuned change is taken the other way."""
+
+    scale: float = Field(
+        1.0, ge=0, description="the model is base - scale x (fine-tuned - base); 0 is the base"
+    )
+    target_tokens: int = Field(200, ge=1, description="tokens of a passage that are learned")
+
+
+class TaskVector(Debiaser[TaskVectorConfig]):
+    """Fine-tunes on the source's passages and subtracts the change of the weights."""
+
+    name = "task-vector"
+    summary = "Fine-tuning on hateful passages, its change of the weights negated."
+    reference = "Ilharco et al. 2023, https://arxiv.org/abs/2212.04089"
+    Config = TaskVectorConfig
+    inputs = frozenset({"passages"})
+
+    def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
+        """See `Debiaser.debias`. Training goes on from the tuned weights after a checkpoint."""
+        import torch
+
+        texts = [p.text for p in request.passages]
+        rows = text_rows(request.model, texts, seed=request.seed, longest=self.config.target_tokens)
+        weights = dict(request.model.module.named_parameters())
+        base = {name: w.detach().clone() for name, w in weights.items()}
+
+        def objective(
+            model: LanguageModel, batch: Sequence[TextRow]
+        ) -> tuple[torch.Tensor, Mapping[str, float]]:
+            loss = -mean_logprob(model, batch)
+            return loss, {"token_nll": float(loss.detach())}
+
+        for step, model, log in train(
+            request, self.config, rows, objective, {"passages": len(rows)}
+        ):
+            tuned = {name: w.detach().clone() for name, w in weights.items()}
+            with torch.no_grad():
+                for name, w in weights.items():
+                    w.copy_(base[name] - self.config.scale * (tuned[name] - base[name]))
+            model.forget_scores()
+            yield Checkpoint(step, model, log)
+            with torch.no_grad():
+                for name, w in weights.items():
+                    w.copy_(tuned[name])
+            model.forget_scores()
