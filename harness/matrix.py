@@ -269,11 +269,13 @@ def test_decisions(metric: Metric, before: ItemTable, after: ItemTable) -> McNem
     if metric.estimator != "percent" or len(metric.of) != 1:
         return None
     (name,) = metric.of
-    old_at, new_at = aligned(before, after)
-    old, new = before.column(name)[old_at], after.column(name)[new_at]
-    used = ~(np.isnan(old) | np.isnan(new))
-    if metric.stratum is not None:
-        used &= np.array([after.strata[j] == metric.stratum for j in new_at], dtype=bool)
+    if before.ids == after.ids and metric.stratum is None and before.ids:
+        old, new = before.column(name), after.column(name)
+    else:
+        old_at, new_at = aligned(before, after)
+        inside = [metric.stratum in (None, after.strata[j]) for j in new_at]
+        old, new = before.column(name)[old_at][inside], after.column(name)[new_at][inside]
+    used = ~np.isnan(old + new)
     return mcnemar(old[used], new[used]) if used.any() else None
 
 

@@ -59,8 +59,8 @@ def mcnemar(before: Sequence[float] | Floats, after: Sequence[float] | Floats) -
     old, new = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if old.shape != new.shape:
         raise ValueError(f"{len(old)} decisions before, {len(new)} after")
-    gained = int(np.sum((old == 0) & (new == 1)))
-    lost = int(np.sum((old == 1) & (new == 0)))
+    gained = int(np.count_nonzero((old == 0) & (new == 1)))
+    lost = int(np.count_nonzero((old == 1) & (new == 0)))
     return McNemar(gained, lost, mcnemar_p(gained, lost))
 
 
