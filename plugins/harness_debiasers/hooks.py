@@ -7,15 +7,33 @@ from typing import Any
 
 from harness.families import Debiaser
 from harness.hookspecs import hookimpl
+from harness_debiasers.cda import Cda
+from harness_debiasers.dropout import Dropout
 from harness_debiasers.grad_diff import GradDiff
 from harness_debiasers.gradient_ascent import GradientAscent
 from harness_debiasers.identity import Identity
+from harness_debiasers.inlp import Inlp
+from harness_debiasers.leace import Leace
 from harness_debiasers.mlm_unlearning import MlmUnlearning
 from harness_debiasers.npo import Npo, SimNpo
+from harness_debiasers.sentence_debias import SentenceDebias
 from harness_debiasers.task_vector import TaskVector
 
 
 @hookimpl
 def harness_debiasers() -> Sequence[type[Debiaser[Any]]]:
     """Return the built-in debiasers."""
-    return [GradDiff, GradientAscent, Identity, MlmUnlearning, Npo, SimNpo, TaskVector]
+    return [
+        Cda,
+        Dropout,
+        GradDiff,
+        GradientAscent,
+        Identity,
+        Inlp,
+        Leace,
+        MlmUnlearning,
+        Npo,
+        SentenceDebias,
+        SimNpo,
+        TaskVector,
+    ]

@@ -1,0 +1,172 @@
+"""What INLP, SentenceDebias and LEACE share: sentences of a domain, their vectors, one projection.
+
+A method supplies a `Fitter`: from vectors and labels to an affine map. Sentences come from the
+neutral corpus and are labelled by the attribute terms of the source domain that they mention.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from pydantic import Field, JsonValue
+
+from harness.errors import DebiasError
+from harness.families import PluginConfig
+from harness.lm.handle import LanguageModel
+from harness.terms import term_groups
+from harness.types import Checkpoint, DebiasRequest
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NEUTRAL = "neutral"
+MENTION = "mention"
+
+
+class ProjectionConfig(PluginConfig):
+    """Where the projection acts, and which sentences it is fitted on."""
+
+    layer: int = Field(
+        -1,
+        description="hidden states that are projected: k is what block k gives, -1 the final one "
+        "after the last norm (as published)",
+    )
+    labels: Literal["auto", "groups", "mentions"] = Field(
+        "auto",
+        description="groups: one class a group of the domain and one for neutral sentences; "
+        "mentions: any group against neutral; auto: groups for gender, mentions elsewhere "
+        "(as published)",
+    )
+    max_sentences: int = Field(10_000, ge=2, description="most sentences a class")
+    min_sentences: int = Field(40, ge=2, description="fewer a class end in an error")
+    min_words: int = Field(5, ge=1, description="shorter sentences are left out")
+    lower_case: bool = Field(True, description="fit on lower-cased sentences (as published)")
+
+
+class Sentences(NamedTuple):
+    """Sentences with their class, and the number of each class."""
+
+    texts: list[str]
+    labels: list[str]
+    counts: dict[str, int]
+
+
+class Projection(NamedTuple):
+    """``h -> matrix @ h + bias``, and what is worth logging about it."""
+
+    matrix: np.ndarray
+    bias: np.ndarray | None
+    log: dict[str, JsonValue]
+
+
+Fitter = Callable[["np.ndarray", "np.ndarray"], Projection]
+"""From vectors, ``(sentences, width)``, and class numbers, ``(sentences,)``, to a projection."""
+
+
+def fit_and_apply(
+    request: DebiasRequest, config: ProjectionConfig, fit: Fitter
+) -> Iterator[Checkpoint]:
+    """Fit on the sentences of the request's domain, project the model, yield it.
+
+    Raises:
+        DebiasError: the domain has no terms, or a class too few sentences.
+        ModelError: the model has no such layer.
+    """
+    import numpy as np
+
+    sentences = labelled_sentences(request, config)
+    request.progress(0, 1, f"{len(sentences.texts)} sentences")
+    vectors = mean_states(request.model, sentences.texts, config.layer)
+    names = sorted(sentences.counts)
+    numbers = np.array([names.index(label) for label in sentences.labels])
+    found = fit(vectors, numbers)
+    request.model.project(found.matrix, found.bias, layer=config.layer)
+    log: dict[str, JsonValue] = {"layer": config.layer, **found.log}
+    for name in names:
+        log[f"sentences of {name}"] = sentences.counts[name]
+    request.progress(1, 1, "projected")
+    for step in request.steps:
+        yield Checkpoint(step, request.model, log)
+
+
+def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sentences:
+    """As many sentences of each class as the smallest one has, drawn by the seed.
+
+    Sentences that mention several groups are left out where groups are the classes.
+
+    Raises:
+        DebiasError: the domain has no terms, or a class too few sentences.
+    """
+    groups = term_groups(request.domain)
+    by_group = config.labels == "groups" or (config.labels == "auto" and request.domain == "gender")
+    patterns = {name: _pattern(terms) for name, terms in groups.items()}
+    classes: dict[str, list[str]] = {}
+    for text in sentences_of([p.text for p in request.neutral]):
+        if len(text.split()) < config.min_words:
+            continue
+        mentioned = [name for name, pattern in patterns.items() if pattern.search(text)]
+        if not mentioned:
+            label = NEUTRAL
+        elif not by_group:
+            label = MENTION
+        elif len(mentioned) == 1:
+            label = mentioned[0]
+        else:
+            continue
+        classes.setdefault(label, []).append(text.lower() if config.lower_case else text)
+    if not by_group:
+        wanted = [MENTION, NEUTRAL]
+    else:  # a group that the corpus hardly names makes no class of its own
+        wanted = [c for c, own in classes.items() if len(own) >= config.min_sentences]
+    counts = {name: len(classes.get(name, [])) for name in [*wanted, NEUTRAL]}
+    if len(counts) < 2 or min(counts.values()) < config.min_sentences:
+        told = ", ".join(f"{len(own)} of {name}" for name, own in sorted(classes.items())) or "none"
+        raise DebiasError(
+            f"too few sentences about '{request.domain}' to fit on: {told}; each class needs "
+            f"{config.min_sentences}; choose another neutral corpus, raise limits.neutral or "
+            "lower min_sentences"
+        )
+    size = min(config.max_sentences, *counts.values())
+    draw = random.Random(request.seed)
+    texts, labels = [], []
+    for name in sorted(counts):
+        texts += draw.sample(classes[name], size)
+        labels += [name] * size
+    return Sentences(texts, labels, dict(Counter(labels)))
+
+
+def sentences_of(texts: Sequence[str]) -> list[str]:
+    """Sentences of texts, cut after a full stop, question or exclamation mark and a space."""
+    found = [part.strip() for text in texts for part in re.split(r"(?<=[.!?])\s+", text)]
+    return list(dict.fromkeys(part for part in found if part))
+
+
+def mean_states(model: LanguageModel, texts: Sequence[str], layer: int) -> np.ndarray:
+    """Mean over tokens of each text's hidden states, float64, ``(texts, width)``."""
+    import numpy as np
+
+    states = model.hidden_states(texts, layer=layer)
+    return np.stack([own.astype(np.float64).mean(axis=0) for own in states])
+
+
+def complement(directions: np.ndarray) -> np.ndarray:
+    """The projection that removes the span of directions, ``(n, width)`` to ``(width, width)``.
+
+    Symmetric and idempotent; its rank is the width less that of the directions.
+    """
+    import numpy as np
+
+    _, singular, rows = np.linalg.svd(directions, full_matrices=False)
+    kept = rows[singular > 1e-8 * max(singular.max(), 1e-300)]
+    projection: np.ndarray = np.eye(directions.shape[1]) - kept.T @ kept
+    return projection
+
+
+def _pattern(terms: Sequence[str]) -> re.Pattern[str]:
+    ordered = sorted(terms, key=lambda term: (-len(term), term))
+    words = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in ordered)
+    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)

@@ -1,0 +1,119 @@
+"""Counterparts: words that say the same of different groups, a row of them over the groups.
+
+Race and religion are the rows of Meade et al. 2022 (after Manzini et al. 2019). The gender rows
+were put together for this project from the usual pairs; where a word stands in several rows, the
+first is its counterpart in the clean variant and the last in the published behaviour, so that
+``girl`` gives ``boy`` in the one and ``guy`` in the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import DebiasError
+
+LISTS_VERSION = "1"
+"""Raised by each change of a list: part of the fingerprint of what uses one."""
+
+
+class WordRows(NamedTuple):
+    """Names of the roles, and rows with one word a role."""
+
+    roles: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def _rows(text: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(word.strip() for word in row.split("/")) for row in text.split(","))
+
+
+WORD_ROWS: Mapping[str, WordRows] = {
+    "gender": WordRows(
+        ("men", "women"),
+        _rows(
+            "he/she, him/her, himself/herself, man/woman, men/women, boy/girl, boys/girls, "
+            "male/female, males/females, father/mother, fathers/mothers, dad/mom, dads/moms, "
+            "daddy/mommy, son/daughter, sons/daughters, brother/sister, brothers/sisters, "
+            "husband/wife, husbands/wives, uncle/aunt, uncles/aunts, nephew/niece, "
+            "nephews/nieces, grandfather/grandmother, grandfathers/grandmothers, "
+            "grandpa/grandma, grandson/granddaughter, grandsons/granddaughters, "
+            "boyfriend/girlfriend, boyfriends/girlfriends, stepfather/stepmother, "
+            "stepson/stepdaughter, groom/bride, widower/widow, king/queen, kings/queens, "
+            "prince/princess, princes/princesses, duke/duchess, actor/actress, actors/actresses, "
+            "waiter/waitress, waiters/waitresses, host/hostess, steward/stewardess, "
+            "landlord/landlady, businessman/businesswoman, businessmen/businesswomen, "
+            "policeman/policewoman, policemen/policewomen, spokesman/spokeswoman, "
+            "spokesmen/spokeswomen, salesman/saleswoman, salesmen/saleswomen, "
+            "congressman/congresswoman, congressmen/congresswomen, schoolboy/schoolgirl, "
+            "schoolboys/schoolgirls, gentleman/lady, gentlemen/ladies, monk/nun, monks/nuns, "
+            "wizard/witch, wizards/witches, heir/heiress, hero/heroine, heroes/heroines, "
+            "fatherhood/motherhood, manhood/womanhood, mr./mrs., sir/madam, "
+            "lord/lady, guy/girl, guys/girls, mr./ms., sir/miss, his/her"
+        ),
+    ),
+    "race": WordRows(
+        ("black people", "white people", "asian people"),
+        _rows(
+            "black/caucasian/asian, african/caucasian/asian, black/white/asian, "
+            "africa/america/asia, africa/america/china, africa/europe/asia"
+        ),
+    ),
+    "religion": WordRows(
+        ("jewish people", "christians", "muslims"),
+        _rows(
+            "jewish/christian/muslim, jews/christians/muslims, torah/bible/quran, "
+            "synagogue/church/mosque, rabbi/priest/imam, judaism/christianity/islam"
+        ),
+    ),
+    "orientation": WordRows(
+        ("gay people", "straight people"),
+        _rows("gay/straight, gays/straights, homosexual/heterosexual, homosexuals/heterosexuals"),
+    ),
+    "age": WordRows(
+        ("old people", "young people"),
+        _rows("old/young, older/younger, oldest/youngest, elderly/youthful, elders/youngsters"),
+    ),
+}
+
+
+def word_rows(domain: str, path: Path | None = None) -> WordRows:
+    """Counterparts of a domain, from a file where one is given.
+
+    A file holds a row a line, its words between commas, the names of the roles first; empty lines
+    and lines that start with ``#`` are passed over.
+
+    Raises:
+        DebiasError: there is no list for the domain, or the file cannot be read.
+    """
+    if path is not None:
+        return _read(path)
+    if domain not in WORD_ROWS:
+        raise DebiasError(
+            f"no word list for domain '{domain}' (lists: {', '.join(sorted(WORD_ROWS))}); give "
+            "one with word_lists: FILE"
+        )
+    return WORD_ROWS[domain]
+
+
+def _read(path: Path) -> WordRows:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DebiasError(f"word list {path} cannot be read: {error}") from error
+    rows: list[tuple[str, ...]] = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        row = tuple(word.strip() for word in line.split(","))
+        if len(row) < 2 or not all(row):
+            raise DebiasError(f"{path}:{number}: a row needs two words or more, between commas")
+        if rows and len(row) != len(rows[0]):
+            raise DebiasError(
+                f"{path}:{number}: {len(row)} words where the first row names {len(rows[0])} roles"
+            )
+        rows.append(row if not rows else tuple(word.lower() for word in row))
+    if len(rows) < 2:
+        raise DebiasError(f"{path}: a line that names the roles and at least one row are needed")
+    return WordRows(rows[0], tuple(rows[1:]))
