@@ -87,6 +87,9 @@ class Spec(Part):
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     limits: Limits = Limits()
+    keep_checkpoints: Annotated[
+        bool, Field(description="keep the debiased models in the run's folder")
+    ] = False
 
 
 def load_spec(

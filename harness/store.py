@@ -3,18 +3,23 @@
 ``index.json`` (cells and keys), ``records/<key>.json`` (metrics and provenance),
 ``items/<key>.json.gz`` (the items behind them), ``failures/<key>.json``. Each is written to a
 temporary file in the same folder, synced and renamed, items first: a task is done when its
-record is there, so a killed process leaves either a whole result or none.
+record is there, so a killed process leaves either a whole result or none. One run writes at a
+time; ``checkpoints/<fit key>/step-<n>/`` holds debiased models that were asked to be kept.
 """
 
 from __future__ import annotations
 
+import errno
 import gc
 import gzip
 import json
 import os
+import secrets
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,10 +28,17 @@ from pydantic_core import from_json
 
 from harness.errors import StoreError, did_you_mean
 from harness.itemtable import ItemTable
+from harness.locking import LockedElsewhere, file_lock
 from harness.metrics import Item
 from harness.records import Failure, Record, RunIndex
 
 M = TypeVar("M", bound=BaseModel)
+
+FOLDERS = ("records", "items", "failures")
+"""Folders that every run has."""
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+"""What file systems without locks answer."""
 
 _ITEMS = TypeAdapter(tuple[tuple[Item, ...], ...])
 """Items of each measurement of a record, in its order."""
@@ -37,6 +49,7 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._locked = False
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -59,7 +72,7 @@ class Store:
             StoreError: they cannot.
         """
         try:
-            for name in ("records", "items", "failures"):
+            for name in FOLDERS:
                 (self.folder / name).mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".probe-"):
                 pass
@@ -68,6 +81,50 @@ class Store:
                 f"{self.folder}: cannot write results here: {error.strerror or error}; "
                 "choose another folder with --results"
             ) from None
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Be the only run that writes here, for a block; what killed runs left half is removed.
+
+        The lock dies with its process. On a file system without locks there is none; writes are
+        whole there too, but two runs would do the same work twice.
+
+        Raises:
+            StoreError: another run is writing here.
+        """
+        if self._locked:  # by this very object, further out
+            yield
+            return
+        lock = file_lock(self.folder / ".lock")
+        try:
+            lock.__enter__()
+        except LockedElsewhere as holder:
+            raise StoreError(
+                f"{self.folder}: another run is writing here ({holder}); wait for it, or choose "
+                "another folder with --results"
+            ) from None
+        except OSError as error:
+            if error.errno in NO_LOCKS:
+                yield
+                return
+            raise StoreError(f"{self.folder}: cannot lock: {error.strerror or error}") from None
+        self._locked = True
+        try:
+            self._remove_partials()
+            yield
+        finally:
+            self._locked = False
+            lock.__exit__(None, None, None)
+
+    def _remove_partials(self) -> None:
+        """Remove what no living run is writing: only the holder of the lock may call this."""
+        for folder in (self.folder, *(self.folder / name for name in (*FOLDERS, "checkpoints"))):
+            for path in [*folder.glob(".*.partial"), *folder.glob(".probe-*")]:
+                if path.is_dir():
+                    shutil.rmtree(path, ignore_errors=True)
+                else:
+                    with suppress(OSError):  # litter is no reason to stop
+                        path.unlink()
 
     # -- writing -----------------------------------------------------------------------------
 
@@ -90,15 +147,43 @@ class Store:
         """Write why a task failed."""
         self._write(self._failure_path(failure.key), _json(failure))
 
+    def scratch(self) -> Path:
+        """Make a folder for checkpoints that are being written; removed by the next run.
+
+        Raises:
+            StoreError: it cannot be made.
+        """
+        path = self.folder / "checkpoints" / f".{secrets.token_hex(4)}.partial"
+        try:
+            path.mkdir(parents=True)
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        return path
+
+    def keep_checkpoint(self, fit_key: str, step: int, folder: Path) -> None:
+        """Take a saved checkpoint from the scratch folder, in place of an earlier one."""
+        place = self.checkpoint_path(fit_key, step)
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if place.exists():
+                place.rename(folder.with_name(f"{folder.name}-before"))
+            folder.rename(place)
+        except OSError as error:
+            raise _unwritable(place, error) from None
+
     # -- reading -----------------------------------------------------------------------------
+
+    def checkpoint_path(self, fit_key: str, step: int) -> Path:
+        """Where a kept checkpoint lies, if it was kept."""
+        return self.folder / "checkpoints" / fit_key / f"step-{step}"
 
     def index(self) -> RunIndex:
         """Read the index."""
         return self._read(self.folder / "index.json", RunIndex)
 
     def has_record(self, key: str) -> bool:
-        """Whether a task is done."""
-        return self._record_path(key).is_file()
+        """Whether a task is done: a record without its items is not."""
+        return self._record_path(key).is_file() and self._items_path(key).is_file()
 
     def record(self, key: str, *, items: bool = True) -> Record | None:
         """Read a record; None if the task is not done.
@@ -164,19 +249,18 @@ class Store:
 
     @staticmethod
     def _write(path: Path, content: bytes) -> None:
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
         try:
             with partial.open("wb") as stream:
                 stream.write(content)
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(path)
+            _sync_folder(path.parent)  # the new name, too, outlives a power cut
         except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise StoreError(
-                f"{path}: cannot write: {error.strerror or error}; what was finished before is "
-                "kept, free some space and run the same command again"
-            ) from None
+            with suppress(OSError):  # the first error is the one to tell
+                partial.unlink()
+            raise _unwritable(path, error) from None
 
     @staticmethod
     def _read(path: Path, kind: type[M]) -> M:
@@ -190,6 +274,23 @@ class Store:
                 f"{path}: not a {kind.__name__} this version can read: {first}; "
                 "delete the file and run the spec again to make it anew"
             ) from None
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"{path}: cannot write: {error.strerror or error}; what was finished before is "
+        "kept, free some space and run the same command again"
+    )
 
 
 def _unreadable_items(path: Path, error: Exception) -> StoreError:

@@ -67,6 +67,27 @@ def install(module: Any, layer: int, matrix: np.ndarray, bias: np.ndarray | None
     place(module, layer).register_forward_hook(_OutputHook(affine))
 
 
+def installed(module: Any) -> list[tuple[Any, int, AffineMap]]:
+    """Submodule, layer and map of every projection of a model, in the order of application."""
+    found: list[tuple[Any, int, AffineMap]] = []
+    if any(_hooks(part) for part in module.modules()):
+        for layer in range(1, layers(module) + 1):
+            part = place(module, layer)
+            found += [(part, layer, hook.affine) for hook in _hooks(part).values()]
+    return found
+
+
+def remove(module: Any) -> None:
+    """Take every projection away."""
+    for part in module.modules():
+        for key in _hooks(part):
+            del part._forward_hooks[key]
+
+
+def _hooks(part: Any) -> dict[int, _OutputHook]:
+    return {key: own for key, own in part._forward_hooks.items() if isinstance(own, _OutputHook)}
+
+
 def layers(module: Any) -> int:
     """Number of the model's transformer layers."""
     return int(module.config.num_hidden_layers)

@@ -1,0 +1,20 @@
+"""Who carries out the units of a plan: this process, or a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from harness.work import Event, Job
+
+
+class Executor(Protocol):
+    """Carries out a job. It never touches the store: whoever reads its events does."""
+
+    def execute(self, job: Job) -> Iterator[Event]:
+        """Yield each result as soon as it exists; closing the iterator ends the work.
+
+        Raises:
+            HarnessError: the work cannot be started or cannot go on. A unit that fails is an
+                event, not an error.
+        """

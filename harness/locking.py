@@ -1,0 +1,76 @@
+"""A lock on a file, held by a process and gone with it, however it ends."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # no such locks on Windows: nothing is locked there
+    fcntl = None  # type: ignore[assignment]
+
+
+class LockedElsewhere(Exception):
+    """Another process holds the lock; says which, as it wrote itself."""
+
+
+@contextmanager
+def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold a lock for a block. The kernel frees it when the process dies, SIGKILL included.
+
+    The file says who holds it and is removed at the end; one left behind by a killed process
+    locks nothing.
+
+    Args:
+        path: the file; its folder exists.
+        wait: until it is free, instead of raising.
+
+    Raises:
+        LockedElsewhere: it is held, and ``wait`` is False.
+        OSError: the file cannot be made, or its file system has no locks.
+    """
+    descriptor = _acquire(path, wait)
+    try:
+        with suppress(OSError):  # a full disk: the lock holds, only its note is missing
+            now = datetime.now(timezone.utc).isoformat(timespec="seconds")
+            os.write(descriptor, f"process {os.getpid()} on {socket.gethostname()}, {now}".encode())
+        yield
+    finally:
+        with suppress(OSError):  # the folder is gone or read-only: closing it frees the lock
+            path.unlink()
+        os.close(descriptor)
+
+
+def _acquire(path: Path, wait: bool) -> int:
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            # its last holder may have removed the file between our opening and locking it
+            if _is(path, descriptor):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        except BlockingIOError:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace")
+            os.close(descriptor)
+            raise LockedElsewhere(holder or "another process") from None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is(path: Path, descriptor: int) -> bool:
+    """Whether the path still names the open file."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    own = os.fstat(descriptor)
+    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)

@@ -1,0 +1,330 @@
+"""Doing units of work in this process: one model in memory, results as soon as they exist."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
+from pathlib import Path
+
+from harness.boundary import load_model, measure, run_debiaser
+from harness.data import DataStore
+from harness.domains import NO_DOMAIN
+from harness.errors import DebiasError, HarnessError, StoreError
+from harness.families import Debiaser, Evaluator, Model
+from harness.lm.handle import LanguageModel
+from harness.plan import Fit, MeasureTask
+from harness.plugins import Registered, Registry
+from harness.provenance import provenance
+from harness.records import Failure, Record
+from harness.reporting import Reporter
+from harness.spec import PluginUse, Spec
+from harness.types import (
+    Checkpoint,
+    DebiasRequest,
+    EvaluationRequest,
+    LoadRequest,
+    Measurement,
+)
+from harness.work import Event, Failed, Inputs, Kept, Measured, Note, Unit
+
+PROBE_TEXTS = (
+    "The committee met on Tuesday to discuss the budget for the coming year.",
+    "She said that he had left the keys on the table by the door.",
+    "People from many countries and religions live in this town.",
+)
+"""Scored before and after a fit to see whether it changed anything."""
+
+
+class Worker:
+    """Does units of one spec, one after the other.
+
+    A fit starts from a freshly loaded model; the one on which the base was measured counts as
+    fresh and is handed on to the first fit.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        data: DataStore,
+        spec: Spec,
+        reporter: Reporter,
+        scratch: Path | None = None,
+    ) -> None:
+        self._registry = registry
+        self._data = data
+        self._spec = spec
+        self._reporter = reporter
+        self._scratch = scratch
+        self._fresh: tuple[str, LanguageModel] | None = None
+        self._unloadable: dict[str, HarnessError] = {}
+
+    def carry_out(self, unit: Unit, prepare: Callable[[], Inputs]) -> Iterator[Event]:
+        """Do a unit; a task that fails costs the others nothing.
+
+        Args:
+            unit: what to do.
+            prepare: gives its texts; not called where the model cannot be had.
+
+        Raises:
+            StoreError: a checkpoint cannot be written.
+        """
+        left = list(unit.tasks)
+        try:
+            if unit.problem is not None:
+                raise DebiasError(unit.problem)
+            self._make_ready(unit.model)
+            inputs = prepare()
+            if unit.fit is None:
+                yield from self._base(unit, left, inputs)
+            else:
+                yield from self._fit(unit, unit.fit, left, inputs)
+        except StoreError:
+            raise
+        except Exception as error:  # one unit's failure, whatever it is, must not cost the others
+            yield from failures(unit, left, error)
+
+    def checkpoint(self, unit: Unit, fit: Fit, inputs: Inputs, step: int) -> Checkpoint:
+        """Fit until a step and return what is there; nothing is measured.
+
+        Raises:
+            HarnessError: the model cannot be had, or the fit fails.
+        """
+        self._make_ready(unit.model)
+        for checkpoint, _ in self._checkpoints(fit, inputs, self._take_fresh(unit.model)):
+            if checkpoint.step == step:
+                return checkpoint
+        raise DebiasError(f"'{unit.title}' has no step {step}; it has: {_words(fit.steps)}")
+
+    def load(self, use: PluginUse) -> LanguageModel:
+        """Load a model as the spec uses it.
+
+        Raises:
+            ModelError: it cannot be had.
+        """
+        self._reporter.phase(f"{use.label}: loading")
+        plugin = self._registry.create("model", use.use, use.config)
+        assert isinstance(plugin, Model)
+        request = LoadRequest(
+            device=self._spec.device,
+            dtype=self._spec.dtype,
+            cache_dir=self._data.cache_dir / "models",
+        )
+        return load_model(self._registry.get("model", use.use), plugin, request)
+
+    # -- models ------------------------------------------------------------------------------
+
+    def _make_ready(self, use: PluginUse) -> None:
+        """Have a fresh model in memory, and no other."""
+        if use.label in self._unloadable:  # asked once, not once a fit
+            raise self._unloadable[use.label]
+        if self._fresh is not None and self._fresh[0] == use.label:
+            return
+        self._fresh = None
+        try:
+            self._fresh = (use.label, self.load(use))
+        except HarnessError as error:
+            self._unloadable[use.label] = error
+            raise
+
+    def _take_fresh(self, use: PluginUse) -> LanguageModel:
+        """Give the fresh model away, to be changed."""
+        self._make_ready(use)
+        assert self._fresh is not None
+        model, self._fresh = self._fresh[1], None
+        return model
+
+    # -- units -------------------------------------------------------------------------------
+
+    def _base(self, unit: Unit, left: list[MeasureTask], inputs: Inputs) -> Iterator[Event]:
+        assert self._fresh is not None
+        model = self._fresh[1]
+        while left:
+            task = left.pop(0)
+            yield self._measured(unit, task, model, inputs, {}, None)
+
+    def _fit(
+        self, unit: Unit, fit: Fit, left: list[MeasureTask], inputs: Inputs
+    ) -> Iterator[Event]:
+        """Fit and measure; every task taken up is removed from ``left``."""
+        model = self._take_fresh(unit.model)
+        before = None
+        if self._scratch is not None:
+            from harness.lm.checkpoint import weights_digest
+
+            before = weights_digest(model)
+        for checkpoint, seconds in self._checkpoints(fit, inputs, model, unit.title):
+            own = [task for task in left if task.step == checkpoint.step]
+            if own and self._scratch is not None:
+                yield self._keep(fit, checkpoint, before)
+            for task in own:
+                left.remove(task)
+                yield self._measured(unit, task, checkpoint.model, inputs, seconds, checkpoint)
+            if not left:
+                return
+
+    def _checkpoints(
+        self, fit: Fit, inputs: Inputs, model: LanguageModel, title: str = ""
+    ) -> Iterator[tuple[Checkpoint, dict[str, float]]]:
+        """Checkpoints of a fit that changed something, with the seconds spent so far."""
+        from harness.lm.seeding import seeded
+
+        debiaser = self._registry.create("debiaser", fit.debiaser.use, fit.debiaser.config)
+        assert isinstance(debiaser, Debiaser)
+        probe = _probe(model)
+        request = DebiasRequest(
+            model=model,
+            domain=fit.source.domain if fit.source and debiaser.inputs - {"neutral"} else NO_DOMAIN,
+            passages=inputs.passages,
+            masked=inputs.masked,
+            neutral=inputs.neutral,
+            steps=fit.steps,
+            seed=fit.seed,
+            data=self._data,
+            progress=self._reporter.progress,
+        )
+        entry = self._registry.get("debiaser", fit.debiaser.use)
+        checkpoints = run_debiaser(entry, debiaser, request)
+        spent = 0.0
+        while True:
+            self._reporter.phase(f"{title or fit.debiaser.label}: fitting")
+            started = time.perf_counter()
+            with seeded(fit.seed):
+                checkpoint = next(checkpoints, None)
+            spent += time.perf_counter() - started
+            if checkpoint is None:
+                return
+            checkpoint.model.forget_scores()
+            if not debiaser.control:
+                _check_changed(checkpoint, probe, fit)
+            yield checkpoint, {"mask": inputs.seconds, "fit": spent}
+
+    def _keep(self, fit: Fit, checkpoint: Checkpoint, before: str | None) -> Event:
+        from harness.lm.checkpoint import save_checkpoint
+
+        assert self._scratch is not None
+        folder = self._scratch / f"{fit.key}-{checkpoint.step}"
+        try:
+            save_checkpoint(checkpoint.model, folder, before)
+        except StoreError:
+            raise
+        except HarnessError as error:  # its scores are still worth having
+            return Note(f"checkpoint not kept: {error}")
+        return Kept(fit.key, checkpoint.step, folder)
+
+    def _measured(
+        self,
+        unit: Unit,
+        task: MeasureTask,
+        model: LanguageModel,
+        inputs: Inputs,
+        seconds: dict[str, float],
+        checkpoint: Checkpoint | None,
+    ) -> Event:
+        title = unit.name(task)
+        self._reporter.phase(title)
+        started = time.perf_counter()
+        tokens = model.tokens_scored
+        try:
+            if task.problem is not None:
+                raise DebiasError(task.problem)
+            measurements = self._measure(task, model, inputs)
+        except StoreError:
+            raise
+        except Exception as error:  # one task's failure, whatever it is, must not cost the others
+            return _failed(unit, task, error)
+        spent = time.perf_counter() - started
+        record = Record(
+            key=task.key,
+            inputs=task.inputs,
+            measurements=measurements,
+            fit_log=dict(checkpoint.log) if checkpoint else {},
+            provenance=provenance(self._spec.device, self._plugins(unit, task)),
+            created_at=_now(),
+            seconds={**seconds, "measure": spent},
+            tokens=model.tokens_scored - tokens,
+        )
+        return Measured(task.evaluator.label, title, record)
+
+    def _measure(
+        self, task: MeasureTask, model: LanguageModel, inputs: Inputs
+    ) -> tuple[Measurement, ...]:
+        evaluator = self._registry.create("evaluator", task.evaluator.use, task.evaluator.config)
+        assert isinstance(evaluator, Evaluator)
+        unlearned, unseen = inputs.texts.get(task.key, ((), ()))
+        request = EvaluationRequest(
+            model=model,
+            domains=task.domains,
+            limit=self._spec.limits.items,
+            seed=self._spec.limits.seed,
+            unlearned=unlearned,
+            unseen=unseen,
+            data=self._data,
+            progress=self._reporter.progress,
+        )
+        entry = self._registry.get("evaluator", task.evaluator.use)
+        measurements = measure(entry, evaluator, request)
+        _check_finite(measurements, task)
+        return measurements
+
+    def _plugins(self, unit: Unit, task: MeasureTask) -> Iterable[Registered]:
+        registry, fit = self._registry, unit.fit
+        yield registry.get("model", unit.model.use)
+        yield registry.get("evaluator", task.evaluator.use)
+        source = task.source or (fit.source if fit else None)
+        if source is not None:
+            yield registry.get("corpus", source.corpus.use)
+        if fit is not None:
+            yield registry.get("debiaser", fit.debiaser.use)
+            if fit.masker is not None:
+                yield registry.get("masker", fit.masker.use)
+            if fit.neutral is not None:
+                yield registry.get("corpus", fit.neutral.use)
+
+
+def failures(unit: Unit, tasks: Iterable[MeasureTask], error: Exception) -> Iterator[Failed]:
+    """The same failure for each of some tasks of a unit."""
+    for task in tasks:
+        yield _failed(unit, task, error)
+
+
+def _failed(unit: Unit, task: MeasureTask, error: Exception) -> Failed:
+    known = isinstance(error, HarnessError)
+    reason = str(error) if known else f"{type(error).__name__}: {error}"
+    trace = None if known else "".join(traceback.format_exception(error))
+    failure = Failure(key=task.key, reason=reason, trace=trace, created_at=_now())
+    return Failed(task.evaluator.label, unit.name(task), failure)
+
+
+def _probe(model: LanguageModel) -> list[list[float]]:
+    return [list(scores.logprobs[1:]) for scores in model.token_scores(PROBE_TEXTS)]
+
+
+def _check_changed(checkpoint: Checkpoint, before: list[list[float]], fit: Fit) -> None:
+    """A debiaser that changed no output is an error, not a result."""
+    if _probe(checkpoint.model) == before:
+        raise DebiasError(
+            f"debiaser '{fit.debiaser.label}' changed no output by step {checkpoint.step}: the "
+            "debiased model scores like the base model to the last bit"
+        )
+
+
+def _check_finite(measurements: Iterable[Measurement], task: MeasureTask) -> None:
+    for measurement in measurements:
+        for item in measurement.items:
+            for name, value in item.values.items():
+                if not math.isfinite(value):
+                    raise DebiasError(
+                        f"the model at step {task.step} gives {name} = {value} for item "
+                        f"'{item.id}': it has diverged; lower the learning rate or the steps"
+                    )
+
+
+def _words(steps: Iterable[int]) -> str:
+    return ", ".join(map(str, steps))
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
