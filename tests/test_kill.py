@@ -90,7 +90,7 @@ def litter(folder: Path) -> list[Path]:
 def until_locked(folder: Path) -> None:
     """Wait until a run writes in a folder."""
     deadline = time.monotonic() + 30
-    while not (folder / "run" / ".lock").exists():
+    while not (folder / "run" / "index.json").exists():  # written once the lock is held
         assert time.monotonic() < deadline
         time.sleep(0.002)
 
