@@ -154,6 +154,8 @@ def test_the_lock_of_a_killed_run_holds_nobody_up(
 
 
 def test_many_processes_on_one_lock_are_never_two_inside(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
     program = (
         "import sys, pathlib\n"
         "from harness.locking import file_lock\n"
@@ -163,10 +165,10 @@ def test_many_processes_on_one_lock_are_never_two_inside(tmp_path: Path) -> None
         "        (folder / 'inside').mkdir()\n"  # fails if another process is inside
         "        (folder / 'inside').rmdir()\n"
     )
-    command = [sys.executable, "-c", program, str(tmp_path)]
+    command = [sys.executable, "-c", program, str(folder)]
     processes = [subprocess.Popen(command) for _ in range(3)]
     assert [process.wait(60) for process in processes] == [0, 0, 0]
-    assert not list(tmp_path.iterdir())
+    assert not list(folder.iterdir())
 
 
 def test_a_disk_that_fills_up_ends_the_run_cleanly(
