@@ -15,7 +15,7 @@ except ImportError:  # no such locks on Windows: nothing is locked there
     fcntl = None  # type: ignore[assignment]
 
 
-class LockedElsewhere(Exception):
+class LockedElsewhereError(Exception):
     """Another process holds the lock; says which, as it wrote itself."""
 
 
@@ -31,7 +31,7 @@ def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
         wait: until it is free, instead of raising.
 
     Raises:
-        LockedElsewhere: it is held, and ``wait`` is False.
+        LockedElsewhereError: it is held, and ``wait`` is False.
         OSError: the file cannot be made, or its file system has no locks.
     """
     descriptor = _acquire(path, wait)
@@ -59,7 +59,7 @@ def _acquire(path: Path, wait: bool) -> int:
         except BlockingIOError:
             holder = os.pread(descriptor, 200, 0).decode(errors="replace")
             os.close(descriptor)
-            raise LockedElsewhere(holder or "another process") from None
+            raise LockedElsewhereError(holder or "another process") from None
         except BaseException:
             os.close(descriptor)
             raise

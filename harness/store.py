@@ -28,7 +28,7 @@ from pydantic_core import from_json
 
 from harness.errors import StoreError, did_you_mean
 from harness.itemtable import ItemTable
-from harness.locking import LockedElsewhere, file_lock
+from harness.locking import LockedElsewhereError, file_lock
 from harness.metrics import Item
 from harness.records import Failure, Record, RunIndex
 
@@ -98,7 +98,7 @@ class Store:
         lock = file_lock(self.folder / ".lock")
         try:
             lock.__enter__()
-        except LockedElsewhere as holder:
+        except LockedElsewhereError as holder:
             raise StoreError(
                 f"{self.folder}: another run is writing here ({holder}); wait for it, or choose "
                 "another folder with --results"

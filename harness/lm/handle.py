@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
+    from harness.lm.rescoring import PromptContrast
+
 ModelKind = Literal["causal", "masked"]
 
 
@@ -108,6 +110,17 @@ class LanguageModel(ABC):
             ModelError: the shapes or the layer do not fit, or the handle offers no projections.
         """
         raise ModelError(f"model '{self.name}' offers no projections of hidden states")
+
+    def rescore(self, contrast: PromptContrast | None) -> None:
+        """Correct every next-token distribution by what the model says behind prompts, from now on.
+
+        Scores and generation see it; hidden states and training do not. A copy carries its own.
+        None takes the correction back.
+
+        Raises:
+            ModelError: the handle offers no re-scoring.
+        """
+        raise ModelError(f"model '{self.name}' offers no re-scoring behind prompts")
 
     @abstractmethod
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:

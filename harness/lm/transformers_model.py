@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from harness.lm import projection
 from harness.lm.forward import Forward
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
 from harness.lm.quiet import quiet
+from harness.lm.rescoring import PromptContrast, behind
 from harness.lm.scoring import (
     TOKENS_A_BATCH,
     TOKENS_A_BATCH_GPU,
@@ -24,7 +25,6 @@ from harness.lm.scoring import (
     pad,
     score_rows,
     target_logprobs,
-    wanted,
 )
 
 TRAINING_TOKENS = 512
@@ -43,6 +43,7 @@ class TransformersModel(LanguageModel):
         self.max_tokens = _context(module, tokenizer)
         self._scores: dict[tuple[str, bool], TokenScores] = {}
         self._forward = Forward(self.module, kind, self._filler)
+        self._contrast: PromptContrast | None = None
 
     @property
     def device(self) -> torch.device:
@@ -83,10 +84,8 @@ class TransformersModel(LanguageModel):
     def start_scores(self, ids: Sequence[int]) -> np.ndarray:
         """See `LanguageModel.start_scores`."""
         self._need("causal", "start_scores")
-        row, mask = pad([Row([self.start_id], [0], [])], self._filler, self.device)
-        where = torch.zeros(1, dtype=torch.long, device=self.device)
         with self._forward.inference():
-            (logits,) = self._forward.logits(row, mask, where, where)
+            (logits,) = self._logits([Row([self.start_id], [0], [])])
             table = torch.log_softmax(logits[0].double(), dim=-1)
             found = table[torch.tensor(list(ids), dtype=torch.long, device=self.device)]
         self.tokens_scored += 1
@@ -157,23 +156,39 @@ class TransformersModel(LanguageModel):
         return TOKENS_A_BATCH if self.device.type == "cpu" else TOKENS_A_BATCH_GPU
 
     def _score_batch(self, rows: Sequence[Row]) -> np.ndarray:
-        """Scores of a batch, flat, row by row.
-
-        All scores pass here as whole rows of next-token logits: the place for a debiaser that
-        re-scores them from further forwards (Self-Debias).
-        """
-        ids, mask = pad(rows, self._filler, self.device)
-        index, positions, targets = (t.to(self.device) for t in wanted(rows))
+        """Scores of a batch, flat, row by row."""
+        targets = torch.tensor([t for row in rows for t in row.targets], device=self.device)
         parts: list[torch.Tensor] = []
         with self._forward.inference():
             done = 0
-            if len(targets):
-                for logits in self._forward.logits(ids, mask, index, positions):
-                    parts.append(target_logprobs(logits, targets[done : done + len(logits)]))
-                    done += len(logits)
+            for logits in self._logits(rows):
+                parts.append(target_logprobs(logits, targets[done : done + len(logits)]))
+                done += len(logits)
             found = torch.cat(parts).cpu().numpy() if parts else np.empty(0)
         self.tokens_scored += sum(len(row.ids) for row in rows)
         return found
+
+    def _logits(self, rows: Sequence[Row]) -> Iterator[torch.Tensor]:
+        """Logits at every position read, row by row, some at a time: ``(n, vocabulary)``."""
+        contrast, read = self._contrast, [p for row in rows for p in row.positions]
+        if not read:
+            return
+        index = [i for i, row in enumerate(rows) for _ in row.positions]
+        streams = [self._run(rows, index, read)]
+        if contrast is not None:
+            front = [self.start_id] if self.kind == "causal" else self._surrounding[0]
+            for prompt in contrast.prompts:
+                made = behind(rows, self.encode(prompt), front, self.max_tokens)
+                streams.append(self._run(*made))
+        for plain, *prompted in zip(*streams, strict=True):
+            yield plain if contrast is None else contrast.apply(plain, prompted)
+
+    def _run(
+        self, rows: Sequence[Row], index: Sequence[int], positions: Sequence[int]
+    ) -> Iterator[torch.Tensor]:
+        ids, mask = pad(rows, self._filler, self.device)
+        where = (torch.tensor(own, device=self.device) for own in (index, positions))
+        return self._forward.logits(ids, mask, *where)
 
     def training_logits(
         self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
@@ -225,6 +240,16 @@ class TransformersModel(LanguageModel):
         projection.install(self.module, layer, matrix, bias)
         self.forget_scores()
 
+    def rescore(self, contrast: PromptContrast | None) -> None:
+        """See `LanguageModel.rescore`."""
+        self._contrast = contrast
+        self.forget_scores()
+
+    @property
+    def contrast(self) -> PromptContrast | None:
+        """The correction in force; see `rescore`."""
+        return self._contrast
+
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
         """See `LanguageModel.generate`."""
         self._need("causal", "generate")
@@ -253,9 +278,23 @@ class TransformersModel(LanguageModel):
                 do_sample=False,
                 num_beams=1,
                 pad_token_id=self._filler,
+                **self._corrections([width - len(own) for own in prompts]),
             )
         new = out[:, width:].cpu().tolist()
         return [str(self.tokenizer.decode(own, skip_special_tokens=True)) for own in new]
+
+    def _corrections(self, padding: Sequence[int]) -> dict[str, Any]:
+        """What makes generation see the re-scored distributions, given each row's left padding."""
+        if self._contrast is None:
+            return {}
+
+        def corrected(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+            """Logits of the next token of each row so far, run anew behind the prompts."""
+            so_far = [own[left:] for own, left in zip(ids.tolist(), padding, strict=True)]
+            rows = [Row(own, [len(own) - 1], []) for own in so_far]
+            return torch.cat(list(self._logits(rows))).to(scores.dtype)
+
+        return {"logits_processor": [corrected]}
 
     # -- text and tokens ---------------------------------------------------------------------
 
@@ -302,9 +341,11 @@ class TransformersModel(LanguageModel):
 
     def copy(self) -> TransformersModel:
         """See `LanguageModel.copy`."""
-        return TransformersModel(
+        twin = TransformersModel(
             copy.deepcopy(self.module), self.tokenizer, kind=self.kind, name=self.name
         )
+        twin.rescore(self._contrast)
+        return twin
 
     @property
     def _filler(self) -> int:

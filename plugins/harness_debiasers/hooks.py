@@ -16,6 +16,7 @@ from harness_debiasers.inlp import Inlp
 from harness_debiasers.leace import Leace
 from harness_debiasers.mlm_unlearning import MlmUnlearning
 from harness_debiasers.npo import Npo, SimNpo
+from harness_debiasers.self_debias import SelfDebias
 from harness_debiasers.sentence_debias import SentenceDebias
 from harness_debiasers.task_vector import TaskVector
 
@@ -33,6 +34,7 @@ def harness_debiasers() -> Sequence[type[Debiaser[Any]]]:
         Leace,
         MlmUnlearning,
         Npo,
+        SelfDebias,
         SentenceDebias,
         SimNpo,
         TaskVector,
