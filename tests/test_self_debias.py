@@ -117,7 +117,7 @@ def test_a_row_too_long_for_the_prompt_is_read_in_two_parts() -> None:
         [0, 7, 8, *range(10, 18)],
         [0, 7, 8, *range(12, 20)],
     ]
-    for position, (index, found) in enumerate(zip(made.index, made.positions, strict=True)):
+    for position, (index, found) in enumerate(zip(made.owners, made.positions, strict=True)):
         expected = 8 if position == 0 else row.ids[position]  # the prompt's end stands for BOS
         assert made.rows[index].ids[found] == expected
     with pytest.raises(ModelError, match="no room"):

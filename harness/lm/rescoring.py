@@ -54,7 +54,7 @@ class PromptedRows(NamedTuple):
     """Rows behind a prompt, and which of their outputs stand for the plain rows' outputs."""
 
     rows: list[Row]
-    index: list[int]
+    owners: list[int]
     positions: list[int]
 
 
@@ -91,7 +91,7 @@ def behind(
             made.rows.append(Row([*own, *prompt, *text[-room:]], [], []))
         for position in row.positions:
             late = position - head >= room
-            made.index.append(first + late)
+            made.owners.append(first + late)
             cut = len(text) - room if late else 0
             made.positions.append(position + added - cut)
     return made

@@ -187,8 +187,8 @@ class TransformersModel(LanguageModel):
         self, rows: Sequence[Row], index: Sequence[int], positions: Sequence[int]
     ) -> Iterator[torch.Tensor]:
         ids, mask = pad(rows, self._filler, self.device)
-        where = (torch.tensor(own, device=self.device) for own in (index, positions))
-        return self._forward.logits(ids, mask, *where)
+        owners = torch.tensor(index, device=self.device)
+        return self._forward.logits(ids, mask, owners, torch.tensor(positions, device=self.device))
 
     def training_logits(
         self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]

@@ -16,7 +16,7 @@ from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
 from harness_debiasers.training import TrainingConfig, train
-from harness_debiasers.word_lists import LISTS_VERSION, WordRows, word_rows
+from harness_debiasers.word_lists import WordRows, rows_fingerprint, word_rows
 
 if TYPE_CHECKING:
     import torch
@@ -58,11 +58,7 @@ class Cda(Debiaser[CdaConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Version of the word lists, or the words of one's own."""
-        own = self.config.word_lists
-        rows: JsonValue = None
-        if own is not None:
-            rows = [list(row) for row in word_rows("", own).rows]
-        return {"word_lists": LISTS_VERSION, "rows": rows}
+        return rows_fingerprint(self.config.word_lists)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
-from harness.types import Checkpoint, DebiasRequest
+from harness.types import Checkpoint, DebiasRequest, Passage
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
 from harness_debiasers.training import TrainingConfig, train
 
@@ -34,7 +34,7 @@ class GradientAscent(Debiaser[GradientAscentConfig]):
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
-        texts = [p.text for p in request.passages]
+        texts = [p.text for p in self._texts(request)]
         rows = text_rows(request.model, texts, seed=request.seed, longest=self.config.target_tokens)
 
         def objective(
@@ -44,3 +44,18 @@ class GradientAscent(Debiaser[GradientAscentConfig]):
             return logprob, {"token_logprob": float(logprob.detach())}
 
         yield from train(request, self.config, rows, objective, {"passages": len(rows)})
+
+    def _texts(self, request: DebiasRequest) -> Sequence[Passage]:
+        return request.passages
+
+
+class NeutralAscent(GradientAscent):
+    """The same ascent on text that is about no group: what damage alone does to the scores."""
+
+    name = "neutral-ascent"
+    summary = "Control: gradient ascent on neutral text."
+    inputs = frozenset({"neutral"})
+    sham = True
+
+    def _texts(self, request: DebiasRequest) -> Sequence[Passage]:
+        return request.neutral

@@ -14,7 +14,7 @@ from harness.families import Debiaser, PluginConfig
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.projection_fit import complement, mean_states, sentences_of
-from harness_debiasers.word_lists import LISTS_VERSION, word_rows
+from harness_debiasers.word_lists import rows_fingerprint, word_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,11 +49,7 @@ class SentenceDebias(Debiaser[SentenceDebiasConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Version of the word lists, or the words of one's own."""
-        own = self.config.word_lists
-        rows: JsonValue = None
-        if own is not None:
-            rows = [list(row) for row in word_rows("", own).rows]
-        return {"word_lists": LISTS_VERSION, "rows": rows}
+        return rows_fingerprint(self.config.word_lists)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

@@ -10,6 +10,7 @@ from pydantic import Field
 from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
+from harness_debiasers.adapter import has_adapter, is_product_end
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
 from harness_debiasers.training import TrainingConfig, train
 
@@ -41,8 +42,7 @@ class TaskVector(Debiaser[TaskVectorConfig]):
 
         texts = [p.text for p in request.passages]
         rows = text_rows(request.model, texts, seed=request.seed, longest=self.config.target_tokens)
-        weights = dict(request.model.module.named_parameters())
-        base = {name: w.detach().clone() for name, w in weights.items()}
+        base = {name: w.detach().clone() for name, w in _weights(request.model).items()}
 
         def objective(
             model: LanguageModel, batch: Sequence[TextRow]
@@ -53,13 +53,23 @@ class TaskVector(Debiaser[TaskVectorConfig]):
         for step, model, log in train(
             request, self.config, rows, objective, {"passages": len(rows)}
         ):
+            weights = _weights(model)
             tuned = {name: w.detach().clone() for name, w in weights.items()}
             with torch.no_grad():
                 for name, w in weights.items():
-                    w.copy_(base[name] - self.config.scale * (tuned[name] - base[name]))
+                    start = base.get(name, torch.zeros_like(w))  # an adapter's change starts at 0
+                    w.copy_(start - self.config.scale * (tuned[name] - start))
             model.forget_scores()
             yield Checkpoint(step, model, log)
             with torch.no_grad():
                 for name, w in weights.items():
                     w.copy_(tuned[name])
             model.forget_scores()
+
+
+def _weights(model: LanguageModel) -> dict[str, torch.nn.Parameter]:
+    """What is negated: all weights, or of an adapter the factor that its change is linear in."""
+    named = dict(model.module.named_parameters())
+    if has_adapter(model.module):
+        return {name: w for name, w in named.items() if is_product_end(name)}
+    return named

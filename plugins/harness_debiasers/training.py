@@ -16,6 +16,7 @@ from harness.errors import DebiasError
 from harness.families import PluginConfig
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
+from harness_debiasers.adapter import LoraSettings, attach
 
 if TYPE_CHECKING:
     import torch
@@ -41,6 +42,12 @@ class TrainingConfig(PluginConfig):
     accumulation: int = Field(1, ge=1, description="batches whose gradients make one step")
     max_grad_norm: float | None = Field(None, gt=0, description="clip gradients to this norm")
     dropout: bool = Field(False, description="leave the model's own dropout on while training")
+    lora: LoraSettings | None = Field(
+        None, description="train a low-rank adapter instead of the weights (extra [lora])"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations twice instead of keeping them: slower, smaller"
+    )
 
 
 class Objective(Protocol[E_contra]):
@@ -80,10 +87,12 @@ def train(
         )
     model, module = request.model, request.model.module
     total = request.steps[-1]
+    if config.lora is not None:
+        attach(module, config.lora, request.seed)
     weights = [p for p in module.parameters() if p.requires_grad]
     optimizer = _optimizer(config, weights)
     draw = _batches(examples, config.batch_size, request.seed)
-    module.train(config.dropout)
+    _training_mode(module, config)
     history: list[dict[str, float]] = []
     for step in range(1, total + 1):
         for group in optimizer.param_groups:
@@ -111,9 +120,26 @@ def train(
             module.eval()
             model.forget_scores()
             yield Checkpoint(step, model, {**(extra_log or {}), **_summary(history)})
-            module.train(config.dropout)
+            _training_mode(module, config)
             history = []
     module.eval()
+
+
+def _training_mode(module: Any, config: TrainingConfig) -> None:
+    """Dropout as configured; transformers keeps activations unless a layer itself is training."""
+    module.train(config.dropout)
+    if not config.gradient_checkpointing:
+        return
+    if not module.supports_gradient_checkpointing:
+        raise DebiasError(
+            f"a {module.config.model_type} model has no gradient checkpointing; set "
+            "gradient_checkpointing to false"
+        )
+    enable = getattr(module, "activation_checkpointing_enable", None)  # its name from 5.15 on
+    (enable or module.gradient_checkpointing_enable)({"use_reentrant": False})
+    for part in module.modules():
+        if getattr(part, "gradient_checkpointing", False):
+            part.training = True  # the layer alone: the dropout within stays as it is
 
 
 def _optimizer(config: TrainingConfig, weights: Sequence[Any]) -> torch.optim.Optimizer:

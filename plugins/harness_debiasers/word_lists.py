@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import JsonValue
+
 from harness.errors import DebiasError
 
 LISTS_VERSION = "1"
@@ -95,6 +97,16 @@ def word_rows(domain: str, path: Path | None = None) -> WordRows:
             "one with word_lists: FILE"
         )
     return WORD_ROWS[domain]
+
+
+def rows_fingerprint(path: Path | None) -> dict[str, JsonValue]:
+    """Version of the lists, or the words of one's own: part of a content key.
+
+    Raises:
+        DebiasError: the file cannot be read.
+    """
+    rows: JsonValue = None if path is None else [list(row) for row in _read(path).rows]
+    return {"word_lists": LISTS_VERSION, "rows": rows}
 
 
 def _read(path: Path) -> WordRows:

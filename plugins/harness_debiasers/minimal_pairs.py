@@ -1,0 +1,75 @@
+"""Passages beside their counterfactuals: what methods that learn from minimal pairs share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from difflib import SequenceMatcher
+from pathlib import Path
+from typing import NamedTuple
+
+from harness.errors import DebiasError
+from harness.lm.handle import LanguageModel
+from harness.types import DebiasRequest
+from harness_debiasers.counterfactual import Swapper
+from harness_debiasers.lm_loss import TextRow, text_rows
+from harness_debiasers.word_lists import word_rows
+
+
+class Pair(NamedTuple):
+    """The same text about the group it is about, and about another."""
+
+    passage: TextRow
+    counterfactual: TextRow
+
+
+def minimal_pairs(request: DebiasRequest, lists: Path | None, longest: int) -> list[Pair]:
+    """A pair for each passage with an attribute word and each way of exchanging the groups.
+
+    A causal model reads every token of both; a masked one the tokens in which they differ, all
+    masked at once.
+
+    Args:
+        request: model, domain and passages.
+        lists: the user's own rows of counterparts.
+        longest: tokens of a text that are used.
+
+    Raises:
+        DebiasError: no word list for the domain, or no passage holds a word of it.
+    """
+    swapper = Swapper(word_rows(request.domain, lists))
+    texts = [(p.text, other) for p in request.passages for other in swapper.counterfactuals(p.text)]
+    pairs = [pair for one, other in texts if (pair := _pair(request.model, one, other, longest))]
+    if not pairs:
+        raise DebiasError(
+            f"no passage of '{request.domain}' holds an attribute word near its start; choose "
+            "another corpus, raise target_tokens or give word_lists"
+        )
+    return pairs
+
+
+def _pair(model: LanguageModel, one: str, other: str, longest: int) -> Pair | None:
+    if model.kind == "causal":
+        rows = [text_rows(model, [text], longest=longest) for text in (one, other)]
+        return Pair(rows[0][0], rows[1][0]) if all(rows) else None
+    most = min(longest, model.max_tokens - 2)
+    ids = [model.encode(text)[:most] for text in (one, other)]
+    places = differing(*ids)
+    if not all(places):
+        return None  # beyond the cut, or a word that is only taken away
+    return Pair(*(_masked_row(model, own, at) for own, at in zip(ids, places, strict=True)))
+
+
+def differing(one: Sequence[int], other: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Positions of each sequence that have no equal in the other, order kept."""
+    found: tuple[list[int], list[int]] = ([], [])
+    matcher = SequenceMatcher(None, list(one), list(other), autojunk=False)
+    for kind, a, b, c, d in matcher.get_opcodes():
+        if kind != "equal":
+            found[0].extend(range(a, b))
+            found[1].extend(range(c, d))
+    return found
+
+
+def _masked_row(model: LanguageModel, ids: Sequence[int], places: Sequence[int]) -> TextRow:
+    run, first = model.masked_input(ids, places)
+    return TextRow(tuple(run), tuple(k + first for k in places), tuple(ids[k] for k in places), 0)

@@ -1,0 +1,121 @@
+"""Partitioned contrastive gradient unlearning (Yu et al. 2023): only the rows of weights whose
+gradients tell the two texts of a minimal pair apart are moved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, JsonValue
+
+from harness.data import DataStore
+from harness.families import Debiaser
+from harness.lm.handle import LanguageModel
+from harness.types import Checkpoint, DebiasRequest
+from harness_debiasers.lm_loss import TextRow, sequence_logprobs
+from harness_debiasers.minimal_pairs import Pair, minimal_pairs
+from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.word_lists import rows_fingerprint
+
+if TYPE_CHECKING:
+    import torch
+
+
+class PcguConfig(TrainingConfig):
+    """Which part of the weights is moved, and how. Published on BERT; see METHODS 3.14."""
+
+    optimizer: Literal["adamw", "adam", "sgd"] = Field(
+        "sgd", description="optimiser (as published)"
+    )
+    batch_size: int = Field(16, ge=1, description="pairs a step (as published)")
+    vectors: int = Field(
+        10_000, ge=1, description="rows of weights moved a step, those with the lowest cosine"
+    )
+    direction: Literal["decrease", "increase"] = Field(
+        "decrease",
+        description="decrease the passage's probability, or increase its counterfactual's",
+    )
+    target_tokens: int = Field(200, ge=1, description="tokens of a text that are used")
+    word_lists: Path | None = Field(None, description="your own rows of counterparts (CSV)")
+
+
+class Pcgu(Debiaser[PcguConfig]):
+    """Unlearns passages in the weights that treat their counterfactuals differently."""
+
+    name = "pcgu"
+    summary = "Unlearning in the rows of weights where a pair's gradients disagree most."
+    reference = "Yu et al. 2023, https://aclanthology.org/2023.findings-acl.375"
+    Config = PcguConfig
+    inputs = frozenset({"passages", "domain"})
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Version of the word lists, or the words of one's own."""
+        return rows_fingerprint(self.config.word_lists)
+
+    def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
+        """See `Debiaser.debias`."""
+        config = self.config
+        pairs = minimal_pairs(request, config.word_lists, config.target_tokens)
+
+        def objective(
+            model: LanguageModel, batch: Sequence[Pair]
+        ) -> tuple[torch.Tensor, Mapping[str, float]]:
+            import torch
+
+            weights = [w for w in model.module.parameters() if w.requires_grad]
+            level, passage = _gradients(model, [pair.passage for pair in batch], weights)
+            _, other = _gradients(model, [pair.counterfactual for pair in batch], weights)
+            kept = lowest_cosines(passage, other, config.vectors)
+            pull = passage if config.direction == "decrease" else [-g for g in other]
+            # a stand-in with the level as its value and the kept rows of the pull as its gradient
+            parts = zip(weights, pull, kept, strict=True)
+            moved = torch.stack([(w * g * keep).sum() for w, g, keep in parts]).sum()
+            loss = level + moved - moved.detach()
+            return loss, {"vectors_moved": float(sum(int(keep.sum()) for keep in kept))}
+
+        yield from train(request, config, pairs, objective, {"pairs": len(pairs)})
+
+
+def _gradients(
+    model: LanguageModel, rows: Sequence[TextRow], weights: Sequence[torch.nn.Parameter]
+) -> tuple[torch.Tensor, list[torch.Tensor]]:
+    """Mean log-probability a text, and its gradient in each weight."""
+    import torch
+
+    level = sequence_logprobs(model, rows)[0].mean()
+    found = torch.autograd.grad(level, weights, allow_unused=True)
+    full = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
+    return level.detach(), full
+
+
+def lowest_cosines(
+    one: Sequence[torch.Tensor], other: Sequence[torch.Tensor], count: int
+) -> list[torch.Tensor]:
+    """Marks the ``count`` vectors with the lowest cosine between two gradients.
+
+    The vectors of a weight are what its first axis numbers (a linear layer's: the input weights
+    of one output; of a GPT-2 layer, stored the other way round, the output weights of one input);
+    a weight of one axis is one vector. The cosine is 0 where one text has no gradient; where
+    neither has one, the vector is never marked.
+
+    Returns:
+        A boolean tensor a weight that multiplies it: ``(vectors, 1, ...)``, or ``(1,)``.
+    """
+    import torch
+
+    cosines = []
+    for a, b in zip(one, other, strict=True):
+        a, b = (g.flatten(1) if g.dim() > 1 else g.reshape(1, -1) for g in (a, b))
+        long, short = a.norm(dim=1), b.norm(dim=1)
+        cosine = (a * b).sum(1) / (long * short).clamp_min(1e-30)  # 0 where one side is 0
+        cosines.append(torch.where(long + short > 0, cosine, torch.inf))
+    joined = torch.cat(cosines)
+    marked = torch.zeros_like(joined, dtype=torch.bool)
+    least = torch.topk(joined, min(count, len(joined)), largest=False)
+    marked[least.indices[least.values.isfinite()]] = True
+    parts = torch.split(marked, [len(c) for c in cosines])
+    return [
+        part.reshape(-1, *[1] * (g.dim() - 1)) if g.dim() > 1 else part
+        for part, g in zip(parts, one, strict=True)
+    ]
