@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.utils.checkpoint
 from harness_debiasers.adapter import LoraSettings, attach, has_adapter
 from harness_debiasers.gradient_ascent import GradientAscent, NeutralAscent
 from harness_debiasers.mlm_unlearning import MlmUnlearning
@@ -121,8 +122,6 @@ def test_layers_that_are_not_there_are_named(tmp_path: Path) -> None:
 def test_gradient_checkpointing_gives_the_same_weights(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch.utils.checkpoint
-
     calls = []
     real = torch.utils.checkpoint.checkpoint
 
@@ -130,12 +129,14 @@ def test_gradient_checkpointing_gives_the_same_weights(
         calls.append(1)
         return real(*inputs, **options)
 
-    monkeypatch.setattr("torch.utils.checkpoint.checkpoint", counted)
+    monkeypatch.setattr("transformers.modeling_utils.checkpoint", counted)
     found = []
     for checkpointing in (False, True):
         config = GradientAscent.Config(learning_rate=RATE, gradient_checkpointing=checkpointing)
         (point,) = GradientAscent(config).debias(request(tiny(kind), tmp_path))
         assert bool(calls) == checkpointing
+        assert np.isfinite(scores(point.model)).all()
+        assert np.isfinite(scores(point.model.copy())).all()
         found.append(torch.cat([w.detach().flatten() for w in point.model.module.parameters()]))
     torch.testing.assert_close(found[0], found[1], atol=1e-6, rtol=1e-5)
 

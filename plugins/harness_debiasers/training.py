@@ -92,6 +92,8 @@ def train(
     weights = [p for p in module.parameters() if p.requires_grad]
     optimizer = _optimizer(config, weights)
     draw = _batches(examples, config.batch_size, request.seed)
+    if config.gradient_checkpointing:
+        _keep_few_activations(module)
     _training_mode(module, config)
     history: list[dict[str, float]] = []
     for step in range(1, total + 1):
@@ -125,11 +127,7 @@ def train(
     module.eval()
 
 
-def _training_mode(module: Any, config: TrainingConfig) -> None:
-    """Dropout as configured; transformers keeps activations unless a layer itself is training."""
-    module.train(config.dropout)
-    if not config.gradient_checkpointing:
-        return
+def _keep_few_activations(module: Any) -> None:
     if not module.supports_gradient_checkpointing:
         raise DebiasError(
             f"a {module.config.model_type} model has no gradient checkpointing; set "
@@ -137,6 +135,11 @@ def _training_mode(module: Any, config: TrainingConfig) -> None:
         )
     enable = getattr(module, "activation_checkpointing_enable", None)  # its name from 5.15 on
     (enable or module.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
+def _training_mode(module: Any, config: TrainingConfig) -> None:
+    """Dropout as configured; activations are computed twice only in layers that are training."""
+    module.train(config.dropout)
     for part in module.modules():
         if getattr(part, "gradient_checkpointing", False):
             part.training = True  # the layer alone: the dropout within stays as it is
