@@ -18,6 +18,7 @@ from harness.data import DataStore
 from harness.errors import HarnessError
 from harness.families import Debiaser, Evaluator, Masker
 from harness.keys import PluginInputs, content_key
+from harness.narrowing import Narrowing
 from harness.plugins import Registry
 from harness.records import SCHEMA_VERSION, Cell, ControlKind, MeasureRef, RunIndex
 from harness.spec import PluginUse, Spec, measured_domains
@@ -145,11 +146,17 @@ class _Planner:
         for debiaser in spec.debiaser:
             plugin = self.registry.get("debiaser", debiaser.use).plugin
             assert issubclass(plugin, Debiaser)
+            only = debiaser.only or Narrowing()
+            if not only.allows("models", model.label):
+                continue
             maskers: list[PluginUse | None] = [None]
             if "masks" in plugin.inputs:
-                maskers = list(spec.masker)
-            seeds = spec.seed if plugin.seeded else spec.seed[:1]
+                maskers = [use for use in spec.masker if only.allows("maskers", use.label)]
+            seeds = [seed for seed in spec.seed if only.allows("seeds", seed)]
+            seeds = seeds if plugin.seeded else seeds[:1]
             for source, masker, seed in product(sources, maskers, seeds):
+                if source is not None and not _allows(only, source):
+                    continue
                 fit = self._fit(lineage, plugin, debiaser, source, masker, seed)
                 base = self._measures(lineage, 0, source)
                 cell = Cell(
@@ -307,6 +314,14 @@ class _Planner:
             }, None
         except HarnessError as error:
             return {"problem": str(error)}, str(error)
+
+
+def _allows(only: Narrowing, source: Source) -> bool:
+    return (
+        only.allows("corpora", source.corpus.label)
+        and only.allows("sources", source.domain)
+        and only.allows("labels", source.label)
+    )
 
 
 def _refs(tasks: list[MeasureTask]) -> tuple[MeasureRef, ...]:

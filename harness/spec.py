@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from harness.domains import check_domain
 from harness.errors import SpecError, did_you_mean
 from harness.families import Corpus, Evaluator, Family
+from harness.narrowing import Narrowing, check_narrowing, take_narrowing
 from harness.plugins import Registry, config_problem
 from harness.types import Label
 from harness.yamlfile import Lines, parse_yaml
@@ -48,6 +49,7 @@ class PluginUse(Part):
     domains: Annotated[
         tuple[str, ...] | None, Field(description="evaluators: narrower than the targets")
     ] = None
+    only: Annotated[Narrowing | None, Field(description="debiasers: narrower than the axes")] = None
 
 
 class Limits(Part):
@@ -210,6 +212,7 @@ def build_spec(data: Mapping[str, Any], registry: Registry, lines: Lines) -> Spe
     for key in data:
         if key not in known:
             raise SpecError(f"{lines.where((key,))}: unknown key '{key}'{did_you_mean(key, known)}")
+    data, narrowed = _without_narrowing(data)
     built: dict[str, Any] = {}
     for key, value in data.items():
         if key in PLUGIN_KEYS:
@@ -226,8 +229,43 @@ def build_spec(data: Mapping[str, Any], registry: Registry, lines: Lines) -> Spe
         where, message = config_problem(error, known)
         path = tuple(int(p) if p.isdecimal() else p for p in where.split("."))
         raise SpecError(f"{lines.where(path)}: {message}") from None
+    spec = _narrow(spec, narrowed, lines)
     _check(spec, registry, lines)
     return spec
+
+
+def _without_narrowing(
+    data: Mapping[str, Any],
+) -> tuple[dict[str, Any], list[dict[str, list[Any]]]]:
+    """The data without the narrowed axes of its debiasers, and those by position."""
+    value = data.get("debiaser", [])
+    entries = [dict(e) if isinstance(e, dict) else e for e in _listed(value)]
+    narrowed = [take_narrowing(e) if isinstance(e, dict) else {} for e in entries]
+    if not any(narrowed):
+        return dict(data), narrowed
+    return {**data, "debiaser": entries if isinstance(value, list) else entries[0]}, narrowed
+
+
+def _narrow(spec: Spec, narrowed: list[dict[str, list[Any]]], lines: Lines) -> Spec:
+    if not any(narrowed):
+        return spec
+    axes: dict[str, list[Any]] = {
+        "models": [use.label for use in spec.model],
+        "corpora": [use.label for use in spec.corpus],
+        "sources": list(spec.source),
+        "labels": list(spec.label),
+        "maskers": [use.label for use in spec.masker],
+        "seeds": list(spec.seed),
+    }
+    uses = []
+    for i, (use, found) in enumerate(zip(spec.debiaser, narrowed, strict=True)):
+        only = check_narrowing(found, axes, ("debiaser", i), lines) if found else None
+        uses.append(use.model_copy(update={"only": only}))
+    return spec.model_copy(update={"debiaser": tuple(uses)})
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tuple[PluginUse, ...]:

@@ -75,6 +75,35 @@ def test_the_run_is_the_product_and_shares_what_is_the_same(bench: Bench) -> Non
     assert len({cell.fit_key for cell in identity}) == 1
 
 
+def test_narrowed_axes_leave_fewer_cells_with_the_same_keys(bench: Bench) -> None:
+    axes: dict[str, object] = {
+        "model": ["toy", {"use": "toy", "as": "other", "level": -2.0}],
+        "masker": ["toy-masker", {"use": "toy-masker", "as": "second"}],
+        "label": ["hateful", "non-hateful"],
+        "seed": [0, 1],
+    }
+    only = {
+        "models": ["other"],
+        "corpora": "toy-corpus",
+        "sources": ["race"],
+        "labels": ["non-hateful"],
+        "maskers": ["second"],
+        "seeds": [1],
+    }
+    whole = bench.plan(**axes, debiaser=["toy-debiaser"]).index
+    narrow = bench.plan(**axes, debiaser=[{"use": "toy-debiaser", **only}]).index
+    (left,) = (cell for cell in narrow.cells if cell.debiaser)
+    assert len([cell for cell in whole.cells if cell.debiaser]) == 2**5
+    assert left in whole.cells
+    assert (left.model, left.source, left.label, left.masker, left.seed) == (
+        "other",
+        "race",
+        "non-hateful",
+        "second",
+        1,
+    )
+
+
 def test_each_debiased_cell_begins_with_the_base_it_is_compared_with(bench: Bench) -> None:
     bench.run()
     for cell in bench.store.index().cells:

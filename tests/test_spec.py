@@ -61,6 +61,16 @@ def test_reads_axes_labels_and_typed_configs(tmp_path: Path) -> None:
         ("targets: [gender", "targets: [gender, profession", 13, ""),
         ("name: toy", "name: !!python/object:os.system x", 1, "not valid YAML"),
         ("name: toy", "name: [toy", 2, "not valid YAML"),
+        (
+            "    rate: 1e-1",
+            "    maskers: [all]",
+            10,
+            "'all' is not among the spec's masker entries",
+        ),
+        ("    rate: 1e-1", "    seeds: [true]", 10, "(0)"),
+        ("    rate: 1e-1", "    sources: []", 10, "give one or more"),
+        ("    rate: 1e-1", "    labels: neutral", 10, "(hateful)"),
+        ("  - toy-evaluator", "  - {use: toy-evaluator, seeds: [0]}", 12, "seeds"),
     ],
 )
 def test_mistakes_name_file_line_and_what_is_allowed(
@@ -77,6 +87,15 @@ def test_mistakes_name_file_line_and_what_is_allowed(
     assert f"toy.yaml:{line}: " in message
     assert words in message
     assert "\n" not in message
+
+
+def test_a_debiaser_may_be_combined_with_less_than_the_axes(tmp_path: Path) -> None:
+    spec = load(tmp_path, GOOD, "seed=[0, 1]", "debiaser.fast.seeds=1", "debiaser.fast.models=toy")
+    whole, fast = spec.debiaser
+    assert whole.only is None
+    assert fast.only is not None
+    assert (fast.only.seeds, fast.only.models, fast.only.sources) == ((1,), ("toy",), None)
+    assert set(fast.config) == set(whole.config)  # they are no fields of the plugin
 
 
 def test_an_evaluator_without_any_target_is_refused(tmp_path: Path) -> None:

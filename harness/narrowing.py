@@ -1,0 +1,70 @@
+"""Narrower axes of one debiaser: with which entries of the axes it is combined."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from harness.errors import SpecError
+from harness.yamlfile import Lines, Path
+
+AXES: Mapping[str, str] = {
+    "models": "model",
+    "corpora": "corpus",
+    "sources": "source",
+    "labels": "label",
+    "maskers": "masker",
+    "seeds": "seed",
+}
+"""Reserved keys of an entry of `debiaser`, and the axis that each of them narrows."""
+
+
+class Narrowing(BaseModel):
+    """Entries of the axes, by their labels, that a debiaser is combined with; None: all of them.
+
+    It says which cells exist, not what is in them, so no content key holds it.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    models: tuple[str, ...] | None = None
+    corpora: tuple[str, ...] | None = None
+    sources: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    maskers: tuple[str, ...] | None = None
+    seeds: tuple[int, ...] | None = None
+
+    def allows(self, axis: str, value: object) -> bool:
+        """Whether an entry (its label, or the value itself) of an axis of `AXES` takes part."""
+        kept = getattr(self, axis)
+        return kept is None or value in kept
+
+
+def take_narrowing(entry: dict[str, Any]) -> dict[str, list[Any]]:
+    """Take the reserved keys out of a debiaser's entry; a single value becomes a list."""
+    found = {key: entry.pop(key) for key in AXES if key in entry}
+    return {key: value if isinstance(value, list) else [value] for key, value in found.items()}
+
+
+def check_narrowing(
+    found: Mapping[str, list[Any]], axes: Mapping[str, list[Any]], path: Path, lines: Lines
+) -> Narrowing:
+    """Hold narrowed axes against the whole ones, which are given by the names of `AXES`.
+
+    Raises:
+        SpecError: an empty list, or a value that the axis does not have; with its line.
+    """
+    for key, values in found.items():
+        where = f"{lines.where((*path, key))}: {key}"
+        known = axes[key]
+        if not values:
+            raise SpecError(f"{where}: give one or more of the spec's {AXES[key]} entries")
+        for value in values:
+            if value not in known or isinstance(value, bool):
+                raise SpecError(
+                    f"{where}: '{value}' is not among the spec's {AXES[key]} entries "
+                    f"({', '.join(map(str, known)) or 'none'})"
+                )
+    return Narrowing.model_validate({key: tuple(values) for key, values in found.items()})
