@@ -113,6 +113,7 @@ class Store:
             self._remove_partials()
             yield
         finally:
+            self._remove_partials()
             self._locked = False
             lock.__exit__(None, None, None)
 
@@ -148,7 +149,7 @@ class Store:
         self._write(self._failure_path(failure.key), _json(failure))
 
     def scratch(self) -> Path:
-        """Make a folder for checkpoints that are being written; removed by the next run.
+        """Make a folder for checkpoints that are being written; gone when the lock is.
 
         Raises:
             StoreError: it cannot be made.
@@ -164,10 +165,13 @@ class Store:
         """Take a saved checkpoint from the scratch folder, in place of an earlier one."""
         place = self.checkpoint_path(fit_key, step)
         try:
+            for file in folder.rglob("*"):
+                _sync(file)
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():
                 place.rename(folder.with_name(f"{folder.name}-before"))
             folder.rename(place)
+            _sync(place.parent)
         except OSError as error:
             raise _unwritable(place, error) from None
 
@@ -256,7 +260,7 @@ class Store:
                 stream.flush()
                 os.fsync(stream.fileno())
             partial.replace(path)
-            _sync_folder(path.parent)  # the new name, too, outlives a power cut
+            _sync(path.parent)  # the new name, too, outlives a power cut
         except OSError as error:
             with suppress(OSError):  # the first error is the one to tell
                 partial.unlink()
@@ -276,10 +280,11 @@ class Store:
             ) from None
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync(path: Path) -> None:
+    """Have a file or folder on the disk itself."""
     if os.name == "nt":  # folders cannot be opened there
         return
-    descriptor = os.open(folder, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

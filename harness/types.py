@@ -144,6 +144,14 @@ class EvaluationRequest(Frozen):
     model: LanguageModel
     domains: tuple[str, ...]
     limit: Annotated[int | None, Field(ge=1, description="items a domain")] = None
+    sample: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            description="a check of stored items: of what `limit` does not cut (windows), about so "
+            "many will do, under the ids that they always have",
+        ),
+    ] = None
     seed: int = 0
     unlearned: Annotated[tuple[Passage, ...], Field(description="texts the method was fitted on")]
     unseen: Annotated[tuple[Passage, ...], Field(description="test texts of the target domains")]

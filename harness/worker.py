@@ -86,16 +86,25 @@ class Worker:
         except Exception as error:  # one unit's failure, whatever it is, must not cost the others
             yield from failures(unit, left, error)
 
-    def checkpoint(self, unit: Unit, fit: Fit, inputs: Inputs, step: int) -> Checkpoint:
-        """Fit until a step and return what is there; nothing is measured.
+    def checkpoint(self, unit: Unit, inputs: Inputs, step: int) -> tuple[Checkpoint, str | None]:
+        """Fit until a step; nothing is measured.
+
+        Returns:
+            What is there, and the hash of the weights before the fit; see
+            `harness.lm.checkpoint.weights_digest`.
 
         Raises:
             HarnessError: the model cannot be had, or the fit fails.
         """
-        self._make_ready(unit.model)
-        for checkpoint, _ in self._checkpoints(fit, inputs, self._take_fresh(unit.model)):
+        from harness.lm.checkpoint import weights_digest
+
+        fit = unit.fit
+        assert fit is not None
+        model = self._take_fresh(unit.model)
+        before = weights_digest(model)
+        for checkpoint, _ in self._checkpoints(fit, inputs, model, unit.title):
             if checkpoint.step == step:
-                return checkpoint
+                return checkpoint, before
         raise DebiasError(f"'{unit.title}' has no step {step}; it has: {_words(fit.steps)}")
 
     def load(self, use: PluginUse) -> LanguageModel:

@@ -21,15 +21,18 @@ COMMANDS: dict[str, str] = {
     "leaderboard": "Rank the methods of one or more runs.",
     "export": "Write a run as CSV, Parquet, JSON, Markdown or LaTeX.",
     "report": "Write a run as one HTML page, and its figures.",
+    "export-model": "Write the debiased model of a cell for transformers and peft.",
     "show": "Show the items of a cell that flipped, with their sentences.",
     "compare": "Compare two runs, or a run with published numbers.",
     "verify": "Recompute every stored number of a run from its items.",
+    "repro": "Score a sample of a run's items again, one by one, and compare.",
     "explain": "Show the inputs behind a content key of a run.",
     "plugins": "List plugins, or show one with its config.",
     "data": "List, fetch and verify data sets.",
     "calibrate": "Check this installation against published counts.",
 }
-"""Built-in commands and their short help; each lives in ``harness/cli/<name>.py``."""
+"""Built-in commands and their short help; each lives in ``harness/cli/<name>.py``,
+with ``_`` for ``-``."""
 
 
 class LazyGroup(click.Group):
@@ -42,8 +45,8 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import and return a command."""
         if cmd_name in COMMANDS:
-            module = importlib.import_module(f"harness.cli.{cmd_name}")
-            command = getattr(module, f"{cmd_name}_command")
+            name = cmd_name.replace("-", "_")
+            command = getattr(importlib.import_module(f"harness.cli.{name}"), f"{name}_command")
             assert isinstance(command, click.Command)
             return command
         found = self._plugin_commands().get(cmd_name)

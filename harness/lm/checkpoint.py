@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from harness.errors import ModelError, StoreError
 from harness.lm.handle import LanguageModel
@@ -19,13 +18,9 @@ from harness.lm.handle import LanguageModel
 PROJECTIONS = "projections.safetensors"
 PROJECTIONS_INDEX = "projections.json"
 
-MERGE_TOLERANCE = 1e-3
-"""How far, in nats a token, a merged model's scores may be from the unmerged one's."""
-
-MERGE_PROBE = (
-    "The committee met on Tuesday to discuss the budget for the coming year.",
-    "People from many countries and religions live in this town.",
-)
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+"""How peft names an adapter's files."""
 
 _README = """# {title}
 
@@ -36,6 +31,7 @@ submodule whose output each is applied to, in order. Load the base model with tr
 
 ```python
 import json
+from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
@@ -56,7 +52,7 @@ def map_output(module, inputs, output, weight, bias):
     return output
 
 
-for own in json.load(open("{index}"))["maps"]:
+for own in json.loads(Path("{index}").read_text())["maps"]:
     weight = tensors[own["matrix"]].to(model.device)
     bias = tensors[own["bias"]].to(model.device)
     model.get_submodule(own["module"]).register_forward_hook(
@@ -95,7 +91,7 @@ def save_checkpoint(model: LanguageModel, folder: Path, base: str | None) -> Non
         base: `weights_digest` of the model before the fit.
 
     Raises:
-        ModelError: the handle is not one over a transformers model.
+        ModelError: it is more than weights, adapters and projections of hidden states.
         StoreError: it cannot be written.
     """
     from safetensors import SafetensorError
@@ -108,9 +104,14 @@ def save_checkpoint(model: LanguageModel, folder: Path, base: str | None) -> Non
             f"'{model.name}' is a {type(model).__name__}: what it does to a model cannot be "
             "written as weights"
         )
+    if model.contrast is not None:
+        raise ModelError(
+            f"'{model.name}' is corrected behind prompts at every next token: its weights are the "
+            "base model's, and what the method does cannot be written as weights"
+        )
     try:
         folder.mkdir(parents=True)
-        maps = _maps(model.module)
+        maps = projections(model.module)
         if maps:
             _save_projections(maps, model.name, folder)
         if not maps or base is None or weights_digest(model) != base:
@@ -122,17 +123,83 @@ def save_checkpoint(model: LanguageModel, folder: Path, base: str | None) -> Non
         raise StoreError(f"{folder}: cannot write the checkpoint: {error}") from None
 
 
-def has_projections(folder: Path) -> bool:
-    """Whether a saved checkpoint holds projections."""
-    return (folder / PROJECTIONS_INDEX).is_file()
+Form = Literal["weights", "adapter", "projections"]
+"""What a checkpoint's folder holds; ``projections`` with no weights: those of the base model."""
 
 
-def install_saved(model: LanguageModel, folder: Path) -> None:
-    """Apply the projections of a saved checkpoint to its base model.
+def forms(folder: Path) -> tuple[Form, ...]:
+    """What a saved checkpoint holds, in the order in which it is put together."""
+    found: list[Form] = []
+    if (folder / ADAPTER_CONFIG).is_file():
+        found.append("adapter")
+    elif any(folder.glob("model*.safetensors")):
+        found.append("weights")
+    if (folder / PROJECTIONS_INDEX).is_file():
+        found.append("projections")
+    return tuple(found)
+
+
+def open_saved(
+    folder: Path, base: Callable[[], LanguageModel], *, dtype: str, device: str, name: str
+) -> LanguageModel:
+    """Load a saved checkpoint; the base model only where the checkpoint needs it.
+
+    Args:
+        folder: what `save_checkpoint` filled.
+        base: loads the model that was debiased.
+        dtype: name of a torch dtype, for weights of its own.
+        device: torch device, likewise.
+        name: shown in messages.
 
     Raises:
-        ModelError: they are not of this model.
+        ModelError: it cannot be read, or is not of this base model.
     """
+    from harness.lm.loading import load_transformers
+
+    held = forms(folder)
+    if not held:
+        raise ModelError(f"{folder}: no checkpoint (neither weights, adapter nor projections)")
+    if "weights" in held:
+        model: LanguageModel = load_transformers(folder, dtype=dtype, device=device, name=name)
+    else:
+        model = base()
+    if "adapter" in held:
+        _install_adapter(model, folder)
+    if "projections" in held:
+        _install_projections(model, folder)
+    model.forget_scores()
+    return model
+
+
+def _install_adapter(model: LanguageModel, folder: Path) -> None:
+    """Put a saved adapter into the layers of a model.
+
+    Not by transformers' ``load_adapter``: a model that went through it is saved under other names.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        from peft import LoraConfig, set_peft_model_state_dict
+    except ImportError:
+        raise ModelError(
+            f"{folder}: holds an adapter; pip install 'bias-transfer-harness[lora]'"
+        ) from None
+    module: Any = model.module
+    try:
+        module.add_adapter(LoraConfig.from_pretrained(str(folder)))
+        tensors = load_file(folder / ADAPTER_WEIGHTS)
+        answer: Any = set_peft_model_state_dict(module, tensors)
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise ModelError(f"{folder}: no adapter of '{model.name}': {error}") from None
+    if answer.unexpected_keys:
+        raise ModelError(
+            f"{folder}: no adapter of '{model.name}': no layer for {answer.unexpected_keys[0]}"
+        )
+    module.eval()
+
+
+def _install_projections(model: LanguageModel, folder: Path) -> None:
     from safetensors.numpy import load_file
 
     tensors = load_file(folder / PROJECTIONS)
@@ -140,74 +207,7 @@ def install_saved(model: LanguageModel, folder: Path) -> None:
         model.project(tensors[own["matrix"]], tensors[own["bias"]], layer=int(own["layer"]))
 
 
-def merge(model: LanguageModel) -> None:
-    """Fold adapters and projections into the weights, where the result is the same model.
-
-    An adapter always can be. A projection can be where it is the last thing before a linear
-    output layer, ``H (W h + b) + c = (H W) h + (H b + c)``, and either ``b`` is zero or the layer
-    has a bias. The output layer is then no longer tied to the embeddings.
-
-    Raises:
-        ModelError: a projection lies elsewhere or needs a bias that the output layer lacks.
-    """
-    before = [scores.logprobs for scores in model.token_scores(MERGE_PROBE)]
-    handle: Any = model
-    if hasattr(handle.module, "merge_and_unload"):
-        from harness.lm.transformers_model import TransformersModel
-
-        merged = handle.module.merge_and_unload()
-        handle.__init__(merged, handle.tokenizer, kind=handle.kind, name=handle.name)
-        assert isinstance(handle, TransformersModel)
-    maps = _maps(handle.module)
-    if maps:
-        _fold(handle, maps)
-    model.forget_scores()
-    after = [scores.logprobs for scores in model.token_scores(MERGE_PROBE)]
-    worst = max(float(np.nanmax(np.abs(a - b))) for a, b in zip(before, after, strict=True))
-    if not worst <= MERGE_TOLERANCE:
-        raise ModelError(
-            f"model '{model.name}' cannot be merged: its scores would move by {worst:.2g} nats a "
-            "token; export it without --merge"
-        )
-
-
-def _fold(model: Any, maps: list[tuple[str, int, Any]]) -> None:
-    import torch
-
-    from harness.lm import projection
-
-    module = model.module
-    head = module.get_output_embeddings()
-    last = projection.layers(module)
-    if not isinstance(head, torch.nn.Linear) or model.route() != "head":
-        raise ModelError(_cannot(model, "its output is more than one linear layer"))
-    if any(layer != last for _, layer, _ in maps):
-        raise ModelError(_cannot(model, "a projection lies between its layers"))
-    weight, shift = torch.eye(head.in_features, dtype=torch.float64), torch.zeros(1)
-    for _, _, affine in maps:
-        matrix, bias = affine.matrix.double().cpu(), affine.bias.double().cpu()
-        weight, shift = matrix @ weight, matrix @ shift.double().expand(len(bias)) + bias
-    if bool(shift.any()) and head.bias is None:
-        raise ModelError(_cannot(model, "a projection has a bias and its output layer has none"))
-    old = head.weight.detach().double().cpu()
-    new = torch.nn.Linear(head.in_features, head.out_features, bias=head.bias is not None)
-    with torch.no_grad():
-        new.weight.copy_(old @ weight)
-        if head.bias is not None:
-            new.bias.copy_(head.bias.double().cpu() + old @ shift)
-    module.config.tie_word_embeddings = False
-    module.set_output_embeddings(new.to(head.weight.device, head.weight.dtype))
-    projection.remove(module)
-
-
-def _cannot(model: LanguageModel, why: str) -> str:
-    return (
-        f"model '{model.name}' cannot be merged exactly: {why}; export it without --merge, as "
-        "matrices"
-    )
-
-
-def _maps(module: Any) -> list[tuple[str, int, Any]]:
+def projections(module: Any) -> list[tuple[str, int, Any]]:
     """Name of the submodule, layer and map of each projection, in the order of application."""
     from harness.lm import projection
 

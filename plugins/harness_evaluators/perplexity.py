@@ -113,7 +113,7 @@ def measure_windows(
     ids = model.encode(text)
     windows = [ids[at : at + size] for at in range(0, len(ids), size)]
     windows = [window for window in windows if len(window) > 1]
-    kept = windows[:most]
+    kept = windows[:most][: request.sample]
     items = []
     for number, window in enumerate(kept):
         (scores,) = model.window_scores([window])

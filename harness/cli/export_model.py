@@ -1,0 +1,91 @@
+"""``harness export-model``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.options import results_option
+from harness.cli.session import Session, pass_session
+
+HOW_TO_LOAD = {
+    ("weights",): "load it with transformers: from_pretrained('{path}')",
+    ("adapter",): "load the base model, then peft.PeftModel.from_pretrained(model, '{path}')",
+    ("projections",): "load the base model, then run the code of '{path}/README.md'",
+    ("weights", "projections"): "load it with transformers, then run the code of "
+    "'{path}/README.md'",
+}
+
+
+@click.command("export-model")
+@click.argument("run")
+@click.argument("cell")
+@click.argument("path", type=click.Path(path_type=Path))
+@results_option
+@click.option("--step", type=int, help="Checkpoint; default: the last.")
+@click.option(
+    "--merge", is_flag=True, help="Fold an adapter or projections into the weights, if exact."
+)
+@click.option("--device", help="Where to fit again; default: as the run did.")
+@click.option(
+    "--no-check", is_flag=True, help="Do not compare a refitted model with the stored scores."
+)
+@pass_session
+def export_model_command(
+    session: Session,
+    run: str,
+    cell: str,
+    path: Path,
+    results: Path,
+    step: int | None,
+    merge: bool,
+    device: str | None,
+    no_check: bool,
+) -> None:
+    """Write the debiased model of CELL into the folder PATH, for transformers or peft.
+
+    CELL is named by parts of its title between slashes, such as mlm-unlearning/wordlist/gender.
+    A checkpoint that the run kept (`keep_checkpoints: true`) is copied. Where none was kept, the
+    cell is fitted again from the run's spec, and its scores are compared with the stored ones.
+    """
+    from harness.exporting import export_model
+    from harness.flips import select_cell
+    from harness.render.progress import ConsoleReporter
+    from harness.rerun import Rerun
+    from harness.store import find_run
+
+    store = find_run(run, results)
+    with ConsoleReporter(session.stderr) as reporter:
+        rerun = Rerun(store, session.registry, session.data, reporter, device=device)
+        chosen = select_cell(rerun.index.cells, cell)
+        at = rerun.step(chosen, step)
+        title = f"{chosen.title()} / step {at}"
+        if rerun.kept(chosen, at) is None:
+            reporter.note(f"{title}: no checkpoint was kept; fitting again")
+        done = export_model(rerun, chosen, at, path, merged=merge, check=not no_check)
+    if done.how == "refitted":
+        _line(session, _agreement(done.agreement, checked=not no_check))
+    _line(session, f"{title}: {' and '.join(done.holds)} in {path}")
+    _line(session, HOW_TO_LOAD[done.holds].format(path=path))
+
+
+def _agreement(rows: object, *, checked: bool) -> str:
+    from harness.reproduction import Agreement
+
+    assert isinstance(rows, tuple)
+    if not rows:
+        why = "there are none at this step" if checked else "--no-check"
+        return f"not compared with stored scores: {why}"
+    found: list[Agreement] = list(rows)
+    worst = max(row.largest for row in found)
+    changed = sum(len(row.changed) for row in found)
+    items = sum(len(row.items) for row in found)
+    return (
+        f"fitted again; on {items} stored items the largest difference is {worst:.1e} nats a "
+        f"token, {changed} decisions differ"
+    )
+
+
+def _line(session: Session, text: str) -> None:
+    session.stdout.print(text, highlight=False, markup=False, soft_wrap=True)

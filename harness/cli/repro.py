@@ -1,0 +1,152 @@
+"""``harness repro``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import results_option
+from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.lm.handle import LanguageModel
+    from harness.plan import MeasureTask
+    from harness.reproduction import Agreement
+    from harness.rerun import Rerun
+
+ITEMS = 20
+"""Items a domain in a sample."""
+
+
+@click.command("repro")
+@click.argument("run")
+@results_option
+@click.option(
+    "--cell", help="Score this debiased model, named as in `harness show`; default: the base ones."
+)
+@click.option("--step", type=int, help="Checkpoint of the cell; default: the last.")
+@click.option("--refit", is_flag=True, help="Fit the cell again if the run kept no checkpoint.")
+@click.option("--evaluator", help="This evaluator only.")
+@click.option(
+    "--items",
+    type=click.IntRange(min=1),
+    default=ITEMS,
+    show_default=True,
+    help="Items a domain, windows of a perplexity, or passages a domain.",
+)
+@click.option(
+    "--dtype",
+    type=click.Choice(["float32", "bfloat16", "float16"]),
+    help="Score in another dtype than the run's, to see what that changes.",
+)
+@click.option("--device", help="Where to score; default: as the run did.")
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0),
+    help="Largest difference in nats a token; default: 1e-4 for float32, 0.02 for float16, 0.2 "
+    "for bfloat16, none with another --dtype than the run's.",
+)
+@pass_session
+def repro_command(
+    session: Session,
+    run: str,
+    results: Path,
+    cell: str | None,
+    step: int | None,
+    refit: bool,
+    evaluator: str | None,
+    items: int,
+    dtype: str | None,
+    device: str | None,
+    tolerance: float | None,
+) -> None:
+    """Score a sample of RUN's items again, each text alone, and compare with what is stored.
+
+    Every text goes through the whole model by itself: no batches, no shared prefixes, nothing
+    kept from one text to the next. Ends with exit code 1 if a score differs by more than the
+    tolerance, or if an item is not in the record.
+    """
+    from harness.flips import select_cell
+    from harness.render.progress import ConsoleReporter
+    from harness.reproduction import TOLERANCE
+    from harness.rerun import Rerun
+    from harness.store import find_run
+
+    store = find_run(run, results)
+    good = True
+    with ConsoleReporter(session.stderr) as reporter:
+        rerun = Rerun(store, session.registry, session.data, reporter, device=device)
+        if tolerance is None and dtype in (None, rerun.spec.dtype):
+            tolerance = TOLERANCE[rerun.spec.dtype]
+        if cell is not None:
+            chosen = select_cell(rerun.index.cells, cell)
+            at = rerun.step(chosen, step)
+            tasks = dict(rerun.measured(chosen, at))
+            _need(tasks, f"{chosen.title()} / step {at}")
+            model = rerun.debiased(chosen, at, dtype=dtype, refit=refit)
+            title = f"{chosen.title()} / step {at}"
+            good = _check(session, rerun, title, model, tasks, evaluator, items, tolerance)
+        else:
+            for use in rerun.spec.model:
+                tasks = rerun.base_measured(use.label)
+                _need(tasks, f"{use.label} / base")
+                model = rerun.base(use.label, dtype)
+                title = f"{use.label} / base"
+                good &= _check(session, rerun, title, model, tasks, evaluator, items, tolerance)
+    if not good:
+        sys.exit(1)
+
+
+def _need(tasks: dict[str, MeasureTask], title: str) -> None:
+    from harness.errors import StoreError
+
+    if not tasks:
+        raise StoreError(f"{title} is not measured; `harness run` measures it")
+
+
+def _check(
+    session: Session,
+    rerun: Rerun,
+    title: str,
+    model: LanguageModel,
+    tasks: dict[str, MeasureTask],
+    evaluator: str | None,
+    items: int,
+    tolerance: float | None,
+) -> bool:
+    """Score, compare and print; whether all is within the tolerance."""
+    from harness.errors import StoreError, did_you_mean
+    from harness.render.reproduction import print_agreement
+    from harness.reproduction import reproduce
+
+    if evaluator is not None:
+        known = {task.evaluator.label for task in tasks.values()}
+        tasks = {k: task for k, task in tasks.items() if task.evaluator.label == evaluator}
+        if not tasks:
+            raise StoreError(f"{title}: no evaluator '{evaluator}'{did_you_mean(evaluator, known)}")
+    notes = dict.fromkeys(note for key, task in tasks.items() for note in rerun.changes(key, task))
+    for note in notes:
+        _line(session, f"changed since the run: {note}")
+    rows = reproduce(rerun, model, tasks.items(), items, alone=True)
+    print_agreement(session.stdout, title, rows, tolerance)
+    return _verdict(session, rows, tolerance)
+
+
+def _verdict(session: Session, rows: list[Agreement], tolerance: float | None) -> bool:
+    decided = sum(len(row.decided) for row in rows)
+    changed = sum(len(row.changed) for row in rows)
+    worst = max((row.largest for row in rows), default=0.0)
+    said = f"largest difference {worst:.1e} nats a token; {changed} of {decided} decisions differ"
+    if tolerance is None:
+        _line(session, said)
+        return True
+    good = all(row.within(tolerance) for row in rows)
+    _line(session, f"{said}: {'within' if good else 'beyond'} the tolerance of {tolerance:g}")
+    return good
+
+
+def _line(session: Session, text: str) -> None:
+    session.stdout.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -1,0 +1,149 @@
+"""Writing a debiased model of a stored run into a folder that transformers and peft read."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from harness import __version__
+from harness.errors import StoreError
+from harness.lm.handle import LanguageModel
+from harness.records import Cell
+from harness.reproduction import Agreement, reproduce
+from harness.rerun import Rerun
+
+REFIT_TOLERANCE = 1e-2
+"""How far, in nats a token, a refitted model's scores may be from the stored ones. The same
+machine and libraries give the same to the last bit; elsewhere rounding grows over the steps."""
+
+CHECKED_ITEMS = 20
+"""Items a domain on which a refitted model is compared with the record."""
+
+ORIGIN = "harness.json"
+"""Says what the model is: run, cell, step, base model."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """What was written.
+
+    Attributes:
+        how: a kept checkpoint, or a model that was fitted again.
+        holds: what is in the folder: weights, or what changes those of the base model.
+        agreement: how a refitted model's scores compare with the stored ones; empty: not
+            compared.
+    """
+
+    how: Literal["kept", "refitted"]
+    holds: tuple[str, ...]
+    agreement: tuple[Agreement, ...]
+
+
+def export_model(
+    run: Rerun, cell: Cell, step: int, path: Path, *, merged: bool = False, check: bool = True
+) -> Export:
+    """Write the model of a cell, from its kept checkpoint, or fitted again from the run's spec.
+
+    The folder appears whole or not at all.
+
+    Args:
+        run: a stored run.
+        cell: of its index.
+        step: one that the cell has.
+        path: folder to make.
+        merged: fold adapter and projections into weights.
+        check: compare a refitted model with the stored scores, where there are some.
+
+    Raises:
+        StoreError: the path is taken or cannot be written, or a refitted model is another.
+        ModelError: what the method does cannot be written as weights, or not merged.
+        HarnessError: it cannot be fitted again.
+    """
+    from harness.lm.checkpoint import forms, save_checkpoint
+
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise StoreError(f"{path}: already there; give a path that is free")
+    kept = run.kept(cell, step)
+    agreement: tuple[Agreement, ...] = ()
+    with _partial(path) as folder:
+        if kept is not None:
+            shutil.copytree(kept, folder)
+        else:
+            model, before = run.refit(cell, step)
+            save_checkpoint(model, folder, before)
+            if check:
+                agreement = _checked(run, cell, step, model)
+            del model  # room for what is merged
+        if merged and forms(folder) != ("weights",):
+            _merge(run, cell, folder)
+        holds = forms(folder)
+        _write_origin(run, cell, step, folder, holds)
+    return Export("kept" if kept is not None else "refitted", holds, agreement)
+
+
+@contextmanager
+def _partial(path: Path) -> Iterator[Path]:
+    """A folder beside the path, to be filled; it takes its place at the end."""
+    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield folder
+        with suppress(FileNotFoundError):
+            path.rmdir()  # it is empty
+        folder.rename(path)
+    except OSError as error:
+        raise StoreError(f"{path}: cannot write: {error.strerror or error}") from None
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checked(run: Rerun, cell: Cell, step: int, model: LanguageModel) -> tuple[Agreement, ...]:
+    """Compare with what is stored of the cell.
+
+    Raises:
+        StoreError: it is another model.
+    """
+    tasks = list(run.measured(cell, step))
+    rows = reproduce(run, model, tasks, CHECKED_ITEMS, alone=False)
+    for row in rows:
+        if not row.within(REFIT_TOLERANCE):
+            notes = [note for key, task in tasks for note in run.changes(key, task)]
+            changed = f" ({'; '.join(dict.fromkeys(notes))})" if notes else ""
+            raise StoreError(
+                f"{cell.title()}: the model that was fitted again is not the one that was measured"
+                f"{changed}: {row.evaluator} differs by {row.largest:.2g} nats a token at "
+                f"{row.where or min(row.missing)}; --no-check writes it all the same"
+            )
+    return tuple(rows)
+
+
+def _merge(run: Rerun, cell: Cell, folder: Path) -> None:
+    """Put the merged model in the place of what it was merged from."""
+    from harness.lm.checkpoint import save_checkpoint
+    from harness.lm.merging import merge
+
+    model = merge(run.open(folder, cell))
+    shutil.rmtree(folder)
+    save_checkpoint(model, folder, None)
+
+
+def _write_origin(run: Rerun, cell: Cell, step: int, folder: Path, holds: Sequence[str]) -> None:
+    (base,) = (use for use in run.spec.model if use.label == cell.model)
+    origin = {
+        "written_by": f"bias-transfer-harness {__version__}",
+        "run": run.index.name,
+        "cell": cell.title(),
+        "step": step,
+        "fit_key": cell.fit_key,
+        "holds": list(holds),
+        "base": base.model_dump(mode="json", include={"use", "config"}),
+        "dtype": run.spec.dtype,
+    }
+    text = json.dumps(origin, indent=1, ensure_ascii=False)
+    (folder / ORIGIN).write_text(text, "utf-8")

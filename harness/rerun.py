@@ -1,0 +1,293 @@
+"""Parts of a stored run done again, without writing to it: its models, fits and evaluators."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.boundary import measure
+from harness.data import DataStore
+from harness.errors import DebiasError, StoreError, did_you_mean
+from harness.families import Evaluator
+from harness.lm.handle import LanguageModel
+from harness.plan import Fit, MeasureTask, Plan, build_plan
+from harness.plugins import Registry
+from harness.records import Cell, MeasureRef, RunIndex
+from harness.reporting import Reporter
+from harness.sampling import nested_sample
+from harness.spec import PluginUse, Spec
+from harness.store import Store
+from harness.texts import Texts
+from harness.types import EvaluationRequest, Measurement, Passage
+from harness.work import Preparer, Unit
+from harness.worker import Worker
+
+AXES = ("model", "debiaser", "corpus", "masker", "source", "label", "seed")
+"""The fields that tell the cells of a run apart."""
+
+
+class Rerun:
+    """Plans the spec of a stored run once more, and does what is asked for of it.
+
+    The plan is of today: data, plugins and libraries may have changed since the run. `changes`
+    says what did; whether it matters is for the scores to show.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        data: DataStore,
+        reporter: Reporter,
+        *,
+        device: str | None = None,
+    ) -> None:
+        self.store = store
+        self.index: RunIndex = store.index()
+        self.spec = _stored_spec(store, self.index, device)
+        self._registry = registry
+        self._data = data
+        self._reporter = reporter
+        self._texts = Texts(registry, data, self.spec.limits)
+
+    # -- what was measured -------------------------------------------------------------------
+
+    def step(self, cell: Cell, step: int | None) -> int:
+        """The step asked for, or the last.
+
+        Raises:
+            StoreError: the cell has no such step.
+        """
+        steps = [own for own in cell.steps if own > 0]
+        at = step if step is not None else max(steps, default=0)
+        if at not in steps:
+            known = ", ".join(map(str, steps))
+            raise StoreError(f"{cell.title()} has no step {at} (known: {known})")
+        return at
+
+    def measured(self, cell: Cell, step: int) -> Iterator[tuple[str, MeasureTask]]:
+        """Keys of the records of a cell at a step, each with the task that gives it today."""
+        own = {self._place(ref): ref.key for ref in self._today(cell).measures}
+        for ref in cell.measures:
+            if ref.step == step and self.store.has_record(ref.key):
+                yield ref.key, self._plan.tasks()[own[self._place(ref)]]
+
+    def base_measured(self, model: str) -> dict[str, MeasureTask]:
+        """The same of a base model: what every cell of it is compared with."""
+        cells = [cell for cell in self.index.cells if cell.model == model]
+        return {key: task for cell in cells for key, task in self.measured(cell, 0)}
+
+    def changes(self, key: str, task: MeasureTask) -> list[str]:
+        """Inputs of a record that are not what they were, as ``path: before, now after``."""
+        record = self.store.record(key, items=False)
+        return [] if record is None else list(_differences(record.inputs, task.inputs))
+
+    # -- models ------------------------------------------------------------------------------
+
+    def kept(self, cell: Cell, step: int) -> Path | None:
+        """The folder of a checkpoint that the run kept."""
+        path = self.store.checkpoint_path(cell.fit_key or "", step)
+        return path if path.is_dir() else None
+
+    def base(self, model: str, dtype: str | None = None) -> LanguageModel:
+        """Load a base model.
+
+        Args:
+            model: its label in the spec.
+            dtype: instead of the run's.
+
+        Raises:
+            ModelError: it cannot be had.
+        """
+        return self._worker(dtype).load(self._use(model))
+
+    def refit(self, cell: Cell, step: int) -> tuple[LanguageModel, str | None]:
+        """Fit a cell again up to a step, as the run did.
+
+        Returns:
+            The debiased model, and the hash of the base model's weights.
+
+        Raises:
+            HarnessError: data or model cannot be had, or the fit fails.
+        """
+        fit = self._fit(cell)
+        problem = fit.problem
+        if problem is not None:
+            raise DebiasError(problem)
+        unit = Unit(self._use(cell.model), fit, ())
+        inputs = self._preparer.prepare(unit)
+        checkpoint, before = self._worker().checkpoint(unit, inputs, step)
+        return checkpoint.model, before
+
+    def open(self, folder: Path, cell: Cell, dtype: str | None = None) -> LanguageModel:
+        """Load a saved checkpoint of a cell.
+
+        Raises:
+            ModelError: it cannot be read.
+        """
+        from harness.lm.checkpoint import open_saved
+
+        return open_saved(
+            folder,
+            lambda: self.base(cell.model, dtype),
+            dtype=dtype or self.spec.dtype,
+            device=self.spec.device,
+            name=cell.model,
+        )
+
+    def debiased(
+        self, cell: Cell, step: int, *, dtype: str | None = None, refit: bool = False
+    ) -> LanguageModel:
+        """The model of a cell: from its kept checkpoint, or fitted again where that is allowed.
+
+        Args:
+            cell: of the index.
+            step: one it has.
+            dtype: in which its weights are scored; it is fitted in the run's.
+            refit: fit where no checkpoint was kept.
+
+        Raises:
+            StoreError: none was kept, and ``refit`` is False.
+            HarnessError: it cannot be read or fitted.
+        """
+        from harness.lm.checkpoint import save_checkpoint
+
+        kept = self.kept(cell, step)
+        if kept is not None:
+            return self.open(kept, cell, dtype)
+        if not refit:
+            raise StoreError(
+                f"{cell.title()}: the run kept no checkpoint of step {step}; --refit fits it "
+                "again, `keep_checkpoints: true` in a spec keeps them"
+            )
+        model, before = self.refit(cell, step)
+        if dtype in (None, self.spec.dtype):
+            return model
+        with tempfile.TemporaryDirectory() as scratch:
+            save_checkpoint(model, Path(scratch) / "fitted", before)
+            return self.open(Path(scratch) / "fitted", cell, dtype)
+
+    # -- measuring ---------------------------------------------------------------------------
+
+    def measure(
+        self, task: MeasureTask, model: LanguageModel, sample: int | None = None
+    ) -> tuple[Measurement, ...]:
+        """Ask an evaluator as the run did, or for a sample of its items.
+
+        Args:
+            task: what is measured.
+            model: on which model.
+            sample: about so many items a domain are wanted.
+
+        Raises:
+            HarnessError: its data cannot be had, or the evaluator fails.
+        """
+        if task.problem is not None:
+            raise DebiasError(task.problem)
+        self._reporter.phase(f"{model.name} / {task.evaluator.label}")
+        evaluator = self._registry.create("evaluator", task.evaluator.use, task.evaluator.config)
+        assert isinstance(evaluator, Evaluator)
+        limits = self.spec.limits
+        unit = Unit(self.spec.model[0], None, (task,))
+        unlearned, unseen = self._preparer.prepare(unit).texts.get(task.key, ((), ()))
+        known = [n for n in (limits.items, sample) if n is not None]
+        request = EvaluationRequest(
+            model=model,
+            domains=task.domains,
+            limit=min(known, default=None),
+            sample=sample,
+            seed=limits.seed,
+            unlearned=_some(unlearned, sample, limits.seed),
+            unseen=_some(unseen, sample, limits.seed),
+            data=self._data,
+            progress=self._reporter.progress,
+        )
+        return measure(self._registry.get("evaluator", task.evaluator.use), evaluator, request)
+
+    # -- the plan of today -------------------------------------------------------------------
+
+    @cached_property
+    def _plan(self) -> Plan:
+        self._reporter.phase("planning")
+        return build_plan(self.spec, self._registry, self._data, self._texts)
+
+    @cached_property
+    def _preparer(self) -> Preparer:
+        return Preparer(self._registry, self._data, self._texts, self._reporter)
+
+    def _worker(self, dtype: str | None = None) -> Worker:
+        spec = self.spec if dtype is None else self.spec.model_copy(update={"dtype": dtype})
+        return Worker(self._registry, self._data, spec, self._reporter)
+
+    def _use(self, model: str) -> PluginUse:
+        for use in self.spec.model:
+            if use.label == model:
+                return use
+        known = [use.label for use in self.spec.model]
+        raise StoreError(f"this run has no model '{model}'{did_you_mean(model, known)}")
+
+    def _today(self, cell: Cell) -> Cell:
+        """The cell of today's plan that stands where a stored one stood."""
+        for own in self._plan.index.cells:
+            if all(getattr(own, axis) == getattr(cell, axis) for axis in AXES):
+                return own
+        raise StoreError(
+            f"{cell.title()}: the spec of this run no longer gives this cell; a plugin has "
+            "changed what it learns from: run the spec again"
+        )
+
+    def _fit(self, cell: Cell) -> Fit:
+        key = self._today(cell).fit_key
+        for model in self._plan.models:
+            for fit in model.fits:
+                if fit.key == key and model.model.label == cell.model:
+                    return fit
+        raise StoreError(f"{cell.title()}: nothing is fitted for this cell")
+
+    @staticmethod
+    def _place(ref: MeasureRef) -> tuple[int, str]:
+        return ref.step, ref.evaluator
+
+
+def _stored_spec(store: Store, index: RunIndex, device: str | None) -> Spec:
+    try:
+        spec = Spec.model_validate(index.spec)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise StoreError(
+            f"{store.folder}: the spec of this run cannot be read by this version: {where}: "
+            f"{first['msg']}; run the spec again"
+        ) from None
+    return spec if device is None else spec.model_copy(update={"device": device})
+
+
+def _some(passages: Iterable[Passage], sample: int | None, seed: int) -> tuple[Passage, ...]:
+    """A nested sample of each domain's passages."""
+    by_domain: dict[str, list[Passage]] = {}
+    for passage in passages:
+        by_domain.setdefault(passage.domain, []).append(passage)
+    return tuple(
+        passage
+        for own in by_domain.values()
+        for passage in nested_sample(own, sample, seed, lambda p: p.id)
+    )
+
+
+def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in dict.fromkeys([*before, *after]):
+            inner = f"{path}.{name}" if path else str(name)
+            yield from _differences(before.get(name), after.get(name), inner)
+    elif before != after:
+        yield f"{path}: {_short(before)}, now {_short(after)}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -1,0 +1,317 @@
+"""Stored items scored again, each text alone, and compared in nats a token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from kept_run import METHODS, again, carry_out, small_spec
+
+from harness.cli.main import cli
+from harness.data import DataStore
+from harness.flips import select_cell
+from harness.lm.handle import LanguageModel, TokenScores
+from harness.lm.recording import Recorder
+from harness.lm.transformers_model import TransformersModel
+from harness.metrics import Item
+from harness.plugins import load_registry
+from harness.records import Record
+from harness.reproduction import Agreement, reproduce
+from harness.store import Store
+from harness.tiny_models import save_tiny_model, tiny_causal_model
+from harness.types import Measurement
+
+
+@contextmanager
+def one_by_one(model: TransformersModel) -> Iterator[None]:
+    """What `LanguageModel.alone` promises, written down apart from the engine."""
+
+    def plain(ids: list[int]) -> np.ndarray:
+        with torch.no_grad():
+            logits = model.module(input_ids=torch.tensor([ids])).logits[0].float()
+        table = torch.log_softmax(logits, dim=-1)
+        found = table[:-1].gather(1, torch.tensor(ids[1:])[:, None]).squeeze(1)
+        return np.array([np.nan, *found.double()])
+
+    def token_scores(texts: Any, *, start: bool = False) -> list[TokenScores]:
+        found = []
+        for text in texts:
+            ids = model.encode(text)
+            front = [model.start_id] if start else []
+            found.append(TokenScores(np.array(ids), plain([*front, *ids])[len(front) :]))
+        return found
+
+    own = {
+        "token_scores": token_scores,
+        "window_scores": lambda windows: [plain(list(window)) for window in windows],
+    }
+    for name, instead in own.items():
+        setattr(model, name, instead)
+    try:
+        yield
+    finally:
+        for name in own:
+            delattr(model, name)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(TransformersModel, "alone", one_by_one, raising=False)
+
+
+class Runs:
+    """A run that kept its checkpoints."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.registry = load_registry(strict=True)
+        self.data = DataStore(cache_dir=folder / "cache", offline=True)
+        self.kept = self.run("kept", debiaser=METHODS[:1], keep_checkpoints=True)
+
+    def run(self, name: str, **changes: Any) -> Store:
+        store = Store(self.folder / "runs" / name)
+        carry_out(small_spec(self.folder, name=name, **changes), store, self.registry, self.data)
+        return store
+
+    def compare(self, store: Store, model: LanguageModel, **options: Any) -> dict[str, Agreement]:
+        run = again(store, self.registry, self.data)
+        tasks = run.base_measured("tiny").items()
+        rows = reproduce(run, model, tasks, options.get("sample", 6), alone=True)
+        return {f"{row.evaluator}/{row.protocol}": row for row in rows}
+
+    def command(self, *words: str) -> Result:
+        line = ["--offline", "repro", *words, "--results", str(self.folder / "runs")]
+        return CliRunner().invoke(cli, line)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("runs"))
+
+
+class Shifted(TransformersModel):
+    """A model whose every log-probability is off by the same amount."""
+
+    by = 0.0
+
+    def token_scores(self, texts: Any, *, start: bool = False) -> list[TokenScores]:
+        found = super().token_scores(texts, start=start)
+        return [TokenScores(own.ids, own.logprobs + self.by) for own in found]
+
+    def window_scores(self, windows: Any) -> list[np.ndarray]:
+        return [own + self.by for own in super().window_scores(windows)]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        yield
+
+
+def shifted(folder: Path, by: float) -> Shifted:
+    from harness.lm.loading import load_transformers
+
+    model = load_transformers(folder / "model")
+    found = Shifted(model.module, model.tokenizer, kind="causal", name="shifted")
+    found.by = by
+    return found
+
+
+PROTOCOLS = {
+    "embedded-pairs/hf_nll",
+    "embedded-pairs/lmeval_sum",
+    "embedded-perplexity/window32",
+    "corpus-perplexity/unlearned",
+    "corpus-perplexity/unseen",
+}
+
+
+def test_a_difference_is_in_nats_a_token_whatever_the_evaluator_makes_of_them(runs: Runs) -> None:
+    """Means, sums over sentences, sums over windows: each is off by 0.01 a token."""
+    rows = runs.compare(runs.kept, shifted(runs.folder, 0.01))
+    assert rows.keys() == PROTOCOLS
+    for row in rows.values():
+        assert row.largest == pytest.approx(0.01, abs=1e-5)
+        assert not row.within(1e-4)
+        assert row.within(0.02)
+        assert not row.missing
+
+
+def test_the_plain_model_gives_the_stored_scores(runs: Runs) -> None:
+    run = again(runs.kept, runs.registry, runs.data)
+    rows = runs.compare(runs.kept, run.base("tiny"))
+    assert rows.keys() == PROTOCOLS
+    for row in rows.values():
+        assert row.largest < 1e-5
+        assert not row.changed
+    assert len(rows["embedded-pairs/hf_nll"].items) == 2 * 6  # two targets
+    assert len(rows["embedded-pairs/hf_nll"].decided) == 2 * 6
+    assert len(rows["embedded-perplexity/window32"].items) == 6  # no domain, no limit: the sample
+    assert len(rows["corpus-perplexity/unlearned"].items) == 6
+    assert not rows["corpus-perplexity/unlearned"].decided
+
+
+def test_a_sample_beyond_the_runs_own_limit_is_that_limit(runs: Runs) -> None:
+    run = again(runs.kept, runs.registry, runs.data)
+    rows = runs.compare(runs.kept, run.base("tiny"), sample=500)
+    assert len(rows["embedded-pairs/hf_nll"].items) == 2 * 12
+    assert not any(row.missing for row in rows.values())
+
+
+def altered(store: Store, folder: Path, change: Any) -> Store:
+    """The same run with the pairs of its base record altered."""
+    other = Store(folder / "runs" / "kept")
+    other.prepare()
+    other.write_index(store.index())
+    pairs = next(ref.key for ref in store.index().cells[0].measures if "pairs" in ref.evaluator)
+    for key in store.record_keys():
+        record = store.record(key)
+        assert isinstance(record, Record)
+        if key == pairs:
+            first, *others = record.measurements
+            own = first.model_copy(update={"items": tuple(map(change, first.items))})
+            record = record.model_copy(update={"measurements": (own, *others)})
+        other.write_record(record)
+    return other
+
+
+def test_a_changed_score_a_flipped_decision_and_a_lost_item_are_found(
+    runs: Runs, tmp_path: Path
+) -> None:
+    model = again(runs.kept, runs.registry, runs.data).base("tiny")
+    (sampled, *_) = sorted(runs.compare(runs.kept, model)["embedded-pairs/hf_nll"].items)
+
+    def change(item: Item, **values: float) -> Item:
+        return item if item.id != sampled else item.model_copy(
+            update={"values": {**item.values, **values}}
+        )  # fmt: skip
+
+    def found(name: str, alter: Any) -> Agreement:
+        (tmp_path / name).mkdir()
+        store = altered(runs.kept, tmp_path / name, alter)
+        return runs.compare(store, model)["embedded-pairs/hf_nll"]
+
+    row = found("score", lambda item: change(item, more=item.values["more"] - 0.003))
+    assert row.largest == pytest.approx(0.003, abs=1e-5)
+    assert row.where == f"{sampled}, more"
+    decision = "prefers_stereotype"
+    row = found("flip", lambda item: change(item, **{decision: 1 - item.values[decision]}))
+    assert row.changed == {sampled}
+    assert row.largest < 1e-5
+    lost = found("lost", lambda item: item.model_copy(update={"id": f"x{item.id}"}))
+    assert sampled in lost.missing
+    assert not lost.within(1.0)
+
+
+def test_rounded_values_are_compared_to_their_last_digit() -> None:
+    from harness.reproduction import _compare
+
+    def of(value: float, *others: float) -> Measurement:
+        items = [Item(id=str(i), values={"v": v}) for i, v in enumerate([value, *others])]
+        return Measurement(domain="none", protocol="p", metrics=(), items=tuple(items))
+
+    for stored, off in ((of(-1.234, -2.5), 0.0), (of(-1.2341234, -2.5), 1e-3)):
+        value = stored.items[0].values["v"] + 1e-3
+        row = Agreement("e", "p")
+        _compare(row, stored, [of(value, -2.5), of(value + 0.5, -2), of(value - 0.5, -3)])
+        assert row.largest == pytest.approx(off, abs=1e-9)
+
+
+def test_a_recorder_asks_once_and_shifts_log_probabilities_only() -> None:
+    model = tiny_causal_model()
+    text = "Women and men wait."
+    recorder = Recorder(model)
+    plain = recorder.token_scores([text, text])[1].logprobs
+    tokens = model.tokens_scored
+    recorder.shift = 0.5
+    model.forget_scores()
+    moved = recorder.token_scores([text])[0]
+    np.testing.assert_allclose(moved.logprobs[1:], plain[1:] + 0.5)
+    assert model.tokens_scored == tokens == recorder.tokens_scored
+    ids = model.encode(text)
+    np.testing.assert_allclose(recorder.start_scores(ids), model.start_scores(ids) + 0.5)
+    states = recorder.hidden_states([text])[0]
+    np.testing.assert_array_equal(states, model.hidden_states([text])[0])
+
+
+# -- the command -----------------------------------------------------------------------------
+
+
+def test_the_command_on_the_base_and_on_a_kept_cell(runs: Runs) -> None:
+    base = runs.command("kept", "--items", "4")
+    assert base.exit_code == 0, base.output
+    assert "tiny / base" in base.output
+    assert "within the tolerance of 0.0001" in base.output
+    assert "0 of 16 decisions differ" in base.output  # two targets, two scorers
+    cell = runs.command("kept", "--cell", "weights/gender", "--step", "2", "--items", "4")
+    assert cell.exit_code == 0, cell.output
+    assert "seed 0 / step 2" in cell.output
+    strict = runs.command("kept", "--items", "4", "--tolerance", "0")
+    assert strict.exit_code == 1
+    assert "beyond the tolerance of 0" in strict.output
+
+
+def test_the_command_refits_only_when_it_is_told_to(runs: Runs) -> None:
+    runs.run("bare", debiaser=[METHODS[0], METHODS[5]])
+    for name in ("weights", "self-debias"):
+        refused = runs.command("bare", "--cell", name)
+        assert refused.exit_code != 0
+        assert "kept no checkpoint" in str(refused.exception)
+    fitted = runs.command("bare", "--cell", "weights", "--refit", "--evaluator", "embedded-pairs")
+    assert fitted.exit_code == 0, fitted.output
+    assert "perplexity" not in fitted.output
+
+
+def test_the_decisions_that_bfloat16_changes_are_counted(runs: Runs) -> None:
+    store = runs.run(
+        "half", debiaser=METHODS[:1], dtype="bfloat16", keep_checkpoints=True,
+        evaluators="embedded-pairs", limits={"items": 60, "passages": 8},
+    )  # fmt: skip
+    for words in ([], ["--cell", "weights"]):
+        done = runs.command("half", *words, "--dtype", "float32", "--items", "60")
+        assert done.exit_code == 0, done.output
+        assert "tolerance" not in done.output  # none is set: this is a count, not a test
+        assert "of 120 decisions differ" in done.output
+    run = again(store, runs.registry, runs.data)
+    tasks = run.base_measured("tiny").items()
+    (row,) = reproduce(run, run.base("tiny", "float32"), tasks, 60, alone=True)
+    assert 1e-4 < row.largest < 0.2
+    # of the items stored in half precision, counted by hand
+    ((key, _),) = tasks
+    record = store.record(key)
+    assert record is not None
+    exact = run.base("tiny", "float32")
+    measured = run.measure(next(iter(tasks))[1], exact, 60)
+    now = {item.id: item.values for m in measured for item in m.items}
+    stored = {item.id: item.values for m in record.measurements for item in m.items}
+    decisions = ("prefers_stereotype", "tie")
+    flipped = {i for i in stored if any(stored[i][d] != now[i][d] for d in decisions)}
+    assert row.changed == flipped
+    assert flipped
+
+
+def test_changes_since_the_run_are_named(runs: Runs, tmp_path: Path) -> None:
+    save_tiny_model(tmp_path / "model")
+    runs_ = runs.run("moved", debiaser=[], source=[], evaluators="embedded-pairs", corpus=[],
+                     model={"use": "hf", "id": str(tmp_path / "model"), "as": "tiny"})  # fmt: skip
+    save_tiny_model(tmp_path / "model", seed=5)
+    done = runs.command(runs_.folder.name)
+    assert done.exit_code == 1
+    assert "changed since the run: model.fingerprint.files.model.safetensors: " in done.output
+    assert "beyond the tolerance" in done.output
+
+
+def test_a_model_that_cannot_score_alone_is_named(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from harness.errors import ModelError
+
+    monkeypatch.setattr(TransformersModel, "alone", None)
+    run = again(runs.kept, runs.registry, runs.data)
+    cell = select_cell(run.index.cells, "weights")
+    with pytest.raises(ModelError, match="cannot score texts one by one"):
+        reproduce(run, run.base("tiny"), run.measured(cell, 2), 4, alone=True)
