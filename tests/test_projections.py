@@ -22,20 +22,18 @@ from harness.types import DebiasRequest, Passage, no_progress
 WIDTH = 40
 
 
-def planted(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Correlated vectors in which two directions tell the classes apart."""
+def planted(count: int, seed: int, classes: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Correlated vectors, far from the origin, whose means tell the classes apart."""
     rng = np.random.default_rng(seed)
     mix = np.random.default_rng(7).normal(size=(WIDTH, WIDTH))
-    labels = rng.integers(0, 2, count)
-    vectors = rng.normal(size=(count, WIDTH)) @ mix
-    vectors[:, 0] += 6.0 * (labels - 0.5)
-    vectors[:, 3] -= 9.0 * (labels - 0.5)
-    return vectors, labels
+    means = 3.0 * np.random.default_rng(8).normal(size=(classes, WIDTH)) + 5.0
+    labels = rng.integers(0, classes, count)
+    return rng.normal(size=(count, WIDTH)) @ mix + means[labels], labels
 
 
-def probe_accuracy(projection: Projection | None) -> float:
+def probe_accuracy(projection: Projection | None, classes: int = 2) -> float:
     """Held-out accuracy of a fresh linear probe."""
-    (x, y), (x_test, y_test) = planted(3000, 1), planted(3000, 2)
+    (x, y), (x_test, y_test) = planted(3000, 1, classes), planted(3000, 2, classes)
     if projection is not None:
         shift = 0.0 if projection.bias is None else projection.bias
         x, x_test = x @ projection.matrix.T + shift, x_test @ projection.matrix.T + shift
@@ -44,12 +42,15 @@ def probe_accuracy(projection: Projection | None) -> float:
         return float(LogisticRegression(max_iter=2000).fit(x, y).score(x_test, y_test))
 
 
-def test_a_fresh_probe_fails_after_erasure_and_succeeded_before() -> None:
-    x, y = planted(3000, 1)
-    chance = 0.5 + 4 * 0.5 / np.sqrt(3000)  # four standard errors
-    assert probe_accuracy(None) > 0.9
-    assert probe_accuracy(nullspace(x, y, 25)) < chance
-    assert probe_accuracy(erase(x, y, LeaceConfig(shrinkage=False))) < chance
+@pytest.mark.parametrize("classes", [2, 4])
+def test_a_fresh_probe_fails_after_erasure_and_succeeded_before(classes: int) -> None:
+    x, y = planted(3000, 1, classes)
+    chance = 1 / classes
+    bound = chance + 4 * np.sqrt(chance * (1 - chance) / 3000)  # four standard errors
+    assert probe_accuracy(None, classes) > 0.9
+    assert probe_accuracy(nullspace(x, y), classes) < bound
+    assert probe_accuracy(erase(x, y, LeaceConfig()), classes) < bound
+    assert probe_accuracy(erase(x, y, LeaceConfig(shrinkage=False)), classes) < bound
 
 
 def test_inlp_is_a_projection_of_the_stated_rank() -> None:
@@ -58,8 +59,29 @@ def test_inlp_is_a_projection_of_the_stated_rank() -> None:
     assert np.allclose(found.matrix, found.matrix.T)
     assert np.linalg.matrix_rank(found.matrix) == WIDTH - 4
     assert found.log["rank_removed"] == 4
-    stopped = nullspace(*planted(500, 1), 10, min_accuracy=0.8)
-    assert 0 < int(str(stopped.log["classifiers"])) < 10
+    assert found.bias is not None
+    assert np.allclose(found.matrix @ found.bias, 0, atol=1e-9)  # so the map is idempotent as well
+
+
+def test_inlp_takes_the_classifiers_that_it_needs_or_a_fixed_number() -> None:
+    x, y = planted(3000, 1)
+    few = nullspace(x, y, 3)
+    assert few.log["classifiers"] == 3
+    assert probe_accuracy(few) > 0.6  # a fixed number leaves what correlated states still tell
+    needed = int(str(nullspace(x, y).log["classifiers"]))
+    assert 3 < needed < WIDTH
+    assert 3 <= int(str(nullspace(x, y, min_accuracy=0.9).log["classifiers"])) < needed
+    assert nullspace(x, y, 30, min_accuracy=0.0).log["classifiers"] == 30
+    noise = np.random.default_rng(0).normal(size=(600, WIDTH))
+    assert int(str(nullspace(noise, y[:600]).log["classifiers"])) < 10  # nothing to find
+
+
+@pytest.mark.parametrize(("kind", "published"), [("causal", 10), ("masked", 80)])
+def test_the_published_inlp_has_a_fixed_number(kind: str, published: int, tmp_path: Path) -> None:
+    model = tiny_causal_model() if kind == "causal" else tiny_masked_model()
+    config = InlpConfig(variant="bias-bench", min_sentences=10)
+    (point,) = Inlp(config).debias(request(model, tmp_path))
+    assert point.log["classifiers"] == published
 
 
 def test_leace_agrees_with_the_closed_form() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, JsonValue
 
@@ -17,21 +18,31 @@ from harness_debiasers.projection_fit import Projection, ProjectionConfig, compl
 if TYPE_CHECKING:
     import numpy as np
 
-CLASSIFIERS = {"causal": 10, "masked": 80}
-"""Meade et al. 2022: 10 for GPT-2, 80 for BERT-like models."""
+PUBLISHED = {"causal": 10, "masked": 80}
+"""Classifiers of Meade et al. 2022: 10 for GPT-2, 80 for BERT-like models."""
+
+PATIENCE = 2
+"""Useless classifiers in a row that end the loop: a single one may be an accident of the split."""
 
 
 class InlpConfig(ProjectionConfig):
     """How many classifiers are trained and taken out."""
 
-    classifiers: int | None = Field(
-        None, ge=1, description="how many; default: 10 for causal models, 80 for masked ones"
+    variant: Literal["clean", "bias-bench"] = Field(
+        "clean",
+        description="clean: as many classifiers as are better than chance, around the mean state; "
+        "bias-bench: 10 for a causal model and 80 for a masked one, through the origin, states "
+        "not scaled (as published)",
     )
-    min_accuracy: float = Field(
-        0.0,
+    classifiers: int | None = Field(
+        None, ge=1, description="most classifiers; default: those of the variant"
+    )
+    min_accuracy: float | None = Field(
+        None,
         ge=0,
         le=1,
-        description="a classifier less accurate on held-out sentences ends the loop (0: never)",
+        description="two classifiers in a row that are no better than this on held-out sentences "
+        "end the loop (0: never); default: chance (clean), never (bias-bench)",
     )
 
 
@@ -51,32 +62,47 @@ class Inlp(Debiaser[InlpConfig]):
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
-        count = self.config.classifiers or CLASSIFIERS[request.model.kind]
+        config = self.config
+        published = config.variant == "bias-bench"
+        least = 0.0 if published and config.min_accuracy is None else config.min_accuracy
 
         def fit(vectors: np.ndarray, labels: np.ndarray) -> Projection:
             return nullspace(
-                vectors, labels, count, seed=request.seed, min_accuracy=self.config.min_accuracy
+                vectors,
+                labels,
+                config.classifiers or (PUBLISHED[request.model.kind] if published else None),
+                seed=request.seed,
+                min_accuracy=least,
+                standardised=not published,
             )
 
-        yield from fit_and_apply(request, self.config, fit)
+        yield from fit_and_apply(request, config, fit)
 
 
 def nullspace(
     vectors: np.ndarray,
     labels: np.ndarray,
-    classifiers: int,
+    classifiers: int | None = None,
     *,
     seed: int = 0,
-    min_accuracy: float = 0.0,
+    min_accuracy: float | None = None,
+    standardised: bool = True,
 ) -> Projection:
     """The projection on the common nullspace of linear classifiers trained one after another.
+
+    Each classifier takes its own directions away. On correlated vectors these are not those along
+    which the class means differ, so that the next one still finds some of the difference: hence
+    as many classifiers as it takes, rather than a fixed number.
 
     Args:
         vectors: ``(sentences, width)``.
         labels: class numbers, ``(sentences,)``; 30 % are held out.
-        classifiers: how many.
+        classifiers: how many at most; None: no more than there are directions.
         seed: of the split and of the solver.
-        min_accuracy: held-out accuracy below which the loop ends.
+        min_accuracy: held-out accuracy of a useless classifier; `PATIENCE` of them end the loop.
+            None: the share of the largest class; 0: the loop is not ended.
+        standardised: take the mean off (the classifiers have no intercept) and bring vectors into
+            [-1, 1] (so that their penalty counts); the projection is then around the mean.
 
     Raises:
         DebiasError: scikit-learn is not installed.
@@ -84,6 +110,7 @@ def nullspace(
     import numpy as np
 
     try:
+        from sklearn.exceptions import ConvergenceWarning
         from sklearn.model_selection import train_test_split
         from sklearn.svm import LinearSVC
     except ImportError as error:
@@ -93,28 +120,36 @@ def nullspace(
     x, x_test, y, y_test = train_test_split(
         vectors, labels, test_size=0.3, random_state=seed, stratify=labels
     )
-    # the classifier has no intercept: its scale is that of the data, its origin theirs
-    scale = float(np.abs(x).max()) or 1.0
-    projection = np.eye(vectors.shape[1])
-    directions = np.empty((0, vectors.shape[1]))
+    width = vectors.shape[1]
+    chance = float(np.bincount(y_test).max() / len(y_test))
+    if min_accuracy is None:
+        min_accuracy = chance
+    mean = x.mean(axis=0) if standardised else np.zeros(width)
+    x, x_test = x - mean, x_test - mean
+    scale = (float(np.abs(x).max()) or 1.0) if standardised else 1.0
+    projection = np.eye(width)
+    directions = np.empty((0, width))
     accuracies: list[float] = []
-    for _ in range(classifiers):
+    useless = 0
+    while len(accuracies) < (classifiers or width) and useless < PATIENCE:
         probe = LinearSVC(fit_intercept=False, dual=False, random_state=seed)
-        probe.fit(x @ projection / scale, y)
+        with warnings.catch_warnings():  # vectors as they are may take it longer than it has
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            probe.fit(x @ projection / scale, y)
         accuracy = float(probe.score(x_test @ projection / scale, y_test))
-        if accuracy < min_accuracy:
-            break
         accuracies.append(accuracy)
+        useless = useless + 1 if min_accuracy and accuracy <= min_accuracy else 0
         # what the classifier sees lies in the space that is left
         directions = np.vstack([directions, probe.coef_ @ projection])
         projection = complement(directions)
     return Projection(
         projection,
-        None,
+        mean - projection @ mean if standardised else None,
         {
             "classifiers": len(accuracies),
-            "rank_removed": vectors.shape[1] - round(float(np.trace(projection))),
-            "first_accuracy": accuracies[0] if accuracies else None,
-            "last_accuracy": accuracies[-1] if accuracies else None,
+            "rank_removed": width - round(float(np.trace(projection))),
+            "first_accuracy": accuracies[0],
+            "last_accuracy": accuracies[-1],
+            "chance": chance,
         },
     )
