@@ -168,6 +168,8 @@ def test_noise_has_the_norm_of_the_methods_change_in_every_weight(
 def test_settings_of_the_measured_method_are_checked() -> None:
     with pytest.raises(ValidationError, match=r"settings\.learning_rat"):
         WeightNoise.Config(settings={"learning_rat": 1})
+    with pytest.raises(ValidationError, match=r"settings\.lora"):
+        WeightNoise.Config(settings={"lora": {}})
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])

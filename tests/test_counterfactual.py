@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -9,13 +10,13 @@ import torch
 from harness_debiasers.cda import Cda, CdaConfig, augment, padded_blocks
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.dropout import Dropout, raised_dropout
-from harness_debiasers.word_lists import WORD_ROWS, word_rows
+from harness_debiasers.word_lists import WORD_ROWS, WordRows, rows_fingerprint, word_rows
 
 from harness.data import DataStore
 from harness.errors import DebiasError
 from harness.lm.handle import LanguageModel
 from harness.tiny_models import tiny_causal_model, tiny_masked_model
-from harness.types import DebiasRequest, Passage, no_progress
+from harness.types import DebiasRequest, Passage, PassageRequest, no_progress
 
 GENDER = Swapper(WORD_ROWS["gender"])
 RELIGION = Swapper(WORD_ROWS["religion"])
@@ -29,7 +30,8 @@ LINES = ("the boy fed his horse", "she told the waiter a story", "rain fell on t
     [
         ("He saw the actress.", "She saw the actor."),
         ("I gave her her book.", "I gave him his book."),
-        ("It was his, not hers", "It was hers, not hers"),
+        ("It was his, not hers", "It was hers, not his"),
+        ("I saw him and his dog", "I saw her and her dog"),
         ("HIS SISTER and Her brother", "HER BROTHER and His sister"),
         ("the king's sons-in-law", "the queen's sons-in-law"),
         ("The theme is the same.", "The theme is the same."),
@@ -147,6 +149,83 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
     path.write_text("bakers,smiths\nbaker\n", encoding="utf-8")
     with pytest.raises(DebiasError, match=r"rows\.csv:2: a row needs two words"):
         word_rows("trades", path)
+
+
+def test_the_published_lists_are_taken_as_they_are(shared_data: Path, tmp_path: Path) -> None:
+    path = shared_data / "wordlists" / "bias_attribute_words.json"
+    gender = word_rows("gender", path)
+    assert len(gender.rows) == 57
+    swapper = Swapper(gender, "bias-bench")
+    (found,) = swapper.counterfactuals("the girl told her lady that mr. smith and sir john came")
+    assert found == "the guy told his lord that ms. smith and miss john came"
+    race = Swapper(word_rows("race", path), "bias-bench")
+    drawn = {race.counterfactuals("black africa", seed)[0] for seed in range(20)}
+    assert drawn == {"white europe", "asian asia"}
+    with pytest.raises(DebiasError, match=r"no rows for domain 'age' \(lists: gender, race, rel"):
+        word_rows("age", path)
+    copy = tmp_path / "moved.json"
+    copy.write_text(path.read_text("utf-8"), "utf-8")
+    assert rows_fingerprint(copy) == rows_fingerprint(path) != rows_fingerprint(None)
+
+
+def plain_loops(text: str, rows: WordRows) -> set[str]:
+    """All that the published code may give: a token is compared with every word of every row, and
+    each that fits overwrites the last."""
+    found = set()
+    count = len(rows.roles)
+    for target in product(range(count), repeat=count):
+        if any(role == other for role, other in enumerate(target)):
+            continue
+        tokens = []
+        for token in text.split():
+            swapped = token
+            for row in rows.rows:
+                for role, word in enumerate(row):
+                    if token == word or (token[-1] in ".,?!;:" and token[:-1] == word):
+                        swapped = row[target[role]] + token[len(word) :]
+            tokens.append(swapped)
+        found.add(" ".join(tokens))
+    return found
+
+
+def test_published_swaps_of_real_lines_are_those_of_the_plain_loop(
+    shared_data: Path, data_store: DataStore
+) -> None:
+    from harness_corpora.wikitext2 import WikiText2
+
+    asked = PassageRequest(
+        domain="none", label="non-hateful", split="train", limit=150, seed=0, data=data_store
+    )
+    texts = [p.text.lower() for p in WikiText2(WikiText2.Config()).passages(asked)]
+    for domain in ("gender", "race", "religion"):
+        rows = word_rows(domain, shared_data / "wordlists" / "bias_attribute_words.json")
+        swapper = Swapper(rows, "bias-bench")
+        changed = [text for text in texts if swapper.counterfactuals(text)]
+        assert len(changed) > 3
+        for text in texts:
+            found = swapper.counterfactuals(text) or [" ".join(text.split())]
+            assert found[0] in plain_loops(text, rows)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[1]", "rows of words by domain are needed"),
+        ('{"gender": [["he", 1]]}', r"gender\.0\.1"),
+        ('{"gender": [["he", "she"], ["man"]]}', r"gender\.1: a row needs two words"),
+        ('{"gender": []}', "gender has no rows"),
+        ("{", "JSON"),
+    ],
+)
+def test_a_json_list_with_a_mistake_is_told_in_one_line(
+    text: str, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(DebiasError, match=said) as raised:
+        word_rows("gender", path)
+    assert "\n" not in str(raised.value)
+    assert "rows.json" in str(raised.value)
 
 
 def logits(model: LanguageModel) -> torch.Tensor:

@@ -77,6 +77,14 @@ def test_three_groups_give_two_pairs(tmp_path: Path) -> None:
     assert len(minimal_pairs(asked, None, 200)) == 2
 
 
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_a_pair_that_differs_beyond_the_cut_is_none(kind: str, tmp_path: Path) -> None:
+    asked = request(tiny(kind), tmp_path)
+    assert len(minimal_pairs(asked, None, 3)) == 1  # "She sang": the other text's word comes late
+    with pytest.raises(DebiasError, match="near its start"):
+        minimal_pairs(asked.model_copy(update={"passages": asked.passages[:1]}), None, 3)
+
+
 @pytest.mark.parametrize(("domain", "said"), [("age", "no passage of 'age'"), ("x", "word list")])
 def test_nothing_to_pair_is_one_line(domain: str, said: str, tmp_path: Path) -> None:
     with pytest.raises(DebiasError, match=said):

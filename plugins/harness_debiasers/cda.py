@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, JsonValue
@@ -16,7 +15,7 @@ from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
 from harness_debiasers.training import TrainingConfig, train
-from harness_debiasers.word_lists import WordRows, rows_fingerprint, word_rows
+from harness_debiasers.word_lists import WordListFile, WordRows, rows_fingerprint, word_rows
 
 if TYPE_CHECKING:
     import torch
@@ -44,7 +43,7 @@ class CdaConfig(TrainingConfig):
     block_tokens: int = Field(
         1024, ge=2, description="tokens of a block, at most the context (bias-bench, causal)"
     )
-    word_lists: Path | None = Field(None, description="your own rows of counterparts (CSV)")
+    word_lists: WordListFile = None
 
 
 class Cda(Debiaser[CdaConfig]):

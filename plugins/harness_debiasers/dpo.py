@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydantic import Field, JsonValue
@@ -15,7 +14,7 @@ from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import frozen_logprobs, sequence_logprobs
 from harness_debiasers.minimal_pairs import Pair, minimal_pairs
 from harness_debiasers.training import TrainingConfig, train
-from harness_debiasers.word_lists import rows_fingerprint
+from harness_debiasers.word_lists import WordListFile, rows_fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -26,7 +25,7 @@ class DpoConfig(TrainingConfig):
 
     beta: float = Field(0.1, gt=0, description="inverse temperature: small lets the model go far")
     target_tokens: int = Field(200, ge=1, description="tokens of a text that are used")
-    word_lists: Path | None = Field(None, description="your own rows of counterparts (CSV)")
+    word_lists: WordListFile = None
 
 
 class _Example(NamedTuple):

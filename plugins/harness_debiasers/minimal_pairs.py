@@ -49,8 +49,10 @@ def minimal_pairs(request: DebiasRequest, lists: Path | None, longest: int) -> l
 
 def _pair(model: LanguageModel, one: str, other: str, longest: int) -> Pair | None:
     if model.kind == "causal":
-        rows = [text_rows(model, [text], longest=longest) for text in (one, other)]
-        return Pair(rows[0][0], rows[1][0]) if all(rows) else None
+        rows = text_rows(model, [one, other], longest=longest)
+        if len(rows) < 2 or rows[0].targets == rows[1].targets:  # they differ beyond the cut
+            return None
+        return Pair(*rows)
     most = min(longest, model.max_tokens - 2)
     ids = [model.encode(text)[:most] for text in (one, other)]
     places = differing(*ids)

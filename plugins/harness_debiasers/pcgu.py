@@ -4,7 +4,6 @@ gradients tell the two texts of a minimal pair apart are moved."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, JsonValue
@@ -16,7 +15,7 @@ from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import TextRow, sequence_logprobs
 from harness_debiasers.minimal_pairs import Pair, minimal_pairs
 from harness_debiasers.training import TrainingConfig, train
-from harness_debiasers.word_lists import rows_fingerprint
+from harness_debiasers.word_lists import WordListFile, rows_fingerprint
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +36,7 @@ class PcguConfig(TrainingConfig):
         description="decrease the passage's probability, or increase its counterfactual's",
     )
     target_tokens: int = Field(200, ge=1, description="tokens of a text that are used")
-    word_lists: Path | None = Field(None, description="your own rows of counterparts (CSV)")
+    word_lists: WordListFile = None
 
 
 class Pcgu(Debiaser[PcguConfig]):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import Field, JsonValue
@@ -14,7 +13,7 @@ from harness.families import Debiaser, PluginConfig
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.projection_fit import complement, mean_states, sentences_of
-from harness_debiasers.word_lists import rows_fingerprint, word_rows
+from harness_debiasers.word_lists import WordListFile, rows_fingerprint, word_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +32,7 @@ class SentenceDebiasConfig(PluginConfig):
     max_sentences: int = Field(10_000, ge=2, description="most sentences with an attribute word")
     min_sentences: int = Field(40, ge=2, description="fewer end in an error")
     lower_case: bool = Field(True, description="fit on lower-cased sentences (as published)")
-    word_lists: Path | None = Field(None, description="your own rows of counterparts (CSV)")
+    word_lists: WordListFile = None
 
 
 class SentenceDebias(Debiaser[SentenceDebiasConfig]):

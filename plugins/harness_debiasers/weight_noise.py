@@ -33,6 +33,8 @@ class WeightNoiseConfig(PluginConfig):
             first = error.errors()[0]
             where = ".".join(map(str, ("settings", *first["loc"])))
             raise ValueError(f"{where}: {first['msg']}") from None
+        if self.settings.get("lora") is not None:
+            raise ValueError("settings.lora: an adapter leaves the weights, whose change is asked")
         return self
 
 

@@ -10,14 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from harness.errors import DebiasError
+from harness.families import NOT_IN_KEY
 
 LISTS_VERSION = "1"
 """Raised by each change of a list: part of the fingerprint of what uses one."""
+
+ANY_DOMAIN = "*"
+"""Where a file's rows stand that are not named by domain."""
+
+WordListFile = Annotated[
+    Path | None,
+    Field(
+        description="your own rows of counterparts: CSV for one domain, or JSON by domain",
+        json_schema_extra=NOT_IN_KEY,  # its words are in the fingerprint
+    ),
+]
+"""Type of the setting with which methods take a list of one's own."""
 
 
 class WordRows(NamedTuple):
@@ -52,7 +65,7 @@ WORD_ROWS: Mapping[str, WordRows] = {
             "schoolboys/schoolgirls, gentleman/lady, gentlemen/ladies, monk/nun, monks/nuns, "
             "wizard/witch, wizards/witches, heir/heiress, hero/heroine, heroes/heroines, "
             "fatherhood/motherhood, manhood/womanhood, mr./mrs., sir/madam, "
-            "lord/lady, guy/girl, guys/girls, mr./ms., sir/miss, his/her"
+            "lord/lady, guy/girl, guys/girls, mr./ms., sir/miss, his/hers, his/her"
         ),
     ),
     "race": WordRows(
@@ -83,18 +96,24 @@ WORD_ROWS: Mapping[str, WordRows] = {
 def word_rows(domain: str, path: Path | None = None) -> WordRows:
     """Counterparts of a domain, from a file where one is given.
 
-    A file holds a row a line, its words between commas, the names of the roles first; empty lines
-    and lines that start with ``#`` are passed over.
+    A ``.json`` file maps domains to lists of rows, as bias-bench's ``bias_attribute_words.json``
+    does. Any other is CSV, for one domain: a row a line, its words between commas, the names of
+    the roles first; empty lines and lines that start with ``#`` are passed over.
 
     Raises:
         DebiasError: there is no list for the domain, or the file cannot be read.
     """
     if path is not None:
-        return _read(path)
+        lists = _read(path)
+        if ANY_DOMAIN in lists:
+            return lists[ANY_DOMAIN]
+        if domain not in lists:
+            raise DebiasError(f"{path} has no rows for domain '{domain}' ({_names(lists)})")
+        return lists[domain]
     if domain not in WORD_ROWS:
         raise DebiasError(
-            f"no word list for domain '{domain}' (lists: {', '.join(sorted(WORD_ROWS))}); give "
-            "one with word_lists: FILE"
+            f"no word list for domain '{domain}' ({_names(WORD_ROWS)}); give one with "
+            "word_lists: FILE"
         )
     return WORD_ROWS[domain]
 
@@ -105,17 +124,54 @@ def rows_fingerprint(path: Path | None) -> dict[str, JsonValue]:
     Raises:
         DebiasError: the file cannot be read.
     """
-    rows: JsonValue = None if path is None else [list(row) for row in _read(path).rows]
+    rows: JsonValue = None
+    if path is not None:
+        lists = _read(path)
+        rows = {domain: [list(row) for row in own.rows] for domain, own in lists.items()}
     return {"word_lists": LISTS_VERSION, "rows": rows}
 
 
-def _read(path: Path) -> WordRows:
+def _names(lists: Mapping[str, WordRows]) -> str:
+    return f"lists: {', '.join(sorted(lists))}"
+
+
+def _read(path: Path) -> dict[str, WordRows]:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DebiasError(f"word list {path} cannot be read: {error}") from error
+    return _read_json(path, text) if path.suffix == ".json" else {ANY_DOMAIN: _read_csv(path, text)}
+
+
+def _read_json(path: Path, text: str) -> dict[str, WordRows]:
+    try:
+        lists = TypeAdapter(dict[str, list[tuple[str, ...]]]).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise DebiasError(
+            f"{path}: {where}: {first['msg']}; rows of words by domain are needed: "
+            '{"gender": [["he", "she"], ...]}'
+        ) from None
+    found = {}
+    for domain, rows in lists.items():
+        plain = [tuple(word.strip().lower() for word in row) for row in rows]
+        for number, row in enumerate(plain):
+            if len(row) < 2 or not all(row) or len(row) != len(plain[0]):
+                raise DebiasError(
+                    f"{path}: {domain}.{number}: a row needs two words or more, as many as the "
+                    "first row of its domain"
+                )
+        if not plain:
+            raise DebiasError(f"{path}: {domain} has no rows")
+        roles = tuple(f"group {k}" for k in range(1, len(plain[0]) + 1))
+        found[domain] = WordRows(roles, tuple(plain))
+    return found
+
+
+def _read_csv(path: Path, text: str) -> WordRows:
     rows: list[tuple[str, ...]] = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         row = tuple(word.strip() for word in line.split(","))
