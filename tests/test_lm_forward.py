@@ -117,8 +117,14 @@ def test_batches_spend_little_on_padding_and_keep_to_the_budget() -> None:
 
 def test_tokens_are_counted_once(tiny_causal: LanguageModel) -> None:
     tiny_causal.token_scores(TEXTS, start=True)
-    # the last token of a text predicts nothing and is not run; the start token is
-    assert tiny_causal.tokens_scored == sum(len(tiny_causal.encode(text)) for text in TEXTS)
+    # the last token of a text predicts nothing and is not run; the start token is, once for all
+    prefixes = {
+        (tiny_causal.start_id, *tiny_causal.encode(text)[:k])
+        for text in TEXTS
+        for k in range(len(tiny_causal.encode(text)))
+    }
+    assert tiny_causal.tokens_scored == len(prefixes)
+    assert len(prefixes) == sum(len(tiny_causal.encode(text)) for text in TEXTS) - len(TEXTS) + 1
 
 
 @pytest.mark.parametrize("layer", [0, 1, 2, -1])

@@ -7,7 +7,8 @@ so that the plugin contract can be imported without torch.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from harness.errors import ModelError
@@ -84,6 +85,24 @@ class LanguageModel(ABC):
         Raises:
             ModelError: the model is causal.
         """
+
+    def masked_scores_of(
+        self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]
+    ) -> list[np.ndarray]:
+        """`masked_scores` of many texts, each as its ids and positions, in common batches."""
+        return [self.masked_scores(ids, positions) for ids, positions in texts]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Score every text by itself within the block: no batch, no shared prefix, nothing kept.
+
+        Slow; for checking that scores do not depend on what else is scored.
+
+        Raises:
+            ModelError: the handle has no such mode.
+        """
+        raise ModelError(f"model '{self.name}' cannot score texts one at a time")
+        yield
 
     @abstractmethod
     def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:

@@ -19,6 +19,7 @@ from transformers.models.auto.modeling_auto import (
 
 from harness.errors import ModelError
 from harness.lm.handle import ModelKind
+from harness.lm.memory import keep_freed_memory
 from harness.lm.quiet import quiet
 from harness.lm.transformers_model import TransformersModel
 
@@ -52,6 +53,8 @@ def load_transformers(
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     if gguf_file is not None:
         options["gguf_file"] = gguf_file
+    if where.type == "cpu":
+        keep_freed_memory()
     with quiet():
         try:
             config = AutoConfig.from_pretrained(source, **options)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from harness.errors import ModelError
-from harness.lm.forward import Forward
+from harness.lm.forward import Forward, Inputs
 
 
 class AffineMap(torch.nn.Module):
@@ -121,7 +121,7 @@ def _blocks(module: Any) -> torch.nn.ModuleList:
     )
 
 
-def read(forward: Forward, ids: torch.Tensor, mask: torch.Tensor, layer: int) -> torch.Tensor:
+def read(forward: Forward, inputs: Inputs, layer: int) -> torch.Tensor:
     """Hidden states of a layer as what follows it reads them, ``(rows, longest, width)``.
 
     Raises:
@@ -134,13 +134,13 @@ def read(forward: Forward, ids: torch.Tensor, mask: torch.Tensor, layer: int) ->
         )
     at = layer % (count + 1)
     if at == count:
-        return forward.body(ids, mask)
+        return forward.body(inputs)
     found: list[torch.Tensor] = []
 
-    def keep_input(module: Any, inputs: Any, options: Any) -> None:
-        found.append(inputs[0] if inputs else options["hidden_states"])
+    def keep_input(module: Any, given: Any, options: Any) -> None:
+        found.append(given[0] if given else options["hidden_states"])
 
-    def keep_output(module: Any, inputs: Any, output: Any) -> None:
+    def keep_output(module: Any, given: Any, output: Any) -> None:
         found.append(output if isinstance(output, torch.Tensor) else output[0])
 
     blocks = _blocks(forward.module)
@@ -150,7 +150,7 @@ def read(forward: Forward, ids: torch.Tensor, mask: torch.Tensor, layer: int) ->
         else blocks[at - 1].register_forward_hook(keep_output)
     )
     try:
-        forward.body(ids, mask)
+        forward.body(inputs)
     finally:
         handle.remove()
     return found[0]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 import torch
 
 from harness.errors import ModelError
 
-TOKENS_A_BATCH = 1024
+T = TypeVar("T")
+R = TypeVar("R")
+
+TOKENS_A_BATCH = 2048
 """Padded tokens in a batch on a CPU: enough to keep a matrix product busy."""
 
 TOKENS_A_BATCH_GPU = 16384
@@ -55,21 +58,6 @@ def pad(
     return ids.to(device), mask.to(device)
 
 
-def wanted(rows: Sequence[Row]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Row index, position and target of every score wanted of a batch, each ``(scores,)``."""
-    index = [i for i, row in enumerate(rows) for _ in row.positions]
-    positions = [p for row in rows for p in row.positions]
-    targets = [t for row in rows for t in row.targets]
-    return torch.tensor(index), torch.tensor(positions), torch.tensor(targets)
-
-
-def target_logprobs(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """``log softmax(logits)[target]`` a row: ``(n, vocabulary)`` and ``(n,)`` give ``(n,)``."""
-    logits = logits.float()
-    chosen = logits.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    return chosen - torch.logsumexp(logits, dim=-1)
-
-
 def score_rows(
     rows: Sequence[Row],
     score_batch: Callable[[Sequence[Row]], np.ndarray],
@@ -77,23 +65,47 @@ def score_rows(
 ) -> list[np.ndarray]:
     """Score rows in batches; float64 arrays in the order of the rows.
 
-    A batch that does not fit into memory is halved and tried again, to the same scores.
-
     Raises:
-        ModelError: a single row does not fit.
+        ModelError: a single row does not fit into memory.
     """
     results: list[np.ndarray] = [np.empty(0)] * len(rows)
-    waiting = list(batches(rows, budget))
+    for batch, flat in halving(
+        batches(rows, budget),
+        lambda batch: score_batch([rows[i] for i in batch]),
+        lambda i: len(rows[i].ids),
+    ):
+        start = 0
+        for i in batch:
+            count = len(rows[i].positions)
+            results[i] = flat[start : start + count].astype(np.float64)
+            start += count
+    return results
+
+
+def halving(
+    work: Iterable[list[T]], run: Callable[[list[T]], R], tokens: Callable[[T], int]
+) -> Iterator[tuple[list[T], R]]:
+    """Run batches; one that does not fit into memory is halved and tried again.
+
+    Args:
+        work: the batches.
+        run: what is done with one.
+        tokens: length of one of its parts, for messages.
+
+    Raises:
+        ModelError: a single part does not fit.
+    """
+    waiting = list(work)
     while waiting:
         batch = waiting.pop(0)
         try:
-            flat = score_batch([rows[i] for i in batch])
+            result = run(batch)
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
             if len(batch) == 1:
                 raise ModelError(
-                    f"not enough memory for a text of {len(rows[batch[0]].ids)} tokens; free some, "
+                    f"not enough memory for a text of {tokens(batch[0])} tokens; free some, "
                     "or take a smaller model or dtype"
                 ) from error
             if torch.cuda.is_available():
@@ -101,12 +113,7 @@ def score_rows(
             half = len(batch) // 2
             waiting[:0] = [batch[:half], batch[half:]]
             continue
-        start = 0
-        for i in batch:
-            count = len(rows[i].positions)
-            results[i] = flat[start : start + count].astype(np.float64)
-            start += count
-    return results
+        yield batch, result
 
 
 def _out_of_memory(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import torch
 
 from harness.errors import ModelError
 from harness.lm import projection
-from harness.lm.forward import Forward
+from harness.lm.forward import Forward, Inputs
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
+from harness.lm.head import logits_logprobs
+from harness.lm.packing import BLOCK_TOKENS, Block, block_batches, blocks, forest, wanted
 from harness.lm.quiet import quiet
 from harness.lm.rescoring import PromptContrast, behind
 from harness.lm.scoring import (
@@ -22,9 +25,9 @@ from harness.lm.scoring import (
     TOKENS_A_BATCH_GPU,
     Row,
     batches,
+    halving,
     pad,
     score_rows,
-    target_logprobs,
 )
 
 TRAINING_TOKENS = 512
@@ -44,6 +47,7 @@ class TransformersModel(LanguageModel):
         self._scores: dict[tuple[str, bool], TokenScores] = {}
         self._forward = Forward(self.module, kind, self._filler)
         self._contrast: PromptContrast | None = None
+        self._alone = False
 
     @property
     def device(self) -> torch.device:
@@ -104,9 +108,28 @@ class TransformersModel(LanguageModel):
 
     def masked_scores(self, ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
         """See `LanguageModel.masked_scores`."""
+        return self.masked_scores_of([(ids, positions)])[0]
+
+    def masked_scores_of(
+        self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]
+    ) -> list[np.ndarray]:
+        """See `LanguageModel.masked_scores_of`."""
         self._need("masked", "masked_scores")
-        rows = [self._masked_row(ids, [position]) for position in positions]
-        return np.array([scores[0] for scores in self._score(rows)], dtype=np.float64)
+        rows = [self._masked_row(ids, [k]) for ids, positions in texts for k in positions]
+        flat = iter(self._score(rows))
+        return [
+            np.array([next(flat)[0] for _ in positions], dtype=np.float64) for _, positions in texts
+        ]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """See `LanguageModel.alone`."""
+        kept, before = self._scores, self._alone
+        self._scores, self._alone = {}, True
+        try:
+            yield
+        finally:
+            self._scores, self._alone = kept, before
 
     def _causal_scores(self, encoded: Sequence[Sequence[int]], start: bool) -> list[np.ndarray]:
         rows = []
@@ -120,9 +143,7 @@ class TransformersModel(LanguageModel):
         return [np.concatenate([[np.nan], scores]) for scores in scored]
 
     def _pseudo_scores(self, encoded: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        rows = [self._masked_row(ids, [k]) for ids in encoded for k in range(len(ids))]
-        flat = iter(self._score(rows))
-        return [np.array([next(flat)[0] for _ in ids], dtype=np.float64) for ids in encoded]
+        return self.masked_scores_of([(ids, range(len(ids))) for ids in encoded])
 
     def _masked_row(self, ids: Sequence[int], masked: Sequence[int]) -> Row:
         """The text between its special tokens with some positions masked, to be scored there."""
@@ -149,24 +170,71 @@ class TransformersModel(LanguageModel):
         raise ModelError(f"the tokenizer of model '{self.name}' changes a text's tokens")
 
     def _score(self, rows: Sequence[Row]) -> list[np.ndarray]:
-        return score_rows(rows, self._score_batch, self._budget)
+        if self._alone:
+            return [self._score_alone(row) for row in rows]
+        longest = 0 if self._contrast is not None else self._forward.tree_tokens()
+        short = [i for i, row in enumerate(rows) if len(row.ids) <= min(longest, BLOCK_TOKENS)]
+        if len(short) < 2:
+            return score_rows(rows, self._score_batch, self._budget)
+        in_trees = set(short)
+        others = [i for i in range(len(rows)) if i not in in_trees]
+        found: list[np.ndarray] = [np.empty(len(row.positions)) for row in rows]
+        plain = score_rows([rows[i] for i in others], self._score_batch, self._budget)
+        for i, scores in zip(others, plain, strict=True):
+            found[i] = scores
+        work = block_batches(blocks(rows, short), self._budget)
+        for batch, flat in halving(work, self._score_blocks, lambda block: len(block.ids)):
+            reads = (read for block in batch for read in block.reads)
+            for read, score in zip(reads, flat.tolist(), strict=True):
+                found[read.row][read.place] = score
+        return found
 
     @property
     def _budget(self) -> int:
         return TOKENS_A_BATCH if self.device.type == "cpu" else TOKENS_A_BATCH_GPU
 
-    def _score_batch(self, rows: Sequence[Row]) -> np.ndarray:
-        """Scores of a batch, flat, row by row."""
-        targets = torch.tensor([t for row in rows for t in row.targets], device=self.device)
-        parts: list[torch.Tensor] = []
+    def _score_blocks(self, batch: Sequence[Block]) -> np.ndarray:
+        """Scores of the reads of a batch of trees, flat, block by block."""
         with self._forward.inference():
-            done = 0
-            for logits in self._logits(rows):
-                parts.append(target_logprobs(logits, targets[done : done + len(logits)]))
-                done += len(logits)
-            found = torch.cat(parts).cpu().numpy() if parts else np.empty(0)
-        self.tokens_scored += sum(len(row.ids) for row in rows)
+            own = forest(batch, self._filler, self.device)
+            found = self._forward.logprobs(own, *wanted(batch, self.device)).cpu().numpy()
+        self.tokens_scored += sum(len(block.ids) for block in batch)
         return found
+
+    def _score_batch(self, rows: Sequence[Row]) -> np.ndarray:
+        """Scores of a batch of rows, flat, row by row."""
+        read = [p for row in rows for p in row.positions]
+        targets = torch.tensor([t for row in rows for t in row.targets], device=self.device)
+        index = torch.tensor(
+            [i for i, row in enumerate(rows) for _ in row.positions], device=self.device
+        )
+        place = torch.arange(len(read), device=self.device)
+        with self._forward.inference():
+            if not read:
+                found = targets.float()
+            elif self._contrast is not None:
+                found = logits_logprobs(self._logits(rows), place, targets)
+            else:
+                positions = torch.tensor(read, device=self.device)
+                own = self._padded(rows)
+                found = self._forward.logprobs(own, index, positions, place, targets)
+        self.tokens_scored += sum(len(row.ids) for row in rows)
+        return found.cpu().numpy()
+
+    def _score_alone(self, row: Row) -> np.ndarray:
+        """Scores of one row by itself, through the whole model and a plain softmax."""
+        self.tokens_scored += len(row.ids)
+        if not row.positions:
+            return np.empty(0)
+        with self._forward.inference():
+            if self._contrast is not None:
+                logits = torch.cat(list(self._logits([row])))
+            else:
+                ids = torch.tensor([list(row.ids)], device=self.device)
+                logits = self.module(input_ids=ids).logits[0, list(row.positions)]
+            table = torch.log_softmax(logits.float(), dim=-1)
+            own = torch.tensor(list(row.targets), device=table.device)
+            return table.gather(-1, own.unsqueeze(-1))[:, 0].double().cpu().numpy()
 
     def _logits(self, rows: Sequence[Row]) -> Iterator[torch.Tensor]:
         """Logits at every position read, row by row, some at a time: ``(n, vocabulary)``."""
@@ -186,9 +254,12 @@ class TransformersModel(LanguageModel):
     def _run(
         self, rows: Sequence[Row], index: Sequence[int], positions: Sequence[int]
     ) -> Iterator[torch.Tensor]:
-        ids, mask = pad(rows, self._filler, self.device)
         owners = torch.tensor(index, device=self.device)
-        return self._forward.logits(ids, mask, owners, torch.tensor(positions, device=self.device))
+        where = torch.tensor(positions, device=self.device)
+        return self._forward.logits(self._padded(rows), owners, where)
+
+    def _padded(self, rows: Sequence[Row]) -> Inputs:
+        return Inputs(*pad(rows, self._filler, self.device))
 
     def training_logits(
         self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
@@ -205,12 +276,12 @@ class TransformersModel(LanguageModel):
             asked = [k for k, row in enumerate(index) if row in place]
             if not asked:
                 continue
-            ids, mask = pad([padded[row] for row in group], self._filler, self.device)
+            own = self._padded([padded[row] for row in group])
             where = (
                 torch.tensor([place[index[k]] for k in asked], device=self.device),
                 torch.tensor([position[k] for k in asked], device=self.device),
             )
-            parts += self._forward.logits(ids, mask, *where, chunk=len(asked))
+            parts += self._forward.logits(own, *where, chunk=len(asked))
             order += asked
         back = torch.argsort(torch.tensor(order, device=self.device))
         return torch.cat(parts)[back]
@@ -227,8 +298,9 @@ class TransformersModel(LanguageModel):
         found: list[np.ndarray] = [np.empty(0)] * len(rows)
         with self._forward.inference():
             for batch in batches(rows, self._budget):
-                ids, mask = pad([rows[i] for i in batch], self._filler, self.device)
-                hidden = projection.read(self._forward, ids, mask, layer)
+                hidden = projection.read(
+                    self._forward, self._padded([rows[i] for i in batch]), layer
+                )
                 for i, states in zip(batch, hidden, strict=True):
                     found[i] = states[: len(rows[i].ids)].float().cpu().numpy().copy()
         return found

@@ -21,6 +21,8 @@ from harness.types import EvaluationRequest, Measurement, Passage
 WINDOWS = {"hf1024": 1024, "bb992": 992}
 """Window sizes of the published protocols; stride and size are the same, no start token."""
 
+WINDOWS_AT_ONCE = 8
+
 
 def parse_raw(path: Path) -> Iterator[tuple[str, ...]]:
     """Rows (line number, text) of wiki.test.raw: blank lines are rows, as in the hub's copy."""
@@ -115,8 +117,7 @@ def measure_windows(
     windows = [window for window in windows if len(window) > 1]
     kept = windows[:most][: request.sample]
     items = []
-    for number, window in enumerate(kept):
-        (scores,) = model.window_scores([window])
+    for number, (window, scores) in enumerate(zip(kept, _scored(model, kept), strict=True)):
         nll = -float(np.sum(scores[1:]))
         scored = len(window) - 1
         items.append(
@@ -141,6 +142,12 @@ def measure_windows(
     return Measurement(
         domain=NO_DOMAIN, protocol=protocol, metrics=metrics, items=tuple(items), note=note
     )
+
+
+def _scored(model: LanguageModel, windows: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
+    """Scores of windows, a few at a time: enough for a batch, and for progress to be seen."""
+    for at in range(0, len(windows), WINDOWS_AT_ONCE):
+        yield from model.window_scores(windows[at : at + WINDOWS_AT_ONCE])
 
 
 def _perplexity(

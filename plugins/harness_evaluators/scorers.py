@@ -111,36 +111,30 @@ def _mlm_pll_shared(
     model: LanguageModel, pairs: Sequence[tuple[str, str]]
 ) -> list[PairScore | None]:
     """Sum of masked log p over the tokens that both sentences share, to three decimals."""
-    found: list[PairScore | None] = []
+    texts = []
     for one, other in _cased(model, pairs):
         a, b = model.encode(one), model.encode(other)
         same_a, same_b = _spans(a, b, shared=True)
-        found.append(
-            PairScore(
-                round(float(model.masked_scores(a, same_a).sum()), 3),
-                round(float(model.masked_scores(b, same_b).sum()), 3),
-            )
-        )
-    return found
+        texts += [(a, same_a), (b, same_b)]
+    sums = [round(float(own.sum()), 3) for own in model.masked_scores_of(texts)]
+    return [PairScore(*both) for both in zip(sums[::2], sums[1::2], strict=True)]
 
 
 def _mlm_avg_diff(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> list[PairScore | None]:
     """Mean masked log p of the differing tokens, to three decimals; pairs in which one sentence
     has none are left out."""
-    found: list[PairScore | None] = []
+    texts = []
     for one, other in pairs:
         a, b = model.encode(one), model.encode(other)
         own_a, own_b = _spans(a, b, shared=False)
-        if not own_a or not own_b:
-            found.append(None)
-            continue
-        found.append(
-            PairScore(
-                round(float(model.masked_scores(a, own_a).mean()), 3),
-                round(float(model.masked_scores(b, own_b).mean()), 3),
-            )
-        )
-    return found
+        texts += [(a, own_a), (b, own_b)] if own_a and own_b else [(a, []), (b, [])]
+    means = [
+        round(float(own.mean()), 3) if len(own) else None for own in model.masked_scores_of(texts)
+    ]
+    return [
+        None if one is None or other is None else PairScore(one, other)
+        for one, other in zip(means[::2], means[1::2], strict=True)
+    ]
 
 
 def _cased(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Sequence[tuple[str, str]]:

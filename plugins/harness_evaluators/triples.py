@@ -29,7 +29,7 @@ def measure_triples(
     """Score triples once; one measurement a domain, and one over all triples if asked for."""
     protocol = resolve(scorer, model)
     if protocol == FILLER:
-        scores = [_filler_scores(model, triple) for triple in triples]
+        scores = _filler_scores(model, triples)
     else:
         texts = [t for tr in triples for t in (tr.stereotype, tr.antistereotype, tr.unrelated)]
         flat = score_sentences(model, texts, protocol)
@@ -61,22 +61,24 @@ def resolve(scorer: str, model: LanguageModel) -> str:
     return scorer
 
 
-def _filler_scores(model: LanguageModel, triple: Triple) -> tuple[float, float, float]:
-    """Mean probability of the filler's pieces, each masked after those before it, with none of
+def _filler_scores(
+    model: LanguageModel, triples: Sequence[Triple]
+) -> list[tuple[float, float, float]]:
+    """Mean probability of each filler's pieces, each masked after those before it, with none of
     those after it (StereoSet's and bias-bench's intrasentence protocol for masked models)."""
-    before, _, after = triple.context.partition(BLANK)
-    left, right = model.encode(before), model.encode(after)
-    found = []
-    for sentence in (triple.stereotype, triple.antistereotype, triple.unrelated):
-        pieces = model.encode(_filler(triple.context, sentence))
-        probabilities = [
-            float(
-                np.exp(model.masked_scores([*left, *pieces[: k + 1], *right], [len(left) + k])[0])
-            )
-            for k in range(len(pieces))
-        ]
-        found.append(float(np.mean(probabilities)))
-    return found[0], found[1], found[2]
+    texts, counts = [], []
+    for triple in triples:
+        before, _, after = triple.context.partition(BLANK)
+        left, right = model.encode(before), model.encode(after)
+        for sentence in (triple.stereotype, triple.antistereotype, triple.unrelated):
+            pieces = model.encode(_filler(triple.context, sentence))
+            texts += [
+                ([*left, *pieces[: k + 1], *right], [len(left) + k]) for k in range(len(pieces))
+            ]
+            counts.append(len(pieces))
+    probabilities = iter(float(np.exp(own[0])) for own in model.masked_scores_of(texts))
+    means = [float(np.mean([next(probabilities) for _ in range(count)])) for count in counts]
+    return list(zip(means[::3], means[1::3], means[2::3], strict=True))
 
 
 def _filler(context: str, sentence: str) -> str:
