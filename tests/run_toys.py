@@ -1,33 +1,43 @@
-"""Runs small specs, each in a forked process that can be killed, for test_kill.py and benchmarks.
+"""Runs small specs, each in a forked process that can be killed, for test_kill.py.
 
-Reads lines ``FOLDER PAUSE KIND LIMIT`` from its input; for each it forks, answers ``pid N``, and
-when the child has ended ``end STATUS TEXT``. Forking spares every run the seconds of importing.
+Reads commands from its input, one a line, and answers each with one line; forking spares every
+run the seconds of importing.
 
-PAUSE: seconds slept in every evaluation and step of a fit, a quarter of it in every sync of a
-file, so that a kill falls anywhere. KIND: ``toy``, or ``tiny`` for a real model of width 32 whose
-checkpoints are kept. LIMIT: bytes that a file may have from the fourth measurement on (the disk
-is full); 0: no limit.
+``start FOLDER KIND PAUSE FAULT``: start a run; answers ``pid N``. KIND: ``toy``, or ``tiny`` for a
+real model of width 32 whose checkpoints are kept. A run gives a *beat* at everything that it does
+(a step of a fit, an evaluation, a sync, a renaming) and sleeps PAUSE seconds after it. FAULT:
+``none``; ``die@N``: SIGKILL at the N-th sync; ``full@N``: the disk is full from the N-th sync on;
+``limit@B``: no file may grow beyond B bytes once two results are stored.
+
+``kill PID BEATS DELAY``: wait for so many beats and DELAY seconds, then SIGKILL; if the run ends
+before, it is not killed. ``wait PID``: wait for its end. Both answer ``end KILLED BEATS TEXT``:
+whether it was killed, how many beats it gave, and what it said.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
+import signal
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import torch._dynamo  # noqa: F401  (what a fit imports, once, before the forks)
+import transformers.models.gpt2.modeling_gpt2  # noqa: F401
 from toy_plugins import TOY_SPEC, ToyDebiaser, ToyEvaluator, ToyModel, toy_registry
 
 import harness.lm.checkpoint
 import harness.lm.loading
 import harness.lm.seeding
-import harness.lm.transformers_model  # noqa: F401  (imported once, before the forks)
+import harness.lm.transformers_model
 from harness.data import DataStore
 from harness.errors import HarnessError
 from harness.plan import build_plan
 from harness.plugins import Registry, load_registry
+from harness.provenance import provenance
 from harness.reporting import Silent
 from harness.runner import Runner
 from harness.spec import build_spec
@@ -38,54 +48,86 @@ from harness.yamlfile import Lines
 TINY_SPEC: dict[str, Any] = {
     "name": "tiny",
     "corpus": "embedded",
-    "source": ["gender", "religion"],
+    "source": "gender",
     "masker": "wordlist",
     "debiaser": [{"use": "mlm-unlearning", "learning_rate": 0.01}, "identity"],
     "evaluators": ["embedded-pairs", "corpus-perplexity"],
     "steps": [2, 4],
-    "limits": {"items": 6, "passages": 8, "unseen": 4},
+    "limits": {"items": 4, "passages": 8, "unseen": 4},
     "keep_checkpoints": True,
 }
 
 
-class Filling(Silent):
-    """A reporter that lets the disk be full after some measurements."""
+class Child:
+    """Everything that happens in a run, one beat each."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._count = 0
+    def __init__(self, pipe: int, pause: float, fault: str) -> None:
+        self._pipe = pipe
+        self._pause = pause
+        self._fault, _, number = fault.partition("@")
+        self._at = int(number or 0)
+        self._syncs = 0
 
-    def measured(self, evaluator: str, title: str, seconds: float) -> None:
-        self._count += 1
-        if self._limit and self._count == 4:
-            resource.setrlimit(resource.RLIMIT_FSIZE, (self._limit, self._limit))
+    def beat(self) -> None:
+        os.write(self._pipe, b".")
+        time.sleep(self._pause)
+
+    def beating(self, call: Any) -> Any:
+        """The same call with a beat before and after it."""
+
+        def called(*args: Any, **options: Any) -> Any:
+            self.beat()
+            answer = call(*args, **options)
+            self.beat()
+            return answer
+
+        return called
+
+    def syncing(self, fsync: Any) -> Any:
+        def called(descriptor: int) -> None:
+            self._syncs += 1
+            if self._fault == "die" and self._syncs == self._at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if self._fault == "full" and self._syncs >= self._at:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            fsync(descriptor)
+
+        return called
+
+    def reporter(self) -> Silent:
+        if self._fault != "limit":
+            return Silent()
+        limit, left = self._at, [2]
+
+        class Filling(Silent):
+            def measured(self, evaluator: str, title: str, seconds: float) -> None:
+                left[0] -= 1
+                if not left[0]:
+                    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+        return Filling()
+
+    def listen(self) -> None:
+        """Put beats wherever something happens."""
+        from torch.optim.optimizer import register_optimizer_step_post_hook
+
+        def evaluated(self: Any, *args: Any, **options: Any) -> None:
+            beat()
+
+        beat = self.beat
+        ToyEvaluator.evaluate = self.beating(ToyEvaluator.evaluate)  # type: ignore[method-assign]
+        ToyModel.token_scores = self.beating(ToyModel.token_scores)  # type: ignore[method-assign]
+        os.fsync = self.beating(self.syncing(os.fsync))
+        os.rename = self.beating(os.rename)
+        os.replace = self.beating(os.replace)
+        save = harness.lm.checkpoint.save_checkpoint
+        harness.lm.checkpoint.save_checkpoint = self.beating(save)
+        register_optimizer_step_post_hook(evaluated)
 
 
-def slow_down(pause: float) -> None:
-    """Sleep wherever a kill shall be able to fall."""
-    evaluate, fsync, copy = ToyEvaluator.evaluate, os.fsync, ToyModel.token_scores
-
-    def slow_evaluate(self: Any, request: Any) -> Any:
-        time.sleep(pause)
-        return evaluate(self, request)
-
-    def slow_scores(self: Any, texts: Any, **options: Any) -> Any:  # the probes of a fit
-        time.sleep(pause / 4)
-        return copy(self, texts, **options)
-
-    def slow_fsync(descriptor: int) -> None:
-        time.sleep(pause / 4)
-        fsync(descriptor)
-        time.sleep(pause / 4)
-
-    ToyEvaluator.evaluate = slow_evaluate  # type: ignore[method-assign]
-    ToyModel.token_scores = slow_scores  # type: ignore[method-assign]
-    os.fsync = slow_fsync
-
-
-def run(folder: Path, pause: float, kind: str, limit: int, registries: dict[str, Registry]) -> str:
+def run(folder: Path, kind: str, child: Child, registries: dict[str, Registry]) -> str:
     """Carry out the spec; a word for each of reused, measured and failed, or the error."""
-    slow_down(pause)
+    child.listen()
     data = DataStore(cache_dir=folder / "cache", offline=True)
     registry = registries[kind]
     model = {"use": "hf", "id": str(folder.parent / "model"), "as": "tiny"}
@@ -95,30 +137,63 @@ def run(folder: Path, pause: float, kind: str, limit: int, registries: dict[str,
         texts = Texts(registry, data, spec.limits)
         plan = build_plan(spec, registry, data, texts)
         store = Store(folder / "run")
-        outcome = Runner(registry, data, texts, store, Filling(limit)).run(plan)
+        outcome = Runner(registry, data, texts, store, child.reporter()).run(plan)
     except HarnessError as error:
         return f"{type(error).__name__}: {error}"
     return f"{outcome.reused} {outcome.measured} {len(outcome.failures)}"
 
 
+class Server:
+    """Starts, kills and awaits runs."""
+
+    def __init__(self) -> None:
+        self._registries = {"toy": toy_registry(), "tiny": load_registry(strict=True)}
+        self._pipes: dict[int, int] = {}
+
+    def start(self, folder: str, kind: str, pause: str, fault: str) -> str:
+        reading, writing = os.pipe()
+        if (pid := os.fork()) == 0:
+            child = Child(writing, float(pause), fault)
+            answer = run(Path(folder), kind, child, self._registries)
+            os.write(writing, b"=" + answer.encode())
+            os._exit(0)
+        os.close(writing)
+        self._pipes[pid] = reading
+        return f"pid {pid}"
+
+    def kill(self, pid: str, beats: str, delay: str) -> str:
+        heard = self._listen(int(pid), int(beats))
+        if heard.count(b".") == int(beats):
+            time.sleep(float(delay))
+            os.kill(int(pid), signal.SIGKILL)  # it cannot be another's: it is not reaped yet
+        return self._end(int(pid), heard)
+
+    def wait(self, pid: str) -> str:
+        return self._end(int(pid), b"")
+
+    def _listen(self, pid: int, beats: int) -> bytes:
+        heard = b""
+        while heard.count(b".") < beats and (byte := os.read(self._pipes[pid], 1)):
+            heard += byte
+        return heard
+
+    def _end(self, pid: int, heard: bytes) -> str:
+        with os.fdopen(self._pipes.pop(pid), "rb") as stream:
+            heard += stream.read()
+        _, status = os.waitpid(pid, 0)
+        beats, _, said = heard.partition(b"=")
+        return f"end {int(os.WIFSIGNALED(status))} {len(beats)} {said.decode()}"
+
+
 def main() -> None:
     """Serve until the input ends."""
-    registries = {"toy": toy_registry(), "tiny": load_registry(strict=True)}
+    server = Server()
+    provenance("cpu", [])  # git is asked once, not once a run
     assert ToyDebiaser.interrupt_at is None
     print("ready", flush=True)
     for line in sys.stdin:
-        folder, pause, kind, limit = line.split()
-        reading, writing = os.pipe()
-        if (pid := os.fork()) == 0:
-            answer = run(Path(folder), float(pause), kind, int(limit), registries)
-            os.write(writing, answer.encode())
-            os._exit(0)
-        os.close(writing)
-        print("pid", pid, flush=True)
-        with os.fdopen(reading) as stream:
-            said = stream.read()
-        _, status = os.waitpid(pid, 0)
-        print("end", status, said, flush=True)
+        command, *words = line.split()
+        print(getattr(server, command)(*words), flush=True)
 
 
 if __name__ == "__main__":

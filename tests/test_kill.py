@@ -1,27 +1,44 @@
-"""Runs killed with SIGKILL at random moments, two at once, and on a full disk."""
+"""Runs killed with SIGKILL at any point, several at once, and on a full disk."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 from harness.errors import StoreError
+from harness.lm.loading import load_transformers
 from harness.store import Store
+from harness.tiny_models import save_tiny_model
 
 SCRIPT = Path(__file__).with_name("run_toys.py")
-KILLS = 20
+KILLS = 24
+TINY_KILLS = 8
+
+
+class End(NamedTuple):
+    """How a run ended: killed or not, after how many beats, and what it said."""
+
+    killed: bool
+    beats: int
+    said: str
+
+    @property
+    def counts(self) -> list[int]:
+        """Measure tasks reused, measured and failed."""
+        return [int(word) for word in self.said.split()]
 
 
 class Runs:
-    """Starts runs one after the other in forks of one process; see run_toys.py."""
+    """Starts runs in forks of one process; see run_toys.py."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -33,28 +50,48 @@ class Runs:
         )
         assert self._read() == "ready"
 
-    def start(self, folder: Path, pause: float = 0.0, limit: int = 0) -> int:
+    def start(
+        self, folder: Path, kind: str = "toy", pause: float = 0.0, fault: str = "none"
+    ) -> int:
         """Start a run; returns its process."""
-        assert self._process.stdin is not None
-        print(folder, pause, "toy", limit, file=self._process.stdin, flush=True)
-        return int(self._read().removeprefix("pid "))
+        return int(self._ask("start", folder, kind, pause, fault).removeprefix("pid "))
 
-    def end(self) -> str:
-        """Wait for the run; returns what it said, nothing if it was killed."""
-        _, _, said = self._read().removeprefix("end ").partition(" ")
-        return said
+    def kill(self, pid: int, beats: int, delay: float = 0.0) -> End:
+        """Kill a run once it has given so many beats; it may end before."""
+        return self._end(self._ask("kill", pid, beats, delay))
 
-    def finish(self, folder: Path) -> list[int]:
+    def wait(self, pid: int) -> End:
+        """Wait for the end of a run."""
+        return self._end(self._ask("wait", pid))
+
+    def finish(self, folder: Path, kind: str = "toy") -> list[int]:
         """Run to the end: reused, measured, failed."""
-        self.start(folder)
-        return [int(word) for word in self.end().split()]
+        return self.wait(self.start(folder, kind)).counts
 
     def close(self) -> None:
         self._process.communicate(timeout=30)
 
+    def _ask(self, *words: object) -> str:
+        assert self._process.stdin is not None
+        print(*words, file=self._process.stdin, flush=True)
+        return self._read()
+
+    @staticmethod
+    def _end(line: str) -> End:
+        _, killed, beats, said = line.split(" ", 3)
+        return End(killed == "1", int(beats), said)
+
     def _read(self) -> str:
         assert self._process.stdout is not None
         return self._process.stdout.readline().removesuffix("\n")
+
+
+class Whole(NamedTuple):
+    """An undisturbed run: its records, its checkpoints by their hash, its number of beats."""
+
+    records: dict[str, object]
+    checkpoints: dict[str, str]
+    beats: int
 
 
 @pytest.fixture(scope="module")
@@ -64,16 +101,34 @@ def runs() -> Iterator[Runs]:
     own.close()
 
 
+def undisturbed(runs: Runs, folder: Path, kind: str) -> Whole:
+    beats = runs.wait(runs.start(folder, kind)).beats
+    return Whole(contents(folder), checkpoints(folder), beats)
+
+
 @pytest.fixture(scope="module")
-def whole(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
-    """The records of an undisturbed run."""
-    folder = tmp_path_factory.mktemp("whole")
-    runs.finish(folder)
-    return contents(folder)
+def whole(runs: Runs, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """A run of toys."""
+    return undisturbed(runs, tmp_path_factory.mktemp("whole"), "toy")
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for runs of a real model, which lies in it."""
+    folder = tmp_path_factory.mktemp("tiny")
+    save_tiny_model(folder / "model")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tiny_whole(runs: Runs, tiny: Path) -> Whole:
+    return undisturbed(runs, tiny / "whole", "tiny")
 
 
 def contents(folder: Path) -> dict[str, object]:
     """Every record with its items, without its times; raises if one cannot be read."""
+    if not (folder / "run" / "index.json").is_file():
+        return {}
     store = Store.open(folder / "run")
     found = {}
     for key in store.record_keys():
@@ -83,8 +138,93 @@ def contents(folder: Path) -> dict[str, object]:
     return found
 
 
+def checkpoints(folder: Path) -> dict[str, str]:
+    """Hash of all the files of every kept checkpoint."""
+    found = {}
+    for own in sorted(folder.glob("run/checkpoints/*/step-*")):
+        digest = hashlib.sha256()
+        for file in sorted(own.rglob("*")):
+            digest.update(f"{file.relative_to(own)}".encode() + file.read_bytes())
+        found[f"{own.parent.name}/{own.name}"] = digest.hexdigest()
+    return found
+
+
 def litter(folder: Path) -> list[Path]:
     return [*folder.rglob("*.partial"), *folder.rglob(".probe-*"), *folder.rglob(".lock")]
+
+
+# -- killed ----------------------------------------------------------------------------------
+
+
+def kill_and_go_on(
+    runs: Runs, whole: Whole, folder: Path, kind: str, kills: int, rng: random.Random
+) -> None:
+    """Kill runs at random points, up to three in a folder, then let one end; check after each."""
+    done = number = 0
+    while done < kills:
+        own, kept = folder / f"killed-{number}", 0
+        number += 1
+        for _ in range(3):
+            pid = runs.start(own, kind, pause=0.001)
+            end = runs.kill(pid, rng.randint(1, whole.beats), rng.uniform(0, 0.003))
+            if not end.killed:
+                break
+            done += 1
+            found = contents(own)  # every record that is there can be read
+            assert found.items() <= whole.records.items()
+            assert len(found) >= kept, "a finished record was lost"
+            kept = len(found)
+            assert checkpoints(own).items() <= whole.checkpoints.items()
+        kept = len(contents(own))
+        assert runs.finish(own, kind) == [kept, len(whole.records) - kept, 0]
+        assert contents(own) == whole.records
+        assert not litter(own)
+
+
+def test_killed_at_random_points_nothing_finished_is_lost(
+    runs: Runs, whole: Whole, tmp_path: Path
+) -> None:
+    kill_and_go_on(runs, whole, tmp_path, "toy", KILLS, random.Random(7))
+
+
+def test_killed_while_a_model_is_fitted_or_its_checkpoint_written(
+    runs: Runs, tiny_whole: Whole, tiny: Path
+) -> None:
+    assert len(tiny_whole.checkpoints) == 3  # two steps of a method, and the control
+    kill_and_go_on(runs, tiny_whole, tiny, "tiny", TINY_KILLS, random.Random(3))
+    for own in tiny.glob("killed-*"):
+        assert checkpoints(own) == tiny_whole.checkpoints
+
+
+def test_killed_at_every_sync_of_the_first_two_results(
+    runs: Runs, whole: Whole, tmp_path: Path
+) -> None:
+    """A result is synced four times: items, their folder, record, its folder."""
+    for sync in range(1, 11):
+        folder = tmp_path / str(sync)
+        assert runs.wait(runs.start(folder, fault=f"die@{sync}")).killed
+        results = max(0, sync - 3)  # the index comes first, in two syncs
+        items, records = (results + 3) // 4, (results + 1) // 4
+        assert len(list(folder.glob("run/items/*.gz"))) == items
+        assert len(contents(folder)) == records
+        assert len(list(folder.rglob("*.partial"))) == sync % 2
+        assert (folder / "run" / "index.json").exists() == (sync > 1)
+        assert runs.finish(folder) == [records, len(whole.records) - records, 0]
+        assert contents(folder) == whole.records
+        assert not litter(folder)
+
+
+def test_a_record_whose_items_are_gone_is_made_again(
+    runs: Runs, whole: Whole, tmp_path: Path
+) -> None:
+    runs.finish(tmp_path)
+    lost = next((tmp_path / "run" / "items").iterdir())
+    lost.unlink()
+    assert runs.finish(tmp_path) == [len(whole.records) - 1, 1, 0]
+    assert contents(tmp_path) == whole.records
+
+
+# -- two at once -----------------------------------------------------------------------------
 
 
 def until_locked(folder: Path) -> None:
@@ -95,62 +235,43 @@ def until_locked(folder: Path) -> None:
         time.sleep(0.002)
 
 
-def test_killed_at_random_points_nothing_finished_is_lost(
-    runs: Runs, whole: dict[str, object], tmp_path: Path
-) -> None:
-    rng = random.Random(7)
-    kept = [0]
-    left_behind = 0
-    for _ in range(KILLS):
-        pid = runs.start(tmp_path, pause=0.01)
-        time.sleep(rng.uniform(0.005, 0.12))
-        os.kill(pid, signal.SIGKILL)
-        assert runs.end() == ""
-        left_behind += len(list(tmp_path.rglob("*.partial")))
-        if (tmp_path / "run" / "index.json").is_file():
-            found = contents(tmp_path)  # every record that is there can be read
-            assert found.items() <= whole.items()
-            kept.append(len(found))
-    assert kept == sorted(kept), "a finished record was lost"
-    assert 0 < kept[-1] < len(whole), "the kills fell before or after all the work"
-    assert left_behind, "no kill fell into a write"
-    reused, measured, failed = runs.finish(tmp_path)
-    assert (reused, reused + measured, failed) == (kept[-1], len(whole), 0)
-    assert contents(tmp_path) == whole
-    assert not litter(tmp_path)
-
-
 def test_a_second_run_in_a_folder_is_told_and_the_first_goes_on(
-    runs: Runs, whole: dict[str, object], tmp_path: Path
+    runs: Runs, whole: Whole, tmp_path: Path
 ) -> None:
-    other = Runs()
-    pid = runs.start(tmp_path, pause=0.02)
+    first = runs.start(tmp_path, pause=0.005)
     until_locked(tmp_path)
     half = tmp_path / "run" / "records" / ".x.json.0.partial"
     half.touch()  # as the first run would have it in the middle of a write
-    other.start(tmp_path)
-    said = other.end()
+    said = runs.wait(runs.start(tmp_path)).said
     assert said.startswith("StoreError: ")
-    assert f"another run is writing here (process {pid} on " in said
-    assert "\n" not in said
+    assert f"another run is writing here (process {first} on " in said
     assert half.exists(), "the second run removed what the first is writing"
-    assert runs.end().split()[0] == "0"
-    assert contents(tmp_path) == whole
-    assert other.finish(tmp_path) == [len(whole), 0, 0]
+    assert runs.wait(first).counts == [0, len(whole.records), 0]
+    assert contents(tmp_path) == whole.records
+    assert runs.finish(tmp_path) == [len(whole.records), 0, 0]
     assert not litter(tmp_path)
-    other.close()
 
 
-def test_the_lock_of_a_killed_run_holds_nobody_up(
-    runs: Runs, whole: dict[str, object], tmp_path: Path
+def test_runs_that_race_for_a_folder_and_are_killed_leave_it_sound(
+    runs: Runs, whole: Whole, tmp_path: Path
 ) -> None:
-    pid = runs.start(tmp_path, pause=0.02)
-    until_locked(tmp_path)
-    os.kill(pid, signal.SIGKILL)
-    runs.end()
+    rng = random.Random(5)
+    for _ in range(5):
+        racing = [runs.start(tmp_path, pause=0.001) for _ in range(3)]
+        ends = [runs.kill(racing[0], rng.randint(1, whole.beats // 2)), *map(runs.wait, racing[1:])]
+        assert contents(tmp_path).items() <= whole.records.items()
+        for end in ends:
+            assert end.killed or "another run is writing here" in end.said or end.counts[2] == 0
+    assert sum(runs.finish(tmp_path)) == len(whole.records)
+    assert contents(tmp_path) == whole.records
+    assert not litter(tmp_path)
+
+
+def test_the_lock_of_a_killed_run_holds_nobody_up(runs: Runs, whole: Whole, tmp_path: Path) -> None:
+    assert runs.kill(runs.start(tmp_path, pause=0.001), beats=whole.beats // 2).killed
     assert (tmp_path / "run" / ".lock").exists()
     runs.finish(tmp_path)
-    assert contents(tmp_path) == whole
+    assert contents(tmp_path) == whole.records
 
 
 def test_many_processes_on_one_lock_are_never_two_inside(tmp_path: Path) -> None:
@@ -171,33 +292,6 @@ def test_many_processes_on_one_lock_are_never_two_inside(tmp_path: Path) -> None
     assert not list(folder.iterdir())
 
 
-def test_a_disk_that_fills_up_ends_the_run_cleanly(
-    runs: Runs, whole: dict[str, object], tmp_path: Path
-) -> None:
-    runs.start(tmp_path, limit=64)  # no file may grow beyond this, by the kernel's own check
-    said = runs.end()
-    assert said.startswith("StoreError: ")
-    assert "cannot write" in said
-    assert "free some space" in said
-    assert "\n" not in said
-    found = contents(tmp_path)
-    assert len(found) == 4
-    assert found.items() <= whole.items()
-    assert not litter(tmp_path)
-    assert runs.finish(tmp_path) == [4, len(whole) - 4, 0]
-    assert contents(tmp_path) == whole
-
-
-def test_a_record_whose_items_are_gone_is_made_again(
-    runs: Runs, whole: dict[str, object], tmp_path: Path
-) -> None:
-    runs.finish(tmp_path)
-    lost = next((tmp_path / "run" / "items").iterdir())
-    lost.unlink()
-    assert runs.finish(tmp_path) == [len(whole) - 1, 1, 0]
-    assert contents(tmp_path) == whole
-
-
 def test_a_store_knows_its_own_lock(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.prepare()
@@ -207,3 +301,52 @@ def test_a_store_knows_its_own_lock(tmp_path: Path) -> None:
             pass
     with Store(tmp_path).locked():
         pass
+
+
+# -- a full disk -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ("limit@64", "File too large"),  # the kernel's own check of a file's size
+        ("full@11", "No space left on device"),  # the index and two results, then nothing
+    ],
+)
+def test_a_disk_that_fills_up_ends_the_run_cleanly(
+    runs: Runs, whole: Whole, tmp_path: Path, fault: str, why: str
+) -> None:
+    end = runs.wait(runs.start(tmp_path, fault=fault))
+    assert not end.killed
+    assert end.said.startswith("StoreError: ")
+    assert f"cannot write: {why}; what was finished before is kept, free some space" in end.said
+    assert "\n" not in end.said
+    found = contents(tmp_path)
+    assert len(found) == 2
+    assert found.items() <= whole.records.items()
+    assert not litter(tmp_path)
+    assert runs.finish(tmp_path) == [2, len(whole.records) - 2, 0]
+    assert contents(tmp_path) == whole.records
+
+
+def test_a_disk_too_full_for_a_checkpoint_ends_the_run_cleanly(
+    runs: Runs, tiny_whole: Whole, tiny: Path
+) -> None:
+    folder = tiny / "full"
+    end = runs.wait(runs.start(folder, "tiny", fault="limit@20000"))
+    assert end.said.startswith("StoreError: ")
+    assert "cannot write" in end.said
+    assert "\n" not in end.said
+    assert contents(folder).items() <= tiny_whole.records.items()
+    assert len(contents(folder)) == 2  # the base model's, before anything is kept
+    assert checkpoints(folder) == {}
+    assert not litter(folder)
+    runs.finish(folder, "tiny")
+    assert contents(folder) == tiny_whole.records
+    assert checkpoints(folder) == tiny_whole.checkpoints
+
+
+def test_kept_checkpoints_can_be_loaded(tiny_whole: Whole, tiny: Path) -> None:
+    for name in tiny_whole.checkpoints:
+        model = load_transformers(tiny / "whole" / "run" / "checkpoints" / name)
+        assert model.token_scores(["Women and men wait."])
