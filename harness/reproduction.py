@@ -10,10 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 from harness.lm.recording import Recorder
 from harness.metrics import Item
@@ -89,7 +88,7 @@ def reproduce(
     for key, task in tasks:
         record = run.store.record(key)
         assert record is not None
-        with _alone(model) if alone else nullcontext():
+        with model.alone() if alone else nullcontext():
             now, up, down = _thrice(run, model, task, sample)
         stored = {(m.domain, m.protocol): m for m in record.measurements}
         for measurements in zip(now, up, down, strict=True):
@@ -98,14 +97,6 @@ def reproduce(
             agreement = found.setdefault(place, Agreement(*place))
             _compare(agreement, stored.get((own.domain, own.protocol)), measurements)
     return list(found.values())
-
-
-def _alone(model: LanguageModel) -> AbstractContextManager[object]:
-    alone = getattr(model, "alone", None)
-    if alone is None:
-        raise ModelError(f"model '{model.name}' cannot score texts one by one")
-    entered: AbstractContextManager[object] = alone()
-    return entered
 
 
 def _thrice(

@@ -9,16 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner, Result
 from kept_run import METHODS, again, carry_out, small_spec
 
 from harness.cli.main import cli
 from harness.data import DataStore
-from harness.flips import select_cell
-from harness.lm.handle import LanguageModel, TokenScores
+from harness.lm.handle import LanguageModel
 from harness.lm.recording import Recorder
-from harness.lm.transformers_model import TransformersModel
 from harness.metrics import Item
 from harness.plugins import load_registry
 from harness.records import Record
@@ -26,43 +23,6 @@ from harness.reproduction import Agreement, reproduce
 from harness.store import Store
 from harness.tiny_models import save_tiny_model, tiny_causal_model
 from harness.types import Measurement
-
-
-@contextmanager
-def one_by_one(model: TransformersModel) -> Iterator[None]:
-    """What `LanguageModel.alone` promises, written down apart from the engine."""
-
-    def plain(ids: list[int]) -> np.ndarray:
-        with torch.no_grad():
-            logits = model.module(input_ids=torch.tensor([ids])).logits[0].float()
-        table = torch.log_softmax(logits, dim=-1)
-        found = table[:-1].gather(1, torch.tensor(ids[1:])[:, None]).squeeze(1)
-        return np.array([np.nan, *found.double()])
-
-    def token_scores(texts: Any, *, start: bool = False) -> list[TokenScores]:
-        found = []
-        for text in texts:
-            ids = model.encode(text)
-            front = [model.start_id] if start else []
-            found.append(TokenScores(np.array(ids), plain([*front, *ids])[len(front) :]))
-        return found
-
-    own = {
-        "token_scores": token_scores,
-        "window_scores": lambda windows: [plain(list(window)) for window in windows],
-    }
-    for name, instead in own.items():
-        setattr(model, name, instead)
-    try:
-        yield
-    finally:
-        for name in own:
-            delattr(model, name)
-
-
-@pytest.fixture(autouse=True)
-def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(TransformersModel, "alone", one_by_one, raising=False)
 
 
 class Runs:
@@ -95,29 +55,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(tmp_path_factory.mktemp("runs"))
 
 
-class Shifted(TransformersModel):
+class Shifted(Recorder):
     """A model whose every log-probability is off by the same amount."""
-
-    by = 0.0
-
-    def token_scores(self, texts: Any, *, start: bool = False) -> list[TokenScores]:
-        found = super().token_scores(texts, start=start)
-        return [TokenScores(own.ids, own.logprobs + self.by) for own in found]
-
-    def window_scores(self, windows: Any) -> list[np.ndarray]:
-        return [own + self.by for own in super().window_scores(windows)]
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         yield
 
 
-def shifted(folder: Path, by: float) -> Shifted:
-    from harness.lm.loading import load_transformers
-
-    model = load_transformers(folder / "model")
-    found = Shifted(model.module, model.tokenizer, kind="causal", name="shifted")
-    found.by = by
+def shifted(model: LanguageModel, by: float) -> Shifted:
+    found = Shifted(model)
+    found.shift = by
     return found
 
 
@@ -132,7 +80,8 @@ PROTOCOLS = {
 
 def test_a_difference_is_in_nats_a_token_whatever_the_evaluator_makes_of_them(runs: Runs) -> None:
     """Means, sums over sentences, sums over windows: each is off by 0.01 a token."""
-    rows = runs.compare(runs.kept, shifted(runs.folder, 0.01))
+    base = again(runs.kept, runs.registry, runs.data).base("tiny")
+    rows = runs.compare(runs.kept, shifted(base, 0.01))
     assert rows.keys() == PROTOCOLS
     for row in rows.values():
         assert row.largest == pytest.approx(0.01, abs=1e-5)
@@ -153,6 +102,23 @@ def test_the_plain_model_gives_the_stored_scores(runs: Runs) -> None:
     assert len(rows["embedded-perplexity/window32"].items) == 6  # no domain, no limit: the sample
     assert len(rows["corpus-perplexity/unlearned"].items) == 6
     assert not rows["corpus-perplexity/unlearned"].decided
+
+
+def test_rounded_sums_and_probabilities_of_a_masked_model_are_in_nats_a_token_too(
+    runs: Runs, tmp_path: Path
+) -> None:
+    model = save_tiny_model(tmp_path / "model", "masked")
+    store = runs.run(
+        "masked", debiaser=[], corpus=[], source=[], masker=[],
+        model={"use": "hf", "id": str(model), "as": "tiny"},
+        evaluators=["embedded-pairs", "embedded-triples"],
+    )  # fmt: skip
+    base = again(store, runs.registry, runs.data).base("tiny")
+    rows = runs.compare(store, base)
+    assert rows.keys() == {"embedded-pairs/mlm_pll_shared", "embedded-triples/mlm_filler"}
+    assert all(row.largest < 1e-4 and not row.changed for row in rows.values())
+    for row in runs.compare(store, shifted(base, 0.01)).values():
+        assert row.largest == pytest.approx(0.01, rel=0.1)  # to first order, and three decimals
 
 
 def test_a_sample_beyond_the_runs_own_limit_is_that_limit(runs: Runs) -> None:
@@ -264,6 +230,8 @@ def test_the_command_refits_only_when_it_is_told_to(runs: Runs) -> None:
     fitted = runs.command("bare", "--cell", "weights", "--refit", "--evaluator", "embedded-pairs")
     assert fitted.exit_code == 0, fitted.output
     assert "perplexity" not in fitted.output
+    fitted = runs.command("bare", "--cell", "self-debias", "--refit", "--items", "4")
+    assert fitted.exit_code == 0, fitted.output  # it need not be written to be scored
 
 
 def test_the_decisions_that_bfloat16_changes_are_counted(runs: Runs) -> None:
@@ -303,15 +271,3 @@ def test_changes_since_the_run_are_named(runs: Runs, tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "changed since the run: model.fingerprint.files.model.safetensors: " in done.output
     assert "beyond the tolerance" in done.output
-
-
-def test_a_model_that_cannot_score_alone_is_named(
-    runs: Runs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from harness.errors import ModelError
-
-    monkeypatch.setattr(TransformersModel, "alone", None)
-    run = again(runs.kept, runs.registry, runs.data)
-    cell = select_cell(run.index.cells, "weights")
-    with pytest.raises(ModelError, match="cannot score texts one by one"):
-        reproduce(run, run.base("tiny"), run.measured(cell, 2), 4, alone=True)

@@ -70,6 +70,15 @@ class Recorder(LanguageModel):
         key = ("masked", tuple(ids), tuple(positions))
         return self._once(key, lambda: self._model.masked_scores(ids, positions)) + self.shift
 
+    def masked_scores_of(
+        self, texts: Sequence[tuple[Sequence[int], Sequence[int]]]
+    ) -> list[np.ndarray]:
+        """See `LanguageModel.masked_scores_of`."""
+        key = ("masked-of", *((tuple(ids), tuple(positions)) for ids, positions in texts))
+        return [
+            o + self.shift for o in self._once(key, lambda: self._model.masked_scores_of(texts))
+        ]
+
     # -- answers that are not log-probabilities ----------------------------------------------
 
     def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
