@@ -33,7 +33,7 @@ test: $(VENV)/.stamp-test
 	echo "left out: tests/test_report_browser.py, as no Chromium is installed"
 	@command -v pdflatex >/dev/null || \
 	echo "left out: compiling LaTeX in tests/test_export.py, as pdflatex is not installed"
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 2 --dist loadgroup
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

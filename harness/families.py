@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
@@ -64,6 +65,16 @@ class Plugin(ABC, Generic[ConfigT]):
         """The data sets that it reads as configured, each with the path given for it, if any."""
         path = getattr(self.config, "path", None)
         return [(pin, None if path is None else str(path)) for pin in self.pins]
+
+    def paths(self) -> Mapping[str, Path]:
+        """Fields of its config that name local files or folders: a worker on another machine gets
+        copies of those that exist, and a config that names the copies.
+        """
+        return {
+            key: Path(value)
+            for key, value in self.config
+            if isinstance(value, Path) or (key == "path" and isinstance(value, str))
+        }
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Everything outside the config that can change the answer (a file's hash, a revision).
@@ -166,6 +177,21 @@ class Model(Plugin[ConfigT]):
         Raises:
             ModelError: it cannot be had or cannot be read.
         """
+
+    def pinned(self) -> ConfigT:
+        """The config with which another machine loads the very same model: what would be looked
+        up there (where a hub's branch has moved to) is written out.
+        """
+        return self.config
+
+    def cached(self, cache_dir: Path) -> Path | None:
+        """A folder right below ``cache_dir`` that `load` reads instead of its source, made if need
+        be; another machine gets a copy below its own. None: there is no such folder.
+
+        Raises:
+            ModelError: it cannot be made.
+        """
+        return None
 
 
 FAMILIES: Mapping[Family, type[Plugin[Any]]] = {

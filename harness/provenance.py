@@ -19,7 +19,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy",
 
 def provenance(device: str, plugins: Iterable[Registered]) -> Provenance:
     """Gather the provenance of a record."""
-    commit, dirty = _commit()
+    commit, dirty = checkout()
     used = {
         (entry.family, entry.name): PluginVersion(
             family=entry.family,
@@ -36,13 +36,14 @@ def provenance(device: str, plugins: Iterable[Registered]) -> Provenance:
         python=platform.python_version(),
         platform=platform.platform(),
         device=device,
-        packages=_packages(),
+        packages=packages(),
         plugins=tuple(used.values()),
     )
 
 
 @cache
-def _packages() -> dict[str, str]:
+def packages() -> dict[str, str]:
+    """Versions of `PACKAGES`, where installed."""
     found = {}
     for name in PACKAGES:
         try:
@@ -53,7 +54,7 @@ def _packages() -> dict[str, str]:
 
 
 @cache
-def _commit() -> tuple[str | None, bool | None]:
+def checkout() -> tuple[str | None, bool | None]:
     """Commit of the checkout this package lies in, and whether it is dirty; None from a wheel."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from harness.executors import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -34,3 +38,76 @@ def results_option(command: F) -> F:
         show_envvar=True,
         help="Folder that holds the run folders.",
     )(command)
+
+
+def executor_options(command: F) -> F:
+    """``--executor`` and what the Ray executor takes; `make_executor` reads them."""
+    options = (
+        click.option(
+            "--executor",
+            type=click.Choice(["local", "ray"]),
+            default="local",
+            show_default=True,
+            help="Who does the work: this process, or a Ray cluster (extra [ray]).",
+        ),
+        click.option(
+            "--ray-address",
+            metavar="ADDRESS",
+            help="Cluster: HOST:PORT, 'auto' for the one this machine is part of, 'local' for "
+            "this machine alone. [default: RAY_ADDRESS, else local]",
+        ),
+        click.option(
+            "--cpus-per-task",
+            type=click.FloatRange(min=0, min_open=True),
+            help="Cores, and threads, of one fit with its measurements. [default: 1]",
+        ),
+        click.option(
+            "--gpus-per-task",
+            type=click.FloatRange(min=0),
+            help="GPUs of one fit: a share of one (0.25) or several (2). [default: 1 where the "
+            "spec's device is a GPU]",
+        ),
+        click.option(
+            "--retries",
+            type=click.IntRange(min=0),
+            help="How often a fit is tried again after its worker was lost. [default: 3]",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def make_executor(
+    executor: str,
+    ray_address: str | None,
+    cpus_per_task: float | None,
+    gpus_per_task: float | None,
+    retries: int | None,
+) -> Executor:
+    """What the options of `executor_options` ask for; None: the option was not given.
+
+    Raises:
+        click.UsageError: an option of Ray's without Ray.
+    """
+    given = {
+        "--ray-address": ray_address,
+        "--cpus-per-task": cpus_per_task,
+        "--gpus-per-task": gpus_per_task,
+        "--retries": retries,
+    }
+    if executor == "local":
+        from harness.executors.local import LocalExecutor
+
+        for name, value in given.items():
+            if value is not None:
+                raise click.UsageError(f"{name} is for --executor ray")
+        return LocalExecutor()
+    from harness.executors.ray import Needs, RayExecutor
+
+    needs = Needs(
+        cpus=1 if cpus_per_task is None else cpus_per_task,
+        gpus=gpus_per_task,
+        retries=3 if retries is None else retries,
+    )
+    return RayExecutor(ray_address or os.environ.get("RAY_ADDRESS") or "local", needs)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from harness.cli.options import results_option, set_option
+from harness.cli.options import executor_options, make_executor, results_option, set_option
 from harness.cli.session import Session, pass_session
 
 
@@ -15,8 +16,11 @@ from harness.cli.session import Session, pass_session
 @click.argument("spec")
 @set_option
 @results_option
+@executor_options
 @pass_session
-def run_command(session: Session, spec: str, overrides: tuple[str, ...], results: Path) -> None:
+def run_command(
+    session: Session, /, spec: str, overrides: tuple[str, ...], results: Path, **executor: Any
+) -> None:
     """Run SPEC (a YAML file, or the name of a shipped spec) and show its tables.
 
     Each result is written as soon as it exists, to RESULTS/<name of the spec>. The same command
@@ -29,6 +33,7 @@ def run_command(session: Session, spec: str, overrides: tuple[str, ...], results
     from harness.store import Store
     from harness.texts import Texts
 
+    chosen = make_executor(**executor)
     loaded = load_spec(spec, session.registry, overrides)
     store = Store(results / loaded.name)
     store.prepare()
@@ -36,7 +41,8 @@ def run_command(session: Session, spec: str, overrides: tuple[str, ...], results
     with ConsoleReporter(session.stderr) as reporter:
         reporter.phase("planning")
         plan = build_plan(loaded, session.registry, session.data, texts)
-        outcome = Runner(session.registry, session.data, texts, store, reporter).run(plan)
+        runner = Runner(session.registry, session.data, texts, store, reporter, chosen)
+        outcome = runner.run(plan)
     _show(session, store)
     done = f"{outcome.measured} measured, {outcome.reused} already there"
     session.stderr.print(

@@ -46,6 +46,18 @@ class HuggingFace(Model[HuggingFaceConfig]):
             return {"files": {name: file_sha256(folder / name) for name in names}}
         return {"commit": _cached_commit(self.config.id, self.config.revision)}
 
+    def paths(self) -> Mapping[str, Path]:
+        """The folder, if it is one."""
+        folder = Path(self.config.id)
+        return {"id": folder} if folder.is_dir() else {}
+
+    def pinned(self) -> HuggingFaceConfig:
+        """A hub model's commit as the local cache knows it."""
+        if Path(self.config.id).is_dir():
+            return self.config
+        commit = _cached_commit(self.config.id, self.config.revision)
+        return self.config.model_copy(update={"revision": commit})
+
     def load(self, request: LoadRequest) -> LanguageModel:
         """Load it; see `harness.lm.loading.load_transformers`."""
         from harness.lm.loading import load_transformers

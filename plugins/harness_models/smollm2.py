@@ -39,12 +39,20 @@ class SmolLM2(Model[PluginConfig]):
         """Load it from safetensors, converted once from the wheel's file (about 20 s)."""
         from harness.lm.loading import load_transformers
 
-        folder = request.cache_dir / f"{self.name}-{SHA256[:12]}"
+        return load_transformers(
+            self.cached(request.cache_dir),
+            kind="causal",
+            dtype=request.dtype,
+            device=request.device,
+            name=self.name,
+        )
+
+    def cached(self, cache_dir: Path) -> Path:
+        """The converted model."""
+        folder = cache_dir / f"{self.name}-{SHA256[:12]}"
         if not (folder / "model.safetensors").is_file():
             _convert(_gguf(), folder)
-        return load_transformers(
-            folder, kind="causal", dtype=request.dtype, device=request.device, name=self.name
-        )
+        return folder
 
 
 def _gguf() -> Path:
