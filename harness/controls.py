@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.entries import Entry, Row
+import numpy as np
+
+from harness.entries import Entry, Row, seed_summary
 from harness.errors import StoreError, did_you_mean
 from harness.records import Cell, ControlKind
-from harness.stats import Floats, Interval, percentile_interval
+from harness.stats import Floats, Interval, SeedSummary, percentile_interval
+from harness.transfer import Estimated
 
 PREFERENCE: tuple[ControlKind, ...] = ("masks", "texts", "change", "identity")
 """Which control is subtracted unless another is asked for: the one most like the method."""
@@ -33,6 +36,21 @@ class Net:
     draws: Floats | None
 
 
+@dataclass(frozen=True)
+class MeanNet:
+    """Mean improvement of a method minus that of a control, over all its bias scores.
+
+    Attributes:
+        control: name of the control's method.
+        effect: in points, with the interval over items; both on the same resampled items.
+        over_seeds: the same over seeds, each minus the control of its own seed; None for one.
+    """
+
+    control: str
+    effect: Estimated
+    over_seeds: SeedSummary | None
+
+
 def is_control(cell: Cell) -> bool:
     """Whether methods are compared with a cell instead of ranked against it."""
     return cell.control or cell.control_kind is not None
@@ -53,12 +71,55 @@ def control_of(row: Row, rows: Sequence[Row], label: str | None = None) -> Row |
         same = [other for other in same if label in _labels(other.cell)]
         return max(same, key=lambda other: _likeness(row, other), default=None)
     for kind in PREFERENCE:
-        of_kind = [other for other in same if _kind(other.cell) == kind]
-        if kind in ("masks", "texts"):  # the same method: only its masks or texts may differ
-            of_kind = [other for other in of_kind if other.cell.debiaser == row.cell.debiaser]
+        of_kind = [other for other in same if _kind(other.cell) == kind and _fits(row, other)]
         if of_kind:
             return max(of_kind, key=lambda other: _likeness(row, other))
     return None
+
+
+def alike(row: Row, control: Sequence[Row]) -> Row | None:
+    """The row of one control that is most like a row; None where it is no control of that method.
+
+    Args:
+        row: of a method.
+        control: the rows of one control, over its sources and seeds.
+    """
+    fit = [other for other in control if other.cell.model == row.cell.model and _fits(row, other)]
+    return max(fit, key=lambda other: _likeness(row, other), default=None)
+
+
+def _fits(row: Row, other: Row) -> bool:
+    """Controls of masks or texts are the same method: only its masks or texts may differ."""
+    same = other.cell.debiaser == row.cell.debiaser
+    return same if _kind(other.cell) in ("masks", "texts") else True
+
+
+def mean_net(
+    bias: Sequence[tuple[Row, Entry]], partners: Mapping[int, Row | None], name: str
+) -> MeanNet | None:
+    """Mean effect net of controls; None unless every entry has one.
+
+    Args:
+        bias: entries of a method, with their rows.
+        partners: the control of each row, by the row's `id`.
+        name: what to call the control.
+    """
+    effects: list[tuple[Row, float]] = []
+    draws: list[Floats] = []
+    for row, entry in bias:
+        partner = partners.get(id(row))
+        own = net(entry, partner) if partner is not None else None
+        if own is None:
+            return None
+        effects.append((row, own.improvement))
+        if own.draws is not None:
+            draws.append(own.draws)
+    if not effects:
+        return None
+    whole = len(draws) == len(effects)
+    interval = percentile_interval(np.mean(draws, axis=0)) if whole else None
+    mean = sum(value for _, value in effects) / len(effects)
+    return MeanNet(name, Estimated(mean, interval), seed_summary(effects))
 
 
 def check_control(label: str, rows: Sequence[Row]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -10,7 +11,7 @@ from harness.bootstrap import Draws
 from harness.metrics import Metric
 from harness.reading import Column
 from harness.records import Cell
-from harness.stats import Correction, Interval, McNemar, SeedSummary
+from harness.stats import Correction, Interval, McNemar, SeedSummary, over_seeds
 
 Status = Literal["measured", "failed", "missing"]
 
@@ -81,6 +82,7 @@ class Entry:
     test: McNemar | None = None
     adjusted_p: float | None = None
     detectable: float | None = None
+    """The smallest change, in the metric's unit, that a test of these items would likely see."""
     p: float | None = None
     """Uncorrected p-value: exact McNemar where there is a `test`, else of the paired bootstrap."""
     shared: int = 0
@@ -158,6 +160,21 @@ class Row:
     def entry(self, column: Column) -> Entry | None:
         """The entry of a column, if the row has it."""
         return next((entry for entry in self.entries if entry.column == column), None)
+
+
+def seed_summary(values: Sequence[tuple[Row, float]]) -> SeedSummary | None:
+    """Mean of each seed's values, summarised; None for a single seed.
+
+    Also None where all seeds are one and the same computation: they say nothing of its spread.
+    """
+    by_seed: dict[int | None, list[float]] = {}
+    fits: dict[int | None, set[str | None]] = {}
+    for row, value in values:
+        by_seed.setdefault(row.cell.seed, []).append(value)
+        fits.setdefault(row.cell.seed, set()).add(row.cell.fit_key)
+    if len(by_seed) < 2 or len({frozenset(own) for own in fits.values()}) < 2:
+        return None
+    return over_seeds([sum(own) / len(own) for own in by_seed.values()])
 
 
 @dataclass(frozen=True)

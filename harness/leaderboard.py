@@ -7,104 +7,22 @@ with them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from harness.bootstrap import Resampler
-from harness.controls import check_control, control_of, is_control, net
-from harness.curves import Point, common_cost, curve, read_at
+from harness.controls import MeanNet, alike, check_control, control_of, is_control, mean_net
+from harness.curves import Curves, common_cost, curve, levels, matched
 from harness.domains import NO_DOMAIN, OVERALL
-from harness.entries import Entry, Matrix, Row
+from harness.entries import Entry, Matrix, Row, seed_summary
 from harness.matrix import matrix_of
 from harness.reading import Column, RunReader
 from harness.reported import Publication
-from harness.stats import Floats, SeedSummary, over_seeds, percentile_interval
+from harness.standings import Leaderboard, Standing
 from harness.store import Store
-from harness.transfer import Estimated, mean_improvement, method_name
+from harness.transfer import mean_improvement, method_name, several_corpora
 
 __all__ = ["Leaderboard", "Standing", "build_leaderboard", "rank"]
-
-
-@dataclass(frozen=True)
-class Standing:
-    """One method of one run, over all its sources and seeds, at each cell's last step.
-
-    Attributes:
-        distance: mean distance of the bias scores to their target, in points.
-        base_distance: the same of the base model.
-        in_domain: mean improvement on the source domain itself.
-        transfer: mean improvement on the other domains.
-        harmed: bias scores that moved away from their target, of `compared`.
-        cost: change of the language metrics, by label, as a mean over cells.
-        failed: failed entries.
-        control: whether methods are compared with it.
-        mean: mean improvement of all bias scores, with its interval over items.
-        over_seeds: the same over seeds; None for a single seed.
-        net: mean improvement minus that of the control on the same items.
-        net_of: debiaser and masker of that control.
-        surely_gained, surely_harmed: bias scores with a corrected p-value below 0.05.
-        gained: bias scores that came nearer to their target, of `compared`.
-        cost_increase: mean increase of the language metric, in percent of the base's.
-        matched: mean improvement where its curves cross the cost that all methods reach.
-        pareto: whether no other method of the model improves more at a lower or equal cost.
-        in_budget: whether `cost_increase` is within the budget; None where none was set.
-        warnings: what a reader must know of its entries, each once.
-    """
-
-    run: str
-    model: str
-    method: str
-    control: bool
-    distance: float | None
-    base_distance: float | None
-    in_domain: float | None
-    transfer: float | None
-    harmed: int
-    compared: int
-    cost: dict[str, tuple[float, float]]
-    failed: int
-    models: int
-    mean: Estimated | None = None
-    over_seeds: SeedSummary | None = None
-    net: Estimated | None = None
-    net_of: str | None = None
-    gained: int = 0
-    surely_gained: int = 0
-    surely_harmed: int = 0
-    cost_increase: float | None = None
-    matched: float | None = None
-    pareto: bool = False
-    in_budget: bool | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def improvement(self) -> float | None:
-        """How much nearer to the target than the base."""
-        if self.distance is None or self.base_distance is None:
-            return None
-        return self.base_distance - self.distance
-
-
-@dataclass(frozen=True)
-class Leaderboard:
-    """Standings, and what they were made with.
-
-    Attributes:
-        standings: best first; those over budget after the others.
-        matched_at: the cost, in percent of the base's, at which the curves were read; None where
-            no such cost is reached by all.
-        language: the metric that is the cost.
-        budget: the greatest increase allowed, in percent.
-        reported: numbers from the literature, never ranked with measured ones.
-    """
-
-    standings: tuple[Standing, ...]
-    matched_at: float | None
-    language: Column | None
-    budget: float | None
-    reported: tuple[Publication, ...] = ()
 
 
 def build_leaderboard(stores: Sequence[Store], *, step: int | None = None) -> list[Standing]:
@@ -141,24 +59,27 @@ def rank(
     Raises:
         StoreError: a run has no record, not that step, or no run has that control.
     """
+    readers = [RunReader(store) for store in stores]
+    corpus = several_corpora(cell for reader in readers for cell in reader.index.cells)
     groups: list[_Group] = []
     every: list[Row] = []
-    for store in stores:
-        reader = RunReader(store)
+    for reader in readers:
         matrix = matrix_of(reader, step=step, resampler=Resampler(seed))
         every += matrix.rows
-        groups += _groups(reader, matrix)
+        groups += _groups(reader, matrix, corpus=corpus)
     if control is not None:
         check_control(control, every)
-    level = match_at
-    if level is None:
-        level = common_cost([c for group in groups if not group.control for c in group.curves])
-    standings = [_standing(group, control, budget, level) for group in groups]
+    methods = [[group.curves[id(row)] for row in group.rows] for group in groups if group.ranked]
+    first = match_at
+    if first is None:
+        first = common_cost([points for own in methods for points in own])
+    costs = levels(methods, first)
+    standings = [_standing(group, groups, control, budget, costs) for group in groups]
     standings.sort(
         key=lambda s: (s.in_budget is False, s.distance is None, s.distance or 0.0, s.method)
     )
     language = next((group.language for group in groups if group.language), None)
-    return Leaderboard(tuple(_with_front(standings)), level, language, budget, tuple(reported))
+    return Leaderboard(tuple(_with_front(standings)), costs, language, budget, tuple(reported))
 
 
 @dataclass(frozen=True)
@@ -168,29 +89,44 @@ class _Group:
     run: str
     model: str
     method: str
+    corpus: bool
+    """Whether methods are named with their corpus."""
     rows: tuple[Row, ...]
     all_rows: tuple[Row, ...]
     control: bool
     language: Column | None
-    curves: tuple[list[Point], ...]
+    bias: tuple[Column, ...]
+    curves: Curves
+    """Of all rows of the run."""
+
+    @property
+    def ranked(self) -> bool:
+        """Whether it has a curve and is no control."""
+        return not self.control and self.language is not None
 
 
-def _groups(reader: RunReader, matrix: Matrix) -> list[_Group]:
+def _groups(reader: RunReader, matrix: Matrix, *, corpus: bool) -> list[_Group]:
     language = _language(matrix)
     bias = [column for column in matrix.columns if _is_bias(matrix, column)]
     by_method: dict[tuple[str, str], list[Row]] = {}
     for row in matrix.rows:
-        by_method.setdefault((row.cell.model, method_name(row.cell)), []).append(row)
+        name = row.cell.model, method_name(row.cell, corpus=corpus)
+        by_method.setdefault(name, []).append(row)
+    curves = {
+        id(row): curve(reader, row.cell, bias, language) if language else [] for row in matrix.rows
+    }
     return [
         _Group(
-            matrix.name,
-            model,
-            method,
-            tuple(rows),
-            matrix.rows,
-            all(is_control(row.cell) for row in rows),
-            language,
-            tuple(curve(reader, row.cell, bias, language) for row in rows) if language else (),
+            run=matrix.name,
+            model=model,
+            method=method,
+            corpus=corpus,
+            rows=tuple(rows),
+            all_rows=matrix.rows,
+            control=all(is_control(row.cell) for row in rows),
+            language=language,
+            bias=tuple(bias),
+            curves=curves,
         )
         for (model, method), rows in by_method.items()
     ]
@@ -212,7 +148,11 @@ def _is_bias(matrix: Matrix, column: Column) -> bool:
 
 
 def _standing(
-    group: _Group, control: str | None, budget: float | None, level: float | None
+    group: _Group,
+    groups: Sequence[_Group],
+    control: str | None,
+    budget: float | None,
+    costs: Sequence[float],
 ) -> Standing:
     rows = group.rows
     measured = [(row, e) for row in rows for e in row.entries if e.status == "measured"]
@@ -247,66 +187,50 @@ def _standing(
         failed=sum(e.status == "failed" for row in rows for e in row.entries),
         models=len({row.cell.fit_key for row in rows}),
         mean=mean.estimated() if mean else None,
-        over_seeds=_seeds(bias),
+        over_seeds=seed_summary([(row, e.improvement or 0.0) for row, e in bias]),
         gained=sum(gain > 0 for gain in gains),
         surely_gained=sum(e.significant and (e.improvement or 0.0) > 0 for _, e in bias),
         surely_harmed=sum(e.significant and (e.improvement or 0.0) < 0 for _, e in bias),
         cost_increase=_increase(measured, group.language),
-        matched=_matched(group.curves, level),
         warnings=_warnings(bias),
+        expected=len(rows) * len(group.bias),
     )
-    effect, of = _net(bias, group, control)
+    partners: dict[int, Row | None] = {}
+    if not group.control:
+        partners = {id(row): control_of(row, group.all_rows, control) for row in rows}
+    own = mean_net(bias, partners, _names(partners, group))
     within = None
     if budget is not None:
         within = known.cost_increase is not None and known.cost_increase <= budget
-    return replace(known, net=effect, net_of=of, in_budget=within)
+    return replace(
+        known,
+        net=own.effect if own else None,
+        net_of=own.control if own else None,
+        nets=tuple(_nets(bias, group, groups)),
+        matched=tuple(matched(rows, group.curves, partners, cost) for cost in costs),
+        in_budget=within,
+    )
 
 
-def _net(
-    bias: Sequence[tuple[Row, Entry]], group: _Group, control: str | None
-) -> tuple[Estimated | None, str | None]:
-    """Mean effect net of the controls; None unless every entry has one."""
+def _names(partners: Mapping[int, Row | None], group: _Group) -> str:
+    rows = [row for row in partners.values() if row is not None]
+    return ", ".join(dict.fromkeys(method_name(row.cell, corpus=group.corpus) for row in rows))
+
+
+def _nets(
+    bias: Sequence[tuple[Row, Entry]], group: _Group, groups: Sequence[_Group]
+) -> list[MeanNet]:
+    """Net of each control of the same run and model."""
     if group.control:
-        return None, None
-    partners = {id(row): control_of(row, group.all_rows, control) for row in group.rows}
-    effects: list[float] = []
-    names: dict[str, None] = {}
-    draws: list[Floats] = []
-    for row, entry in bias:
-        partner = partners[id(row)]
-        own = net(entry, partner) if partner is not None else None
-        if partner is None or own is None:
-            return None, None
-        effects.append(own.improvement)
-        names[method_name(partner.cell)] = None
-        if own.draws is not None:
-            draws.append(own.draws)
-    if not effects:
-        return None, None
-    whole = len(draws) == len(effects)
-    interval = percentile_interval(np.mean(draws, axis=0)) if whole else None
-    return Estimated(sum(effects) / len(effects), interval), ", ".join(names)
-
-
-def _seeds(bias: Sequence[tuple[Row, Entry]]) -> SeedSummary | None:
-    """Mean improvement over seeds of different fits; None for a single one."""
-    by_seed: dict[int | None, list[float]] = {}
-    fits: dict[int | None, set[str | None]] = {}
-    for row, entry in bias:
-        by_seed.setdefault(row.cell.seed, []).append(entry.improvement or 0.0)
-        fits.setdefault(row.cell.seed, set()).add(row.cell.fit_key)
-    if len(by_seed) < 2 or len({frozenset(own) for own in fits.values()}) < 2:
-        return None
-    return over_seeds([sum(own) / len(own) for own in by_seed.values()])
-
-
-def _matched(curves: Sequence[list[Point]], level: float | None) -> float | None:
-    """Mean of the curves at a cost; None unless every one of them reaches it."""
-    if level is None or not curves:
-        return None
-    values = [read_at(points, level) for points in curves]
-    known = [value for value in values if value is not None]
-    return _mean(known) if len(known) == len(values) else None
+        return []
+    found = []
+    for other in groups:
+        if other.control and (other.run, other.model) == (group.run, group.model):
+            partners = {id(row): alike(row, other.rows) for row in group.rows}
+            own = mean_net(bias, partners, other.method)
+            if own is not None:
+                found.append(own)
+    return found
 
 
 def _increase(measured: Sequence[tuple[Row, Entry]], language: Column | None) -> float | None:

@@ -23,6 +23,7 @@ from harness.stats import (
     McNemar,
     adjust,
     bootstrap_p,
+    detectable_in_draws,
     mcnemar,
     minimal_detectable_change,
     over_seeds,
@@ -233,6 +234,9 @@ def _with_statistics(
     assert entry.after is not None
     test = test_decisions(entry.after, before, after)
     p = test.p if test is not None else bootstrap_p(draws.change) if draws else None
+    detectable = entry.detectable
+    if detectable is None and draws is not None:
+        detectable = detectable_in_draws(draws.change)
     return replace(
         entry,
         test=test,
@@ -241,6 +245,7 @@ def _with_statistics(
         shared=draws.items if draws else 0,
         halves=halves,
         balanced=balanced,
+        detectable=detectable,
     )
 
 
@@ -280,24 +285,23 @@ def test_decisions(metric: Metric, before: ItemTable, after: ItemTable) -> McNem
 
 
 def _detectable(metric: Metric) -> float | None:
-    if metric.estimator != "percent" or metric.direction.kind != "target":
+    if metric.estimator != "percent" or len(metric.of) != 1:
         return None
     return minimal_detectable_change(metric.n)
 
 
 def _adjusted(rows: Sequence[Row], correction: Correction) -> list[Row]:
-    """Correct all tests of the matrix together."""
-    tests = [e.p for row in rows for e in row.entries if e.p is not None]
-    adjusted = iter(adjust(tests, correction))
-    return [
-        replace(
-            row,
-            entries=tuple(
-                replace(e, adjusted_p=next(adjusted)) if e.p is not None else e for e in row.entries
-            ),
-        )
-        for row in rows
-    ]
+    """Correct all tests of the matrix together.
+
+    Cells that are one computation (`identity` from any source) are one entry, and one test.
+    """
+    tests = {id(e): e for row in rows for e in row.entries if e.p is not None}
+    p_values = [e.p for e in tests.values() if e.p is not None]
+    done = {
+        name: replace(tests[name], adjusted_p=p)
+        for name, p in zip(tests, adjust(p_values, correction), strict=True)
+    }
+    return [replace(row, entries=tuple(done.get(id(e), e) for e in row.entries)) for row in rows]
 
 
 def _over_seeds(
@@ -310,25 +314,32 @@ def _over_seeds(
         if c.seed is not None:
             name = (c.model, c.debiaser, c.corpus, c.masker, c.source, c.label, row.step)
             groups.setdefault(name, {})[c.seed] = row
-    found = []
+    found: dict[tuple[int, int], OverSeeds] = {}
+    tests: dict[tuple[object, ...], list[tuple[int, int]]] = {}
+    heads: list[Row] = []
     for group in groups.values():
         if len({row.cell.fit_key for row in group.values()}) < 2:
             continue  # one computation under several seeds says nothing of their spread
-        entries = tuple(
-            own for k in range(len(columns)) if (own := _seeds_of(group, k)) is not None
-        )
-        first = next(iter(group.values()))
-        found.append(SeedRow(first.cell, first.step, entries))
-    p_values = [e.p for row in found for e in row.entries if e.p is not None]
-    adjusted = iter(adjust(p_values, correction))
+        fits = tuple(row.cell.fit_key for row in group.values())
+        for k, column in enumerate(columns):
+            own = _seeds_of(group, k)
+            if own is None:
+                continue
+            found[len(heads), k] = own
+            if own.p is not None:  # the same fits and base are one test, from whatever source
+                tests.setdefault((fits, column, own.change.mean), []).append((len(heads), k))
+        heads.append(next(iter(group.values())))
+    p_values = [found[places[0]].p or 0.0 for places in tests.values()]
+    for places, p in zip(tests.values(), adjust(p_values, correction), strict=True):
+        for place in places:
+            found[place] = replace(found[place], adjusted_p=p)
     return tuple(
-        replace(
-            row,
-            entries=tuple(
-                replace(e, adjusted_p=next(adjusted)) if e.p is not None else e for e in row.entries
-            ),
+        SeedRow(
+            row.cell,
+            row.step,
+            tuple(found[i, k] for k in range(len(columns)) if (i, k) in found),
         )
-        for row in found
+        for i, row in enumerate(heads)
     )
 
 

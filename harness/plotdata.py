@@ -1,23 +1,27 @@
-"""From a run's store to what its figures show; drawn by `harness.render`.
+"""From a run's store to what its figures show over steps and costs; drawn by `harness.render`.
 
-Controls are drawn like methods. Seeds are drawn as their mean with the range between them.
+Controls are drawn like methods. Seeds are drawn as their mean with the range between them. More
+curves than can be told apart are split by source; where there is but one step to draw, a matrix
+says the same better, and they are left out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
-
-import numpy as np
 
 from harness.controls import is_control
 from harness.domains import NO_DOMAIN, OVERALL
-from harness.itemtable import ItemTable, aligned
 from harness.matrix import Column, Matrix
 from harness.metrics import Direction, Metric
 from harness.reading import RunReader
 from harness.records import Cell
+
+MOST_CURVES = 8
+"""In one pair of axes."""
+MOST_RANGES = 6
+"""Curves of a panel whose ranges can still be told apart."""
 
 
 class Fit(NamedTuple):
@@ -61,7 +65,8 @@ class Panel:
     unit: str
     curves: tuple[Curve, ...]
     ideal: float | None = None
-    note: str = ""
+    ranges: bool = True
+    """Whether to draw the range of each point."""
 
 
 @dataclass(frozen=True)
@@ -73,33 +78,10 @@ class TradeOff:
     base: tuple[float, float] | None
     """Language score and mean distance of the base."""
     paths: tuple[tuple[Fit, tuple[tuple[int, float, float], ...]], ...]
-    """For each fit: step, language score, mean distance."""
+    """For each fit: step, language score, mean distance; many fits are averaged over sources."""
     front: tuple[tuple[float, float], ...] = ()
-
-
-@dataclass(frozen=True)
-class Spread:
-    """How the items of one comparison moved."""
-
-    fit: Fit
-    seed: int | None
-    changes: tuple[float, ...] = field(repr=False)
-    gained: int | None = None
-    lost: int | None = None
-
-    def quantiles(self) -> tuple[float, float, float, float, float]:
-        """5th, 25th, 50th, 75th and 95th percentile."""
-        found = np.percentile(np.array(self.changes), [5, 25, 50, 75, 95])
-        return tuple(float(v) for v in found)  # type: ignore[return-value]
-
-
-@dataclass(frozen=True)
-class SpreadPanel:
-    """Item changes of one column, a row a fit."""
-
-    column: Column
-    unit: str
-    spreads: tuple[Spread, ...]
+    merged: bool = False
+    """Whether paths are means over sources: there are too many fits to tell apart."""
 
 
 def fit_of(cell: Cell) -> Fit:
@@ -174,11 +156,39 @@ def bias_panels(reader: RunReader, matrix: Matrix) -> dict[str, list[Panel]]:
             curves.append(Curve(fit.label, fit.source or "", fit.method, points))
             metric = _value(reader, cells[0], points[0].step, column)
             ideal = metric.direction.target if metric else ideal
-        if curves:
-            title = f"{column.metric}, {column.evaluator} ({column.protocol})"
-            panel = Panel(title, column.metric, tuple(curves), ideal)
-            found.setdefault(column.domain, []).append(panel)
+        title = f"{column.metric}, {column.evaluator} ({column.protocol})"
+        panels = _told_apart(Panel(title, column.metric, tuple(curves), ideal))
+        if panels:
+            found.setdefault(column.domain, []).extend(panels)
     return found
+
+
+def _told_apart(panel: Panel) -> list[Panel]:
+    """A panel, or one for each source if it has too many curves; none if it would say nothing."""
+    if not panel.curves:
+        return []
+    if len(panel.curves) <= MOST_CURVES:
+        return [_without_ranges(panel)]
+    if all(len(curve.points) <= 2 for curve in panel.curves):
+        return []
+    groups = dict.fromkeys(curve.group for curve in panel.curves)
+    return [
+        _without_ranges(
+            replace(
+                panel,
+                title=f"{panel.title}, from {group}" if group else panel.title,
+                curves=tuple(curve for curve in panel.curves if curve.group == group),
+            )
+        )
+        for group in groups
+    ]
+
+
+def _without_ranges(panel: Panel) -> Panel:
+    """Bars of many curves hide each other; the table of a figure has their numbers."""
+    if len(panel.curves) <= MOST_RANGES:
+        return panel
+    return replace(panel, ranges=False)
 
 
 def _with_interval(
@@ -195,7 +205,10 @@ def _with_interval(
 
 
 def perplexity_panels(reader: RunReader) -> list[Panel]:
-    """Figure 1 of Lu et al. 2024: perplexities over steps relative to the base, a panel a fit."""
+    """Figure 1 of Lu et al. 2024: perplexities over steps relative to the base, a panel a fit.
+
+    Where a run has the perplexity of one text only, all fits share a panel.
+    """
     columns = _perplexity_columns(reader)
     panels = []
     for fit, cells in fits(reader).items():
@@ -214,8 +227,15 @@ def perplexity_panels(reader: RunReader) -> list[Panel]:
             label = _text_label(column)
             curves.append(Curve(f"{label} (base {first:.1f})", label, label, scaled))
         if curves:
-            panels.append(Panel(fit.label, "perplexity / base", tuple(curves), 1.0))
-    return panels
+            panels.append((fit, Panel(fit.label, "perplexity / base", tuple(curves), 1.0)))
+    texts = {curve.group for _, panel in panels for curve in panel.curves}
+    if len(texts) != 1 or len(panels) < 2:
+        return [panel for _, panel in panels]
+    shared = [
+        replace(panel.curves[0], label=fit.label, group=fit.source or "", style=fit.method)
+        for fit, panel in panels
+    ]
+    return _told_apart(replace(panels[0][1], title=f"{texts.pop()} text", curves=tuple(shared)))
 
 
 def _text_label(column: Column) -> str:
@@ -286,9 +306,33 @@ def trade_off(reader: RunReader, matrix: Matrix) -> TradeOff | None:
             paths.append((fit, way))
     if direction is None:
         return None
+    merged = len({(fit.method, way) for fit, way in paths}) > MOST_CURVES  # `identity` is one
+    if merged:
+        paths = _by_method(paths)
     reached = [(x, y) for _, way in paths for _, x, y in way] + ([base] if base else [])
     name = f"{ability.metric} ({ability.evaluator}, {ability.protocol})"
-    return TradeOff(name, direction, base, tuple(paths), pareto_front(reached, direction))
+    return TradeOff(name, direction, base, tuple(paths), pareto_front(reached, direction), merged)
+
+
+Way = tuple[tuple[int, float, float], ...]
+"""For each step: language score, mean distance."""
+
+
+def _by_method(paths: Sequence[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:
+    """One path a method: the mean over its sources, at the steps that all of them reached."""
+    groups: dict[tuple[str, str, bool], list[Way]] = {}
+    for fit, way in paths:
+        groups.setdefault((fit.model, fit.method, fit.control), []).append(way)
+    found = []
+    for (model, method, control), ways in groups.items():
+        at = [{step: (x, y) for step, x, y in way} for way in ways]
+        steps = sorted(set.intersection(*(set(own) for own in at)))
+        mean = tuple(
+            (step, *(sum(own[step][k] for own in at) / len(at) for k in (0, 1))) for step in steps
+        )
+        if mean:
+            found.append((Fit(model, method, None, control), mean))
+    return found  # type: ignore[return-value]
 
 
 def _distance(reader: RunReader, cell: Cell, step: int, columns: Sequence[Column]) -> float | None:
@@ -314,110 +358,3 @@ def pareto_front(
         if not front or point[1] < front[-1][1]:
             front.append(point)
     return tuple(front)
-
-
-# -- items -----------------------------------------------------------------------------------
-
-
-def spread_panels(reader: RunReader, matrix: Matrix) -> list[SpreadPanel]:
-    """How much each item moved, at the steps of the matrix; the first seed of each fit.
-
-    A decision between two scores moves by their margin, a perplexity by nats a token.
-    """
-    panels = []
-    for column in matrix.columns:
-        spreads = []
-        unit = ""
-        seen: set[Fit] = set()
-        for row in matrix.rows:
-            fit = fit_of(row.cell)
-            entry = row.entry(column)
-            if fit in seen or fit.control or entry is None or entry.after is None:
-                continue
-            found = item_changes(reader, row.cell, row.step, column)
-            if found is None:
-                continue
-            seen.add(fit)
-            unit, _, changes = found
-            flips = (entry.test.gained, entry.test.lost) if entry.test else (None, None)
-            spreads.append(Spread(fit, row.cell.seed, tuple(c.change for c in changes), *flips))
-        if spreads:
-            panels.append(SpreadPanel(column, unit, tuple(spreads)))
-    return panels
-
-
-class ItemChange(NamedTuple):
-    """One item before and after: its margin (or rate), and whether its decision flipped."""
-
-    id: str
-    before: float
-    after: float
-    flipped: bool
-
-    @property
-    def change(self) -> float:
-        """After minus before."""
-        return self.after - self.before
-
-
-def item_changes(
-    reader: RunReader, cell: Cell, step: int, column: Column
-) -> tuple[str, Column, list[ItemChange]] | None:
-    """Unit and changes of the items of a column; None where items have no one number."""
-    old, new = reader.find(cell, 0, column), reader.find(cell, step, column)
-    if old is None or new is None:
-        return None
-    metric = new.metrics[column.metric]
-    before, after = reader.items(old.place), reader.items(new.place)
-    at, to = aligned(before, after)
-    kept = [
-        (i, j) for i, j in zip(at, to, strict=True) if metric.stratum in (None, after.strata[j])
-    ]
-    if metric.estimator == "exp_rate":
-        unit, first, second = "nats a token", *(_rates(t, metric.of) for t in (before, after))
-        flipped = np.zeros(len(after.ids), bool)
-    else:
-        margin = _margin(before, after, metric.of)
-        if margin is None:
-            return None
-        unit, first, second = "margin", *margin
-        decided = [t.column(metric.of[0]) for t in (before, after)]
-        flipped = np.zeros(len(after.ids), bool)
-        for i, j in kept:
-            flipped[j] = decided[0][i] != decided[1][j]
-    changes = [
-        ItemChange(after.ids[j], float(first[i]), float(second[j]), bool(flipped[j]))
-        for i, j in kept
-        if np.isfinite(first[i]) and np.isfinite(second[j])
-    ]
-    return (unit, column, changes) if changes else None
-
-
-def _rates(table: ItemTable, of: Sequence[str]) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(table.column(of[0]) / table.column(of[1]))
-
-
-def _margin(
-    before: ItemTable, after: ItemTable, of: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Difference of the two scores that a decision compares.
-
-    Items do not say which scores those are, but only their comparison gives the decision of
-    every item, before and after.
-    """
-    if len(of) != 1:
-        return None
-    for first, second in _pairs_of_values(after, of[0]):
-        margins = [t.column(first) - t.column(second) for t in (before, after)]
-        decisions = [t.column(of[0]) for t in (before, after)]
-        if all(np.array_equal(m > 0, d == 1.0) for m, d in zip(margins, decisions, strict=True)):
-            return margins[0], margins[1]
-    return None
-
-
-def _pairs_of_values(table: ItemTable, decision: str) -> Iterator[tuple[str, str]]:
-    names = [name for name in table.names() if name != decision]
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            yield first, second

@@ -111,20 +111,20 @@ def percentile_interval(drawn: Floats, level: float = LEVEL) -> Interval | None:
 
     A draw is no number where the metric has none (a stratum that was never drawn).
     """
-    known = np.sort(drawn)  # nan goes last
-    n = len(known) - int(np.count_nonzero(np.isnan(drawn)))
-    if n < 0.95 * len(known) or n == 0:
+    n = len(drawn) - int(np.count_nonzero(np.isnan(drawn)))
+    if n < 0.95 * len(drawn) or n == 0:
         return None
     tail = (1.0 - level) / 2.0
-    return Interval(_quantile(known, n, tail), _quantile(known, n, 1.0 - tail))
+    ranks = [(at, min(int(at), n - 1)) for at in (tail * (n - 1), (1.0 - tail) * (n - 1))]
+    wanted = sorted({rank for _, below in ranks for rank in (below, min(below + 1, n - 1))})
+    placed = np.partition(drawn, wanted)  # sorted at those ranks, nan last: all that is asked for
+    low, high = (_between(placed, at, below, n) for at, below in ranks)
+    return Interval(low, high)
 
 
-def _quantile(ascending: Floats, n: int, share: float) -> float:
-    """Quantile of the first ``n`` sorted values, linear between them (numpy's default)."""
-    at = share * (n - 1)
-    below = min(int(at), n - 1)
-    above = min(below + 1, n - 1)
-    low, high = float(ascending[below]), float(ascending[above])
+def _between(placed: Floats, at: float, below: int, n: int) -> float:
+    """The value at a fractional rank, linear between its neighbours (numpy's default)."""
+    low, high = float(placed[below]), float(placed[min(below + 1, n - 1)])
     return low + (high - low) * (at - below)
 
 
@@ -180,8 +180,23 @@ def minimal_detectable_change(
     """
     if n < 2:
         return None
-    z = float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
-    return 100.0 * z * math.sqrt(discordant / n)
+    return 100.0 * _margin(alpha, power) * math.sqrt(discordant / n)
+
+
+def detectable_in_draws(drawn: Floats, *, alpha: float = 0.05, power: float = 0.8) -> float | None:
+    """The same for a metric that is no share of decisions, in the metric's own unit.
+
+    The standard error is that of the bootstrap values of the change, so it is known only after
+    the measurement, for the change that was made. None where these do not vary.
+    """
+    known = drawn[~np.isnan(drawn)]
+    spread = float(known.std()) if len(known) > 1 else 0.0
+    return _margin(alpha, power) * spread if spread > 0 else None
+
+
+def _margin(alpha: float, power: float) -> float:
+    """Standard errors that a change must have to be seen: 2.8 by default."""
+    return float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
 
 
 class SeedSummary(NamedTuple):

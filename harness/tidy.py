@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from harness.matrix import Column, Entry, Matrix, Row, build_matrix
+from harness.bootstrap import Resampler
+from harness.controls import is_control
+from harness.matrix import Column, Entry, Matrix, Row, matrix_of
 from harness.metrics import Direction, Metric
+from harness.reading import RunReader
 from harness.store import Store
 
 
@@ -27,6 +30,8 @@ class TidyRow:
     label: str | None
     seed: int | None
     control: bool
+    """Whether methods are compared with it."""
+    control_kind: str | None
     step: int
     evaluator: str
     protocol: str
@@ -44,6 +49,11 @@ class TidyRow:
     ci_low: float | None
     """Bounds of the 95 % interval of `change`."""
     ci_high: float | None
+    improvement_low: float | None
+    """Bounds of the 95 % interval of `improvement`."""
+    improvement_high: float | None
+    detectable: float | None
+    """The smallest change that these items would likely show."""
     status: str
     failed_reason: str | None
 
@@ -74,25 +84,26 @@ def _matrices(store: Store) -> Iterator[Matrix]:
 
     A cell that has one step only stands in the matrix of every step; the last one counts.
     """
-    index = store.index()
+    reader, resampler = RunReader(store), Resampler()
+    index = reader.index
     steps = sorted({s for c in index.cells for s in c.steps if s > 0 and not c.is_base})
     chosen: list[int | None] = [*reversed(steps)] or [None]
     for step in chosen:
-        yield build_matrix(store, step=step)
-    for name, measured_at in _secondary(store).items():
+        yield matrix_of(reader, step=step, resampler=resampler)
+    for name, measured_at in _secondary(reader).items():
         for step in chosen:
             if step is None or measured_at & {0, step}:
-                yield build_matrix(store, metric=name, step=step)
+                yield matrix_of(reader, metric=name, step=step, resampler=resampler)
 
 
-def _secondary(store: Store) -> dict[str, set[int]]:
+def _secondary(reader: RunReader) -> dict[str, set[int]]:
     """Metrics that are not primary everywhere, and the steps at which they were measured."""
     names: dict[str, set[int]] = {}
     primary: dict[str, bool] = {}
-    for ref in {ref.key: ref for cell in store.index().cells for ref in cell.measures}.values():
-        record = store.record(ref.key, items=False)
-        for measurement in record.measurements if record else ():
-            for metric in measurement.metrics:
+    refs = {ref.key: ref for cell in reader.index.cells for ref in cell.measures}
+    for ref in refs.values():
+        for measurement in (reader.record(ref.key) or {}).values():
+            for metric in measurement.metrics.values():
                 names.setdefault(metric.name, set()).add(ref.step)
                 primary[metric.name] = primary.get(metric.name, True) and metric.primary
     return {name: names[name] for name in sorted(names) if not primary[name]}
@@ -109,6 +120,7 @@ def _base(run: str, model: str, column: Column, metric: Metric) -> TidyRow:
         label=None,
         seed=None,
         control=False,
+        control_kind=None,
         step=0,
         evaluator=column.evaluator,
         protocol=column.protocol,
@@ -125,6 +137,9 @@ def _base(run: str, model: str, column: Column, metric: Metric) -> TidyRow:
         p_corrected=None,
         ci_low=None,
         ci_high=None,
+        improvement_low=None,
+        improvement_high=None,
+        detectable=None,
         status="measured",
         failed_reason=None,
     )
@@ -134,6 +149,7 @@ def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
     cell, column, after, base = row.cell, entry.column, entry.after, entry.base
     known = after or base
     p = entry.p if entry.p is not None else (entry.test.p if entry.test else None)
+    gain = entry.improvement_interval
     return TidyRow(
         run=run,
         model=cell.model,
@@ -143,7 +159,8 @@ def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
         source=cell.source,
         label=cell.label,
         seed=cell.seed,
-        control=cell.control,
+        control=is_control(cell),
+        control_kind=cell.control_kind,
         step=row.step,
         evaluator=column.evaluator,
         protocol=column.protocol,
@@ -160,6 +177,9 @@ def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
         p_corrected=_digits(entry.adjusted_p),
         ci_low=_digits(entry.interval.low) if entry.interval else None,
         ci_high=_digits(entry.interval.high) if entry.interval else None,
+        improvement_low=_digits(gain.low) if gain else None,
+        improvement_high=_digits(gain.high) if gain else None,
+        detectable=_digits(entry.detectable),
         status=entry.status,
         failed_reason=entry.reason,
     )

@@ -101,10 +101,21 @@ class Transfer:
     sources: int
 
 
-def method_name(cell: Cell) -> str:
-    """Name a method: debiaser, masker, corpus, and the label if it is not the usual one."""
+def method_name(cell: Cell, *, corpus: bool = True) -> str:
+    """Name a method: debiaser, masker, corpus, and the label if it is not the usual one.
+
+    Args:
+        cell: of the method.
+        corpus: name the corpus; no use where there is but one.
+    """
     label = None if cell.label == "hateful" else cell.label
-    return " + ".join(p for p in (cell.debiaser, cell.masker, cell.corpus, label) if p)
+    parts = (cell.debiaser, cell.masker, cell.corpus if corpus else None, label)
+    return " + ".join(p for p in parts if p)
+
+
+def several_corpora(cells: Iterable[Cell]) -> bool:
+    """Whether a method must be named with its corpus to be told from another."""
+    return len({cell.corpus for cell in cells if cell.corpus is not None}) > 1
 
 
 def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
@@ -118,9 +129,11 @@ def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
     """
     found = []
     groups: dict[tuple[str, str], list[Row]] = {}
+    corpus = several_corpora(row.cell for row in matrix.rows)
     for row in matrix.rows:
         if row.cell.source is not None:
-            groups.setdefault((row.cell.model, method_name(row.cell)), []).append(row)
+            name = method_name(row.cell, corpus=corpus)
+            groups.setdefault((row.cell.model, name), []).append(row)
     kinds = dict.fromkeys(c[:3] for c in matrix.columns)
     for (model, method), rows in groups.items():
         for kind in kinds:

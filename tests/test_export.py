@@ -21,7 +21,7 @@ from made_runs import make_run
 
 from harness.cli.main import cli
 from harness.errors import HarnessError
-from harness.leaderboard import build_leaderboard
+from harness.leaderboard import rank
 from harness.matrix import build_matrix
 from harness.render.latex import escape, latex_text
 from harness.render.markdown import markdown_text
@@ -170,11 +170,11 @@ def test_golden(run: Store, tmp_path: Path, kind: str) -> None:
 
 def test_markdown_tables_are_rectangular_whatever_the_names(tmp_path: Path) -> None:
     store = make_run(tmp_path, name="a|b", methods=["x|y_z*", "<script>"], fail={("race", 30)})
-    text = markdown_text(build_matrix(store), build_leaderboard([store]))
+    text = markdown_text(build_matrix(store), rank([store]))
     assert "<script>" not in text
     assert "## Failed" in text
     tables = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
-    assert len(tables) == 3
+    assert len(tables) == 4
     for table in tables:
         widths = {len(re.findall(r"(?<!\\)\|", line)) for line in table.splitlines()}
         assert len(widths) == 1
@@ -189,9 +189,9 @@ def tabulars(text: str) -> list[tuple[str, list[str]]]:
         rows = [
             line
             for line in body.splitlines()
-            if not re.match(r"\\(top|mid|bottom)rule|\\cmidrule", line)
+            if not re.fullmatch(r"(\\(top|mid|bottom)rule|\\cmidrule.*)", line)
         ]
-        found.append((re.sub(r"\{[^}]*\}", "", spec), rows))
+        found.append((re.sub(r"@?\{[^}]*\}", "", spec), rows))
     return found
 
 
@@ -203,11 +203,12 @@ def width(row: str) -> int:
 
 def test_latex_is_well_formed_whatever_the_names(tmp_path: Path) -> None:
     store = make_run(tmp_path, name="a_b", methods=[AWKWARD, "plain"], fail={("race", 30)})
-    text = latex_text(build_matrix(store), build_leaderboard([store]))
+    text = latex_text(build_matrix(store), rank([store]))
     begun = re.findall(r"\\begin\{(\w+)\}", text)
     assert sorted(begun) == sorted(re.findall(r"\\end\{(\w+)\}", text))
-    assert begun.count("table") == 3
-    code = "\n".join(line for line in text.splitlines() if not line.startswith("%"))
+    assert begun.count("table") == 4  # two sheets, the leaderboard, at the same language ability
+    body = text[text.index(r"\begin{table}") :]
+    code = "\n".join(line for line in body.splitlines() if not line.startswith("%"))
     assert text.isascii()
     bare = re.sub(r"\\[\\{}_%&#$]", "", code)
     assert bare.count("{") == bare.count("}")
@@ -231,24 +232,52 @@ def test_latex_escapes_every_special_character() -> None:
     assert escape("a\nb\x07\u4e2d") == "a b ?"
 
 
+LATEX = shutil.which("pdflatex")
+MEASURING = r"""
+\documentclass{article}\usepackage{booktabs,graphicx}
+\newcommand{\fitline}[1]{\sbox0{#1}\typeout{TABLE \the\wd0 of \the\linewidth}%
+  \ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi}
+\begin{document}\input{tables}\end{document}
+"""
+SHAPES = {
+    "awkward": {"methods": [AWKWARD], "fail": {("race", 30)}},
+    "many": {
+        "methods": [f"a-method-of-a-long-name-{i}" for i in range(18)],
+        "sources": ("gender", "race", "religion"),
+        "steps": [20],
+    },
+    "seeds": {"maskers": ("wordlist", "random"), "seeds": range(5), "sources": ("gender",)},
+    "wide": {"targets": ["gender", "race", "religion", "age", "disability", "nationality"]},
+}
+
+
 @pytest.mark.skipif(
-    shutil.which("pdflatex") is None,
+    LATEX is None and os.environ.get("HARNESS_REQUIRE_LATEX") != "1",
     reason="pdflatex is not installed; test_latex_is_well_formed_… checks the structure without it",
 )
-def test_latex_compiles(tmp_path: Path) -> None:
-    store = make_run(tmp_path, name="a_b", methods=[AWKWARD], fail={("race", 30)})
+@pytest.mark.parametrize("shape", SHAPES)
+def test_latex_compiles_and_fits_an_article(tmp_path: Path, shape: str) -> None:
+    assert LATEX is not None, "HARNESS_REQUIRE_LATEX=1, but pdflatex is not installed"
+    store = make_run(tmp_path, name="a_b", **SHAPES[shape])  # type: ignore[arg-type]
     (tmp_path / "tables.tex").write_bytes(export(store, "latex"))
-    (tmp_path / "page.tex").write_text(
-        "\\documentclass{article}\\usepackage{booktabs}\n"
-        "\\begin{document}\\input{tables}\\end{document}\n"
-    )
+    (tmp_path / "page.tex").write_text(MEASURING.lstrip())
     result = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+        [LATEX, "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
         cwd=tmp_path,
         capture_output=True,
     )
-    assert result.returncode == 0, result.stdout.decode(errors="replace")[-2000:]
+    log = result.stdout.decode(errors="replace")
+    assert result.returncode == 0, log[-2000:]
     assert (tmp_path / "page.pdf").stat().st_size > 10_000
+    assert "Overfull" not in log
+    assert "Float too large" not in log
+    shares = [float(a) / float(b) for a, b in re.findall(r"TABLE ([\d.]+)pt ?of ([\d.]+)pt", log)]
+    assert len(shares) >= 3
+    assert max(shares) < 1.25  # what is shrunk stays legible: footnotesize by no more than a fifth
+    plain = (tmp_path / "page.tex").read_text().split("\\newcommand")[0]
+    (tmp_path / "plain.tex").write_text(plain + "\\begin{document}\\input{tables}\\end{document}\n")
+    command = [LATEX, "-interaction=nonstopmode", "-halt-on-error", "plain.tex"]
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True).returncode == 0
 
 
 # -- command ---------------------------------------------------------------------------------

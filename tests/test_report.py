@@ -19,13 +19,8 @@ from harness.errors import HarnessError
 from harness.itemtable import ItemTable
 from harness.matrix import build_matrix
 from harness.metrics import HIGHER, LOWER
-from harness.plotdata import (
-    bias_panels,
-    pareto_front,
-    perplexity_panels,
-    spread_panels,
-    trade_off,
-)
+from harness.plotdata import bias_panels, pareto_front, perplexity_panels, trade_off
+from harness.plotitems import halves_panels, spread_panels
 from harness.reading import RunReader
 from harness.render import figures, svg
 from harness.store import Store
@@ -96,7 +91,8 @@ def test_every_score_of_the_matrix_is_on_the_page(run: Store, page: Page) -> Non
         for entry in row.entries:
             if entry.after is not None and entry.after.value is not None:
                 assert f"{entry.after.value:.2f}" in page.shown
-    assert page.shown.count("failed") >= 2 * 5
+    cells = re.findall(r'<td class="cell absent" title="([^"]*)">failed</td>', page.text)
+    assert cells == ["diverged: loss is nan"] * 2 * 4  # two fits, three targets and perplexity
     assert "diverged: loss is nan" in page.shown
 
 
@@ -234,11 +230,43 @@ def test_every_figure_has_a_text_and_a_table(page: Page) -> None:
 
 
 def test_colour_is_never_the_only_sign(page: Page) -> None:
-    cells = re.findall(r'<td class="(better|worse)-\d[^"]*">(.*?)</td>', page.text, re.DOTALL)
+    cells = re.findall(r'<td class="cell (better|worse)-\d[^>]*>(.*?)</td>', page.text, re.DOTALL)
     assert {mark for mark, _ in cells} == {"better", "worse"}
     for mark, inner in cells:
         assert ("▲" if mark == "better" else "▼") in inner
         assert mark in inner
+
+
+def test_each_cell_says_what_change_its_items_can_show(run: Store, page: Page) -> None:
+    for row in build_matrix(run).rows:
+        for entry in row.entries:
+            if entry.after is not None and entry.detectable is not None:
+                words = f"these data cannot see changes under {entry.detectable:.2f}"
+                assert f'title="{words}"' in page.text
+    assert page.shown.count("smallest change to see") >= 2
+
+
+def test_the_leaderboard_is_near_the_top_with_its_controls_and_costs(run: Store) -> None:
+    text = report(run)
+    assert text.index('<section id="leaderboard"') < text.index('<section id="matrix"')
+    section = text.split('<section id="leaderboard"')[1].split("</section>")[0]
+    for part in ("net of control", "perplexity hf1024", "harmed (surely)", "control of all methods",
+                 "At the same language ability"):  # fmt: skip
+        assert part in section
+
+
+def test_seeds_are_one_row_and_each_by_itself_is_folded_away(tmp_path: Path) -> None:
+    store = make_run(tmp_path, seeds=range(5), sources=["gender"], maskers=["wordlist", "random"])
+    text = report(store)
+    matrix = text.split('<section id="matrix"')[1].split("</section>")[0]
+    shown, folded = matrix.split("<details>")
+    assert "mlm-unlearning + wordlist, 5 seeds" in shown
+    assert "seed 4" not in shown
+    assert "mlm-unlearning + wordlist, seed 4" in folded
+    (summary,) = (s for s in build_matrix(store).seeds if s.cell.masker == "wordlist")
+    change = summary.entries[0].change
+    assert f"{abs(change.mean):.2f} ± {change.sd:.1f}" in shown
+    assert "Over seeds" in text.split('<section id="leaderboard"')[1].split("</section>")[0]
 
 
 # -- data behind the figures -----------------------------------------------------------------
@@ -312,6 +340,33 @@ def test_items_move_by_the_margin_of_their_two_scores(run: Store) -> None:
     before, after = (pairs("gender", shift) for shift in (0.0, 0.5))
     old, new = (ItemTable.of_items(m.items).column("prefers_stereotype") for m in (before, after))
     assert (spread.gained, spread.lost) == (sum(new > old), sum(new < old))
+
+
+def test_more_curves_than_can_be_told_apart_are_split_by_source(tmp_path: Path) -> None:
+    many = {"methods": [f"m{i}" for i in range(5)], "sources": ["gender", "race"]}
+    store = make_run(tmp_path, **many)  # type: ignore[arg-type]
+    panels = bias_panels(RunReader(store), build_matrix(store))["gender"]
+    assert [len(panel.curves) for panel in panels] == [5, 5]
+    assert [panel.title.rsplit(", ", 1)[1] for panel in panels] == ["from gender", "from race"]
+    plot = trade_off(RunReader(store), build_matrix(store))
+    assert plot is not None
+    assert plot.merged
+    assert [fit.source for fit, _ in plot.paths] == [None] * 6  # one a method, and `identity`
+    once = make_run(tmp_path, name="once", steps=[10], **many)  # type: ignore[arg-type]
+    assert bias_panels(RunReader(once), build_matrix(once)) == {}
+
+
+def test_halves_are_averaged_over_seeds(tmp_path: Path) -> None:
+    store = make_run(tmp_path, seeds=[0, 1], sources=["gender"], targets=["gender"])
+    matrix = build_matrix(store)
+    (panel,) = halves_panels(matrix)
+    (row,) = panel.rows
+    entries = [r.entries[0] for r in matrix.rows if r.cell.debiaser != "identity"]
+    assert row.seeds == len(entries) == 2
+    moves = {move.name: move for move in row.moves}
+    assert list(moves) == ["stereo", "antistereo", "balanced", "all"]
+    after = [h.after.value for e in entries for h in e.halves if h.name == "stereo"]
+    assert moves["stereo"].after == pytest.approx(sum(after) / 2)  # type: ignore[arg-type]
 
 
 def test_ticks_are_round_and_inside() -> None:

@@ -47,13 +47,13 @@ def export_command(run: str, results: Path, kind: str, out: Path | None) -> None
 
 def _content(kind: str, store: Store) -> bytes:
     if kind in ("markdown", "latex"):
-        from harness.leaderboard import build_leaderboard
+        from harness.leaderboard import rank
         from harness.matrix import build_matrix
         from harness.render.latex import latex_text
         from harness.render.markdown import markdown_text
 
         text = markdown_text if kind == "markdown" else latex_text
-        return text(build_matrix(store), build_leaderboard([store])).encode()
+        return text(build_matrix(store), rank([store])).encode()
     from harness.render import writers
     from harness.tidy import tidy_rows
 

@@ -58,7 +58,7 @@ def report_command(
 
 
 def _page(session: Session, store: Store, sentences: bool) -> str:
-    from harness.leaderboard import build_leaderboard
+    from harness.leaderboard import rank
     from harness.matrix import build_matrix
     from harness.reading import RunReader
     from harness.render.html import Sources, html_page
@@ -70,7 +70,7 @@ def _page(session: Session, store: Store, sentences: bool) -> str:
         Sources(
             reader=RunReader(store),
             matrix=matrix,
-            standings=build_leaderboard([store]),
+            board=rank([store]),
             publications=load_publications(),
             references={(str(family), name): text for (family, name), text in references.items()},
             texts=_texts(session, store, matrix) if sentences else {},

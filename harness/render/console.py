@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
 from harness.controls import is_control
 from harness.entries import ALPHA, Entry, Matrix, OverSeeds, Row, SeedRow
 from harness.matrix import Column
-from harness.records import Cell
+from harness.render.rows import ANY, SMALLEST, row_name, shown_rows, smallest_changes
+from harness.render.ruled import Ruled
 from harness.render.standings import print_leaderboard
 from harness.stats import Interval
 from harness.transfer import Estimated, Ratio, Transfer, transfers
@@ -39,7 +38,7 @@ def print_matrix(
         each_seed: a row for each seed instead of their mean and standard deviation.
     """
     width = min(WIDTH, console.width)
-    rows = list[Row | SeedRow](matrix.rows if each_seed else _merged(matrix))
+    rows = shown_rows(matrix, each_seed=each_seed)
     steps = {row.step for row in rows if not row.cell.control}
     groups: dict[tuple[str, str, str], list[Column]] = {}
     for column in matrix.columns:
@@ -48,32 +47,37 @@ def print_matrix(
         title = f"{matrix.name}: {metric} ({evaluator}, {protocol})"
         if len(steps) == 1:
             title += f", step {next(iter(steps))}"
-        for chunk in _chunks(rows, columns, width, len(steps) > 1, intervals):
-            table = _table(matrix, rows, chunk, title, len(steps) > 1, intervals)
-            console.print(table, width=width)
+        cells = {(i, c): _any_cell(r, c, intervals) for i, r in enumerate(rows) for c in columns}
+        for chunk in _chunks(rows, columns, cells, width, len(steps) > 1):
+            console.print(_table(matrix, rows, chunk, cells, title, len(steps) > 1), width=width)
             title = ""
-    _legend(console, matrix, width, intervals=intervals, seeds=bool(matrix.seeds) and not each_seed)
+    seeds = bool(matrix.seeds) and not each_seed
+    _legend(console, matrix, rows, width, intervals=intervals, seeds=seeds)
     print_transfer(console, transfers(matrix, pairs=False))
+
+
+Cells = dict[tuple[int, Column], Text]
+"""By position of the row and column."""
 
 
 def _chunks(
     rows: Sequence[Row | SeedRow],
     columns: Sequence[Column],
+    cells: Cells,
     width: int,
     with_step: bool,
-    intervals: bool,
 ) -> Iterator[list[Column]]:
     """Columns in groups that fit the width beside the headings of the rows."""
     heads = [0, 0]
     for row in rows:
         heads[0] = min(MOST_METHOD, max(heads[0], _method(row).cell_len))
         heads[1] = min(MOST_SOURCE, max(heads[1], len(row.cell.source or "")))
-    room = width - max(heads[0], len("smallest change to see")) - max(heads[1], 4) - 4
+    room = width - max(heads[0], len(SMALLEST)) - max(heads[1], 4) - 4
     room -= 5 if with_step else 0
     chunk: list[Column] = []
     left = room
     for column in columns:
-        widest = max((_any_cell(row, column, intervals).cell_len for row in rows), default=0)
+        widest = max((cells[i, column].cell_len for i in range(len(rows))), default=0)
         own = max(widest, len(column.domain)) + 1
         if chunk and own > left:
             yield chunk
@@ -83,74 +87,35 @@ def _chunks(
     yield chunk
 
 
-def _merged(matrix: Matrix) -> list[Row | SeedRow]:
-    """Rows with those of several seeds replaced by their summary."""
-    found: list[Row | SeedRow] = []
-    summaries = {_seedless(own.cell, own.step): own for own in matrix.seeds}
-    shown: set[tuple[object, ...]] = set()
-    for row in matrix.rows:
-        name = _seedless(row.cell, row.step)
-        if name not in summaries:
-            found.append(row)
-        elif name not in shown:
-            shown.add(name)
-            found.append(summaries[name])
-    return found
-
-
-def _seedless(cell: Cell, step: int) -> tuple[object, ...]:
-    c = cell
-    return c.model, c.debiaser, c.corpus, c.masker, c.source, c.label, step
-
-
 def _table(
     matrix: Matrix,
     rows: Sequence[Row | SeedRow],
     columns: Sequence[Column],
+    cells: Cells,
     title: str,
     with_step: bool,
-    intervals: bool,
-) -> Table:
-    table = Table(
-        title=escape(title) or None,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        padding=0,  # the box separates columns by a space; padding doubles the time of long tables
-    )
-    table.add_column("debiased by", overflow="fold")
-    table.add_column("from", overflow="fold")
-    if with_step:
-        table.add_column("step", justify="right", no_wrap=True)
-    for column in columns:
-        table.add_column(column.domain, justify="right", no_wrap=True)
-    gap = [""] if with_step else []
+) -> Ruled:
+    gap = [Text()] if with_step else []
+    lines: list[list[Text]] = []
     for model in dict.fromkeys(model for model, _ in matrix.base):
         bases = [matrix.base.get((model, column)) for column in columns]
-        values = ["-" if m is None or m.value is None else f"{m.value:.2f}  " for m in bases]
-        table.add_row(f"[bold]{escape(model)}[/] (base)", "", *gap, *values)
-    for row in rows:
-        step = [str(row.step)] if with_step else []
-        cells = [_any_cell(row, column, intervals) for column in columns]
-        table.add_row(_method(row), Text(row.cell.source or ""), *step, *cells)
-    least = {e.column: e.detectable for row in matrix.rows for e in row.entries if e.detectable}
+        values = [Text("-" if m is None or m.value is None else f"{m.value:.2f}  ") for m in bases]
+        lines.append([Text(model, "bold").append(" (base)", "not bold"), Text(), *gap, *values])
+    for i, row in enumerate(rows):
+        step = [Text(str(row.step))] if with_step else []
+        own = (cells[i, column] for column in columns)
+        lines.append([_method(row), Text(row.cell.source or ""), *step, *own])
+    least = smallest_changes(matrix)
     if any(column in least for column in columns):
-        bounds = [f"[dim]±{least[c]:.2f}[/]  " if c in least else "" for c in columns]
-        table.add_row("[dim]smallest change to see[/]", "", *gap, *bounds)
-    return table
+        bounds = [Text(f"±{least[c]:.2f}  " if c in least else "", "dim") for c in columns]
+        lines.append([Text(SMALLEST, "dim"), Text(), *gap, *bounds])
+    heads = ["debiased by", "from", *(["step"] if with_step else [])]
+    return Ruled(title, [*heads, *(column.domain for column in columns)], lines, left=2)
 
 
 def _method(row: Row | SeedRow) -> Text:
-    cell = row.cell
-    words = " + ".join(part for part in (cell.debiaser, cell.masker) if part)
-    if cell.label not in (None, "hateful"):
-        words += f" ({cell.label})"
-    if isinstance(row, SeedRow):
-        words += f" {max(len(e.seeds) for e in row.entries)} seeds" if row.entries else ""
-    elif cell.seed:
-        words += f" seed {cell.seed}"
-    name = Text(words)
-    if is_control(cell):
+    name = Text(row_name(row))
+    if is_control(row.cell):
         name.append(" control", "dim")
     return name
 
@@ -199,12 +164,18 @@ def _interval(interval: Interval | None) -> str:
     return "[no interval]" if interval is None else f"[{interval.low:+.2f}, {interval.high:+.2f}]"
 
 
-def _legend(console: Console, matrix: Matrix, width: int, *, intervals: bool, seeds: bool) -> None:
-    shown = (
-        "change and its 95 % interval over items" if intervals else "value, change from the base"
-    )
+def _legend(
+    console: Console,
+    matrix: Matrix,
+    shown: Sequence[Row | SeedRow],
+    width: int,
+    *,
+    intervals: bool,
+    seeds: bool,
+) -> None:
+    what = "change and its 95 % interval over items" if intervals else "value, change from the base"
     lines = [
-        f"{shown}; + nearer to the ideal, ! further from it; * p < 0.05, corrected over all cells "
+        f"{what}; + nearer to the ideal, ! further from it; * p < 0.05, corrected over all cells "
         f"shown ({CORRECTIONS[matrix.correction]}; exact McNemar for shares of items, else the "
         "paired bootstrap); underlined: source and target the same",
     ]
@@ -216,8 +187,10 @@ def _legend(console: Console, matrix: Matrix, width: int, *, intervals: bool, se
     if any(e.detectable for row in matrix.rows for e in row.entries):
         lines.append(
             "smallest change to see: a smaller one these items would likely miss (paired, 80 % "
-            "power, 10 % of items flipping)"
+            "power; shares: if 10 % of items flip; else by the bootstrap, the column's largest)"
         )
+    if any(row.cell.source == ANY for row in shown):
+        lines.append("from any: the same model whatever the source; shown, and tested, once")
     lines += list(matrix.notes)
     for line in lines:
         console.print(line, style="dim", highlight=False, markup=False, width=width)
@@ -241,46 +214,65 @@ def _legend(console: Console, matrix: Matrix, width: int, *, intervals: bool, se
 def print_transfer(console: Console, found: Iterable[Transfer]) -> None:
     """Print how much of each method's improvement reaches other domains, gain and harm alike."""
     width = min(WIDTH, console.width)
-    first = True
+    groups: dict[tuple[str, str], list[Transfer]] = {}
     for own in found:
-        if own.compared == 0 or (own.control and not own.gained and not own.harmed):
-            continue
-        if first:
-            console.print("[bold]Transfer[/] (points; 95 % intervals over items)", width=width)
-            first = False
-        name = f"{own.method} [{own.metric}, {own.evaluator}]"
-        control = " [dim]control[/]" if own.control else ""
-        lines = [
-            f"{escape(name)}{control}",
-            f"  on the source {_estimated(own.on_sources)}, "
-            f"elsewhere {_estimated(own.on_targets)}, ratio {_ratio(own.ratio)}",
-            f"  elsewhere [green]{own.gained} of {own.compared} nearer to the ideal "
-            f"({own.surely_gained} surely)[/], [red]{own.harmed} of {own.compared} harmed "
-            f"({own.surely_harmed} surely)[/]",
-        ]
-        if own.source_harmed:
-            lines.append(
-                f"  [red]the source itself got worse in {own.source_harmed} of {own.sources}[/]"
-            )
-        lines += [
-            f"  {escape(a.first)} to {escape(a.second)} gives more than back by "
-            f"{_estimated(a.difference)}"
-            for a in own.asymmetries
-            if a.difference.interval is not None and a.difference.interval.excludes(0.0)
-        ]
-        for line in lines:
-            console.print(line, highlight=False, width=width)
+        if own.compared and not (own.control and not own.gained and not own.harmed):
+            groups.setdefault((own.metric, own.evaluator), []).append(own)
+    header = ["method", "on the\nsource", "source\nharmed", "else-\nwhere", "ratio"]
+    header += ["nearer\n(surely)", "harmed\n(surely)"]
+    for (metric, evaluator), rows in groups.items():
+        lines = [_transfer(own) for own in rows]
+        title = f"Transfer: {metric} ({evaluator}), points"
+        console.print(Ruled(title, header, lines, left=1), width=width)
+    if groups:
+        console.print(
+            "mean improvement on the sources and elsewhere, with 95 % intervals over items; ratio: "
+            "the second by the first, undefined unless the source surely improved; nearer, harmed: "
+            "scores of other domains (surely: corrected p < 0.05)",
+            style="dim",
+            highlight=False,
+            width=width,
+        )
+    for own in (own for rows in groups.values() for own in rows):
+        for a in own.asymmetries:
+            if a.difference.interval is not None and a.difference.interval.excludes(0.0):
+                line = f"{own.method} ({own.evaluator}): {a.first} to {a.second} gives more than"
+                line += f" back by {a.difference.value:+.2f} {_interval(a.difference.interval)}"
+                console.print(line, highlight=False, markup=False, width=width)
 
 
-def _estimated(own: Estimated | None) -> str:
+def _transfer(own: Transfer) -> list[Text]:
+    name = Text(own.method).append(" control" if own.control else "", "dim")
+    return [
+        name,
+        _estimated(own.on_sources),
+        _count(own.source_harmed, own.sources, None, "red"),
+        _estimated(own.on_targets),
+        _ratio(own.ratio),
+        _count(own.gained, own.compared, own.surely_gained, "green"),
+        _count(own.harmed, own.compared, own.surely_harmed, "red"),
+    ]
+
+
+def _count(number: int, of: int, surely: int | None, colour: str) -> Text:
+    text = f"{number}/{of}" + ("" if surely is None else f" ({surely})")
+    return Text(text, colour if number else "dim")
+
+
+def _estimated(own: Estimated | None) -> Text:
     if own is None:
-        return "-"
-    return f"{own.value:+.2f} " + _interval(own.interval).replace("[", "\\[")
+        return Text("-", "dim")
+    colour = "green" if own.value > 0 else "red" if own.value < 0 else "dim"
+    return _with_bounds(Text(f"{own.value:+.2f}", colour), own.interval, "+")
 
 
-def _ratio(own: Ratio) -> str:
+def _ratio(own: Ratio) -> Text:
     if own.value is None:
-        return f"undefined: {escape(own.reason or '')}"
-    if own.interval is None:
-        return f"{own.value:.2f} ({escape(own.reason or '')})"
-    return f"{own.value:.2f} \\[{own.interval.low:.2f}, {own.interval.high:.2f}]"
+        return Text("undefined", "dim")
+    return _with_bounds(Text(f"{own.value:.2f}"), own.interval, "")
+
+
+def _with_bounds(text: Text, interval: Interval | None, sign: str) -> Text:
+    if interval is not None:
+        text.append(f"\n[{interval.low:{sign}.1f}, {interval.high:{sign}.1f}]", "dim")
+    return text

@@ -10,9 +10,11 @@ from typing import Any
 from harness import plotdata
 from harness.errors import DataError, StoreError
 from harness.matrix import Matrix
-from harness.plotdata import Panel, SpreadPanel, TradeOff
+from harness.plotdata import Panel, TradeOff
+from harness.plotitems import HalvesPanel, SpreadPanel, halves_panels, spread_panels
 from harness.reading import RunReader
 from harness.render.sheets import Absent, Sheet, matrix_sheets, number, signed
+from harness.render.svg import Style, Styles
 
 KINDS = ("png", "svg", "pdf")
 COLOURS = ("#0068a8", "#c04e00", "#00805d", "#a8508a", "#8a6d00", "#3f7f9f", "#6a51a3", "#55524c")
@@ -83,7 +85,10 @@ def _drawings(reader: RunReader, matrix: Matrix) -> Iterator[tuple[str, Callable
     plot = plotdata.trade_off(reader, matrix)
     if plot is not None:
         yield "bias-against-language", _bind(_trade_off, plot)
-    for panel in plotdata.spread_panels(reader, matrix):
+    for halves in halves_panels(matrix):
+        c = halves.column
+        yield _slug("halves", c.domain, c.evaluator, c.protocol), _bind(_halves, halves)
+    for panel in spread_panels(reader, matrix):
         c = panel.column
         yield _slug("items", c.domain, c.evaluator, c.protocol, c.metric), _bind(_spread, panel)
 
@@ -124,7 +129,8 @@ def _heat(sheet: Sheet) -> Any:
             if not isinstance(score, Absent) and score.gain is not None:
                 gains[i, j] = score.gain
     reach = float(np.nanmax(np.abs(gains))) if np.isfinite(gains).any() else 0.0
-    figure, (axis,) = _new(3.6 + 0.85 * len(sheet.targets), 0.9 + 0.3 * max(len(lines), 1))
+    row = 0.3 if len(lines) <= 20 else 0.19
+    figure, (axis,) = _new(3.6 + 0.95 * len(sheet.targets), 0.9 + row * max(len(lines), 1))
     axis.grid(False)
     drawn = axis.imshow(gains, cmap="PuOr", vmin=-(reach or 1), vmax=reach or 1, aspect="auto")
     for i, line in enumerate(lines):
@@ -134,7 +140,8 @@ def _heat(sheet: Sheet) -> Any:
                 words = score.what
             else:
                 star = "*" if score.significant else ""
-                words = f"{number(score.value, 1)} ({signed(score.change, 1)}){star}"
+                spread = f" ± {number(score.sd, 1)}" if score.sd is not None else ""
+                words = f"{number(score.value, 1)} ({signed(score.change, 1)}{spread}){star}"
             strong = reach and abs(np.nan_to_num(gains[i, j])) > 0.7 * reach
             axis.text(j, i, words, ha="center", va="center", fontsize=6.5,
                       color="white" if strong else "black")  # fmt: skip
@@ -154,22 +161,25 @@ def _panels(panels: Sequence[Panel]) -> Any:
     lines = len({re.sub(r" \(base .*\)$", "", c.label) for p in panels for c in p.curves})
     height = 2.0 * rows + 0.5 + 0.16 * -(-lines // 2)
     figure, axes = _new(max(1.6 * COLUMN, 2.6 * columns), height, len(panels))
-    groups = list(dict.fromkeys(c.group for p in panels for c in p.curves))
-    styles = list(dict.fromkeys(c.style for p in panels for c in p.curves))
+    styles = Styles(
+        [c.group for p in panels for c in p.curves], [c.style for p in panels for c in p.curves]
+    )
     handles: dict[str, Any] = {}
     for axis, panel in zip(axes, panels, strict=False):
         reach = max(p.step for c in panel.curves for p in c.points)
         for i, curve in enumerate(panel.curves):
             dodge = 0.01 * reach * (i - (len(panel.curves) - 1) / 2)
-            dash = styles.index(curve.style) % len(DASHES)
-            colour = COLOURS[groups.index(curve.group) % len(COLOURS)]
+            look = _look(styles.of(curve.group, curve.style))
             xs, ys = [p.step for p in curve.points], [p.value for p in curve.points]
-            (line,) = axis.plot(xs, ys, color=colour, ls=DASHES[dash], marker=MARKERS[dash])
-            # the label of a perplexity tells its base, which differs between panels
-            handles.setdefault(re.sub(r" \(base .*\)$", "", curve.label), line)
+            (line,) = axis.plot(xs, ys, **look)
+            # the label of a perplexity tells its base, which differs between panels; that of a
+            # method tells its source, which has no colour of its own where methods have
+            name = re.sub(r" \(base .*\)$", "", curve.label)
+            handles.setdefault(curve.style if styles.by_style else name, line)
             for p in curve.points:
-                if p.low is not None and p.high is not None:
-                    axis.plot([p.step + dodge] * 2, [p.low, p.high], color=colour, lw=0.8)
+                if panel.ranges and p.low is not None and p.high is not None:
+                    ends = [p.low, p.high]
+                    axis.plot([p.step + dodge] * 2, ends, color=look["color"], lw=0.8)
         if panel.ideal is not None:
             axis.axhline(panel.ideal, color="#5c5851", lw=0.8, ls=(0, (4, 3)))
         axis.set_title(_literal(panel.title), loc="left", fontsize=7)
@@ -181,33 +191,68 @@ def _panels(panels: Sequence[Panel]) -> Any:
     return figure
 
 
+def _look(style: Style) -> dict[str, Any]:
+    """Colour, dashes and marker."""
+    dash = style.dash % len(DASHES)
+    return {
+        "color": COLOURS[style.colour % len(COLOURS)],
+        "ls": DASHES[dash],
+        "marker": MARKERS[dash],
+    }
+
+
 def _trade_off(plot: TradeOff) -> Any:
-    figure, (axis,) = _new(COLUMN * 1.6, 2.6 + 0.16 * -(-len(plot.paths) // 2))
-    groups = list(dict.fromkeys(fit.source for fit, _ in plot.paths))
-    styles = list(dict.fromkeys(fit.method for fit, _ in plot.paths))
+    rows = 0 if plot.merged else -(-len(plot.paths) // 2)
+    figure, (axis,) = _new(COLUMN * 1.6, (3.6 if plot.merged else 2.6) + 0.16 * rows)
+    styles = Styles([fit.source or "" for fit, _ in plot.paths], [f.method for f, _ in plot.paths])
     if len(plot.front) > 1:
         axis.step(*zip(*plot.front, strict=True), where="post", color="#5c5851", lw=0.9)
     for fit, way in plot.paths:
-        dash = styles.index(fit.method) % len(DASHES)
         track = [*([plot.base] if plot.base else []), *((x, y) for _, x, y in way)]
-        axis.plot(*zip(*track, strict=True), color=COLOURS[groups.index(fit.source) % len(COLOURS)],
-                  ls=DASHES[dash], marker=MARKERS[dash], label=_literal(fit.label))  # fmt: skip
+        look = _look(styles.of(fit.source or "", fit.method))
+        axis.plot(*zip(*track, strict=True), label=_literal(fit.label), lw=0.9, **look)
+        if plot.merged:  # too many for a legend: names beside the points
+            axis.annotate(_literal(fit.method), way[-1][1:], xytext=(4, 3), fontsize=6,
+                          textcoords="offset points")  # fmt: skip
     if plot.base:
         axis.plot(*plot.base, "o", mfc="white", mec="black", ms=5, label="base", zorder=5)
     better = "lower" if plot.direction.kind == "lower" else "higher"
     axis.set_xlabel(_literal(f"{plot.metric}, {better} is better"))
     axis.set_ylabel("mean distance of bias scores to their ideal")
-    figure.legend(loc="outside lower center", ncols=2)
+    if not plot.merged:
+        figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+def _halves(panel: HalvesPanel) -> Any:
+    """Changes of the halves, their balanced mean and the whole score, a line a method."""
+    figure, (axis,) = _new(COLUMN * 1.6, 1.1 + 0.2 * len(panel.rows))
+    names = list(dict.fromkeys(m.name for row in panel.rows for m in row.moves))
+    axis.axvline(0, color="#5c5851", lw=0.8)
+    for k, name in enumerate(names):
+        at = [(m.after - m.before, i) for i, row in enumerate(panel.rows) for m in row.moves
+              if m.name == name]  # fmt: skip
+        axis.plot(*zip(*at, strict=True), MARKERS[k % 4], color=COLOURS[k % 8], label=name, ms=4)
+    axis.set_yticks(range(len(panel.rows)), [_literal(row.fit.label) for row in panel.rows])
+    axis.invert_yaxis()
+    axis.grid(axis="x")
+    c = panel.column
+    axis.set_title(_literal(f"{c.domain}: {c.evaluator} ({c.protocol})"), loc="left")
+    axis.set_xlabel("change of the score")
+    figure.legend(loc="outside lower center", ncols=4)
     return figure
 
 
 def _spread(panel: SpreadPanel) -> Any:
-    figure, (axis,) = _new(COLUMN * 1.6, 0.9 + 0.32 * len(panel.spreads))
-    groups = list(dict.fromkeys(s.fit.source for s in panel.spreads))
+    row = 0.32 if len(panel.spreads) <= 12 else 0.19
+    figure, (axis,) = _new(COLUMN * 1.6, 0.9 + row * len(panel.spreads))
+    styles = Styles(
+        [s.fit.source or "" for s in panel.spreads], [s.fit.method for s in panel.spreads]
+    )
     axis.axvline(0, color="#5c5851", lw=0.8)
     for i, spread in enumerate(panel.spreads):
         low, q1, q2, q3, high = spread.quantiles()
-        colour = COLOURS[groups.index(spread.fit.source) % len(COLOURS)]
+        colour = _look(styles.of(spread.fit.source or "", spread.fit.method))["color"]
         axis.plot([low, high], [i, i], color=colour, lw=0.9)
         axis.plot([q1, q3], [i, i], color=colour, lw=4, solid_capstyle="butt", alpha=0.7)
         axis.plot([q2], [i], "|", color="black", ms=8)

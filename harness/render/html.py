@@ -11,21 +11,24 @@ import yaml
 
 from harness import __version__, plotdata
 from harness.errors import DataError
-from harness.leaderboard import Standing
 from harness.matrix import Matrix
+from harness.plotitems import halves_panels, spread_panels
 from harness.reading import RunReader
 from harness.records import Provenance, Record
-from harness.render import page
+from harness.render import page, page_figures, page_lists
 from harness.render.sheets import (
+    ANY_NOTE,
     LEADERBOARD_NOTE,
+    NETS_NOTE,
+    SEEDS_NOTE,
     interval,
-    leaderboard_table,
     matrix_note,
     number,
     signed,
 )
 from harness.render.svg import Style, Styles, marker
 from harness.reported import Publication
+from harness.standings import Leaderboard
 
 INSTALL = "pip install 'bias-transfer-harness[report]'"
 
@@ -36,7 +39,7 @@ class Sources:
 
     reader: RunReader
     matrix: Matrix
-    standings: Sequence[Standing]
+    board: Leaderboard
     publications: Sequence[Publication]
     references: Mapping[tuple[str, str], str]
     """Reference of each plugin that is installed, by family and name."""
@@ -64,6 +67,7 @@ def html_page(sources: Sources) -> str:
         lstrip_blocks=True,
     )
     style = Markup((folder / "report.css").read_text("utf-8"))  # ours, no data in it
+    environment.filters["capital"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["drawing"] = Markup  # drawings escape every text that they are given
     return environment.get_template("report.html.j2").render(style=style, **_context(sources))
 
@@ -71,8 +75,10 @@ def html_page(sources: Sources) -> str:
 def _context(sources: Sources) -> dict[str, Any]:
     reader, matrix = sources.reader, sources.matrix
     index = reader.index
-    styles = page.styles_of(reader)
-    perplexity, perplexity_styles = page.perplexity_figures(plotdata.perplexity_panels(reader))
+    styles = page_figures.styles_of(reader)
+    perplexity_panels = plotdata.perplexity_panels(reader)
+    perplexity, perplexity_styles = page_figures.perplexity_figures(perplexity_panels)
+    texts = {c.style: c.group for p in perplexity_panels for c in p.curves}
     plot = plotdata.trade_off(reader, matrix)
     records = list(_records(reader))
     fits = plotdata.fits(reader)
@@ -86,29 +92,31 @@ def _context(sources: Sources) -> dict[str, Any]:
         "facts": facts(reader),
         "summary": page.summary(matrix),
         "heat_maps": page.heat_maps(matrix),
+        "each_seed": page.heat_maps(matrix, each_seed=True) if matrix.seeds else [],
         "matrix_note": matrix_note(matrix),
+        "any_note": ANY_NOTE,
         "notes": matrix.notes,
         "failures": matrix.failures,
         "seeds": _seeds_table(matrix),
-        "transfer": page.transfer_table(matrix),
-        "bias_figures": page.bias_figures(plotdata.bias_panels(reader, matrix), styles),
+        "transfer": page.transfer_tables(matrix),
+        "bias_figures": page_figures.bias_figures(plotdata.bias_panels(reader, matrix), styles),
         "legend": legend(stepwise, styles),
         "legend_all": legend(list(fits), styles),
         "perplexity_figures": perplexity,
+        "perplexity_of": "Texts" if len(set(texts.values())) == len(texts) else "Methods",
         "perplexity_legend": [
-            (name, _sample(perplexity_styles.of(name, name)))
-            for name in dict.fromkeys(
-                c.group for p in plotdata.perplexity_panels(reader) for c in p.curves
-            )
+            (style, _sample(perplexity_styles.of(group, style))) for style, group in texts.items()
         ],
-        "trade_off": page.trade_off_figure(plot, styles) if plot else None,
-        "spreads": page.spread_figures(plotdata.spread_panels(reader, matrix), styles),
-        "halves": page.halves_figures(matrix),
-        "leaderboard": _leaderboard(sources.standings),
+        "trade_off": page_figures.trade_off_figure(plot, styles) if plot else None,
+        "spreads": page_figures.spread_figures(spread_panels(reader, matrix), styles),
+        "halves": page_figures.halves_figures(halves_panels(matrix)),
+        "board": page.board_tables(sources.board),
         "leaderboard_note": LEADERBOARD_NOTE,
-        "items": page.item_lists(reader, matrix, sources.texts),
-        "items_shown": page.ITEMS_SHOWN,
-        "reported": page.reported_tables(sources.publications, matrix),
+        "nets_note": NETS_NOTE,
+        "seeds_note": SEEDS_NOTE,
+        "items": page_lists.item_lists(reader, matrix, sources.texts),
+        "items_shown": page_lists.ITEMS_SHOWN,
+        "reported": page_lists.reported_tables(sources.publications, matrix),
         "spec": yaml.safe_dump(index.spec, sort_keys=False, allow_unicode=True, width=88),
         "provenance": provenance(records),
         "plugins": _plugins(records, sources.references),
@@ -139,11 +147,18 @@ def facts(reader: RunReader) -> list[tuple[str, str]]:
 
 
 def legend(fits: Sequence[plotdata.Fit], styles: Styles) -> dict[str, list[tuple[str, str]]]:
-    """Samples of the colours (sources) and of the dashes (methods)."""
+    """Samples of the colours (sources) and of the dashes (methods), or of both (methods)."""
     groups = dict.fromkeys(fit.source or "any source" for fit in fits)
     methods = dict.fromkeys(fit.method for fit in fits)
+    if styles.by_style:
+        return {
+            "source": [],
+            "method": [],
+            "both": [(m, _sample(styles.of("", m))) for m in methods],
+        }
     neutral = 7
     return {
+        "both": [],
         "source": [
             (name, _sample(Style(styles.of("" if name == "any source" else name, "").colour, 0)))
             for name in groups
@@ -160,17 +175,6 @@ def _sample(style: Style, css: str = "") -> str:
     return (
         '<svg class="sample" viewBox="0 0 34 10" width="34" height="10" aria-hidden="true">'
         f'<polyline class="{names}" points="1,5 33,5"/>{marker(17, 5, style, 2.8, css)}</svg>'
-    )
-
-
-def _leaderboard(standings: Sequence[Standing]) -> page.Table:
-    header, rows = leaderboard_table(standings)
-    # the method heads its row
-    order = [1, 0, *range(2, len(header))]
-    return page.Table(
-        "Leaderboard",
-        tuple(header[i] for i in order),
-        tuple(tuple(row[i] for i in order) for row in rows),
     )
 
 

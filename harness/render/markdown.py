@@ -5,27 +5,38 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.leaderboard import Standing
-from harness.matrix import Matrix
+from harness.entries import Matrix
+from harness.render.rows import SMALLEST
 from harness.render.sheets import (
+    ANY_NOTE,
     LEADERBOARD_NOTE,
+    NETS_NOTE,
+    SEEDS_NOTE,
     Absent,
+    Rows,
     Score,
+    controls_note,
     interval,
     leaderboard_table,
+    matched_note,
+    matched_table,
     matrix_note,
     matrix_sheets,
+    nets_table,
     number,
+    seeds_table,
     signed,
 )
+from harness.standings import Leaderboard
 
 MARKS = {"better": " ▲", "worse": " ▼", "same": ""}
 
 
-def markdown_text(matrix: Matrix, standings: Sequence[Standing]) -> str:
+def markdown_text(matrix: Matrix, board: Leaderboard) -> str:
     """A document: the matrix of each metric, the leaderboard, notes and failures."""
     parts = [f"# {_escape(matrix.name)}", "## Transfer matrix"]
-    for sheet in matrix_sheets(matrix):
+    sheets = matrix_sheets(matrix)
+    for sheet in sheets:
         header = ["debiased by", "from", "step", *sheet.targets]
         rows = [
             [
@@ -36,11 +47,15 @@ def markdown_text(matrix: Matrix, standings: Sequence[Standing]) -> str:
             ]
             for line in sheet.lines
         ]
+        if any(sheet.smallest):
+            least = [f"±{number(own)}" if own else "" for own in sheet.smallest]
+            rows.append([SMALLEST, "", "", *least])
         parts.append(f"**{_escape(sheet.title)}**, {sheet.direction}")
         parts.append(_table([_escape(name) for name in header], rows, left=2))
     parts.append(
         _escape(matrix_note(matrix))
-        + "; ▲ nearer to the ideal, ▼ further from it; underlined: source and target the same."
+        + "; ▲ nearer to the ideal, ▼ further from it; underlined: source and target the same"
+        + (f"; {ANY_NOTE}." if any(sheet.anywhere for sheet in sheets) else ".")
     )
     parts += [_escape(note) for note in matrix.notes]
     if matrix.failures:
@@ -48,13 +63,24 @@ def markdown_text(matrix: Matrix, standings: Sequence[Standing]) -> str:
         parts.append(
             "\n".join(f"- {_escape(title)}: {_escape(reason)}" for title, reason in matrix.failures)
         )
-    header, cells = leaderboard_table(standings)
     parts.append("## Leaderboard")
-    parts.append(
-        _table([_escape(h) for h in header], [[_escape(c) for c in r] for r in cells], left=2)
-    )
-    parts.append(_escape(LEADERBOARD_NOTE) + ".")
+    parts.append(_board(leaderboard_table(board), left=2))
+    notes = [LEADERBOARD_NOTE, controls_note(board)]
+    parts.append(_escape("; ".join(note for note in notes if note)) + ".")
+    for title, table, note in (
+        ("Net of each control", nets_table(board), NETS_NOTE),
+        ("Over seeds", seeds_table(board), SEEDS_NOTE),
+        ("At the same language ability", matched_table(board), matched_note(board)),
+    ):
+        if table is not None:
+            parts += [f"### {title}", _board(table, left=1), _escape(note) + "."]
     return "\n\n".join(parts) + "\n"
+
+
+def _board(table: Rows, *, left: int) -> str:
+    header, rows = table
+    escaped = [[_escape(cell) for cell in row] for row in rows]
+    return _table([_escape(name) for name in header], escaped, left=left)
 
 
 def _cell(score: Score | Absent) -> str:
@@ -62,7 +88,8 @@ def _cell(score: Score | Absent) -> str:
         return "–" if score.what == "no value" else score.what
     if score.change is None:
         return number(score.value)
-    inside = " ".join(filter(None, (signed(score.change), interval(score.low, score.high))))
+    change = signed(score.change) + (f" ± {number(score.sd)}" if score.sd is not None else "")
+    inside = " ".join(filter(None, (change, interval(score.low, score.high))))
     star = r"\*" if score.significant else ""
     text = f"{number(score.value)} ({inside}){MARKS[score.mark]}{star}"
     return f"<u>{text}</u>" if score.own else text

@@ -2,54 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from harness import plotdata
 from harness.controls import is_control
-from harness.matrix import Column, Entry, Matrix, Row
-from harness.plotdata import Fit, Panel, SpreadPanel, TradeOff
-from harness.reading import RunReader
-from harness.render import svg
+from harness.matrix import Entry, Matrix, Row
 from harness.render.sheets import (
     Absent,
+    Rows,
     Score,
     Sheet,
+    controls_note,
     interval,
+    leaderboard_table,
+    matched_note,
+    matched_table,
     matrix_sheets,
-    method_name,
+    nets_table,
     number,
+    seeds_table,
     signed,
 )
-from harness.reported import Publication, ReportedNumber
-from harness.transfer import Estimated, transfers
+from harness.standings import Leaderboard
+from harness.transfer import Estimated, Transfer, transfers
 
 LEVELS = 5
 """Shades of the heat map on either side of no change."""
 
-ITEMS_SHOWN = 6
-
 
 @dataclass(frozen=True)
 class Table:
-    """A table of text: the first column heads its rows; ``left`` columns are flush left."""
+    """A table of text: the first column heads its rows; ``left`` columns are flush left.
+
+    A cell may have a second line, in small print.
+    """
 
     caption: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     left: int = 1
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A drawing, its caption, and the numbers in it."""
-
-    id: str
-    title: str
-    drawing: str
-    table: Table
-    caption: str
 
 
 @dataclass(frozen=True)
@@ -64,6 +56,8 @@ class HeatCell:
     significant: bool = False
     own: bool = False
     reason: str = ""
+    """Why there is no score; or the smallest change that these data can see."""
+    absent: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,21 +70,31 @@ class HeatLine:
     control: bool
     base: bool
     cells: tuple[HeatCell, ...]
+    again: bool = False
+    """Whether the row above is of the same method."""
 
 
 @dataclass(frozen=True)
 class HeatMap:
-    """A sheet with shades; ``reach`` is the improvement of the darkest."""
+    """A sheet with shades.
+
+    Attributes:
+        reach: the improvement of the darkest shade.
+        step: the step of all rows; None where they differ.
+        smallest: the smallest change to see of each column, empty where none is known.
+    """
 
     sheet: Sheet
     reach: float
     lines: tuple[HeatLine, ...]
+    step: int | None = None
+    smallest: tuple[str, ...] = ()
 
 
-def heat_maps(matrix: Matrix) -> list[HeatMap]:
+def heat_maps(matrix: Matrix, *, each_seed: bool = False) -> list[HeatMap]:
     """The matrix with each cell's shade, on one scale a sheet."""
     found = []
-    for sheet in matrix_sheets(matrix):
+    for sheet in matrix_sheets(matrix, each_seed=each_seed):
         scores = [s for line in sheet.lines for s in line.scores if isinstance(s, Score)]
         reach = max((abs(s.gain) for s in scores if s.gain is not None), default=0.0)
         lines = tuple(
@@ -101,27 +105,37 @@ def heat_maps(matrix: Matrix) -> list[HeatMap]:
                 line.control,
                 line.base,
                 tuple(_heat_cell(score, reach) for score in line.scores),
+                again=k > 0 and sheet.lines[k - 1].method == line.method,
             )
-            for line in sheet.lines
+            for k, line in enumerate(sheet.lines)
         )
-        found.append(HeatMap(sheet, reach, lines))
+        steps = {line.step for line in sheet.lines if not line.base and not line.control}
+        known = any(sheet.smallest)
+        least = tuple(f"±{number(own)}" if own else "" for own in sheet.smallest) if known else ()
+        step = next(iter(steps)) if len(steps) == 1 else None
+        found.append(HeatMap(sheet, reach, lines, step, least))
     return found
 
 
 def _heat_cell(score: Score | Absent, reach: float) -> HeatCell:
     if isinstance(score, Absent):
-        return HeatCell("–" if score.what == "no value" else score.what, reason=score.reason or "")
+        words = "–" if score.what == "no value" else score.what
+        return HeatCell(words, reason=score.reason or "", absent=score.what != "no value")
+    seen = score.detectable
     level = 0
     if score.gain and reach > 0:
         level = max(1, min(LEVELS, round(abs(score.gain) / reach * LEVELS)))
     return HeatCell(
         value=number(score.value),
-        change="" if score.change is None else signed(score.change),
+        change=""
+        if score.change is None
+        else signed(score.change) + (f" ± {number(score.sd, 1)}" if score.sd is not None else ""),
         interval=interval(score.low, score.high, 1),
         mark=score.mark,
         level=level,
         significant=score.significant,
         own=score.own,
+        reason=f"these data cannot see changes under {number(seen)}" if seen else "",
     )
 
 
@@ -163,7 +177,7 @@ def summary(matrix: Matrix) -> list[str]:
             f"In {warned} of {len(bias)} scores the aggregate moved but the balanced mean of its "
             "halves did not: rarer group words, not less stereotyping, may be behind those."
         )
-    return found
+    return [sentence.replace(" %", "\N{NO-BREAK SPACE}%") for sentence in found]
 
 
 def _counted(what: str, entries: Sequence[Entry]) -> str:
@@ -197,251 +211,79 @@ def _language(pairs: Sequence[tuple[Row, Entry]]) -> dict[str, list[float]]:
     return found
 
 
-def transfer_table(matrix: Matrix) -> Table | None:
-    """Transfer of each method by each bias metric: a ratio, or the reason why there is none."""
-    rows = []
+def transfer_tables(matrix: Matrix) -> list[Table]:
+    """Transfer of each method, a table a bias metric: a ratio, or the reason why there is none."""
+    groups: dict[str, list[tuple[str, ...]]] = {}
     for own in transfers(matrix):
-        if own.control:
-            continue
-        ratio = own.ratio
-        rows.append(
-            (
-                own.method,
-                f"{own.metric} ({own.evaluator}, {own.protocol})",
-                _mean(own.on_sources),
-                _mean(own.on_targets),
-                number(ratio.value) if ratio.value is not None else "undefined",
-                interval(*ratio.interval) if ratio.interval else "–",
-                f"{own.gained} ({own.surely_gained})",
-                f"{own.harmed} ({own.surely_harmed})",
-                ratio.reason or "",
-            )
-        )
-    header = ("method", "score", "on the source", "on other domains", "ratio", "95 % interval",
-              "gained (surely)", "harmed (surely)", "why")  # fmt: skip
-    return Table("Transfer", header, tuple(rows), left=2) if rows else None
+        if not own.control:
+            title = f"{own.metric} ({own.evaluator}, {own.protocol})"
+            groups.setdefault(title, []).append(_transfer(own))
+    header = ("method", "on the source", "on other domains", "ratio", "nearer (surely)",
+              "harmed (surely)", "source harmed")  # fmt: skip
+    return [Table(title, header, tuple(rows)) for title, rows in groups.items()]
+
+
+def _transfer(own: Transfer) -> tuple[str, ...]:
+    ratio = own.ratio
+    if ratio.value is None:
+        shown = f"none\n{ratio.reason}"
+    else:
+        bounds = interval(*ratio.interval) if ratio.interval else ratio.reason or ""
+        shown = f"{number(ratio.value)}\n{bounds}".strip()
+    return (
+        own.method,
+        _mean(own.on_sources),
+        _mean(own.on_targets),
+        shown,
+        f"{own.gained}/{own.compared} ({own.surely_gained})",
+        f"{own.harmed}/{own.compared} ({own.surely_harmed})",
+        f"{own.source_harmed}/{own.sources}",
+    )
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard and what follows from it; tables that a run has no data for are None."""
+
+    ranking: Table
+    controls: str
+    nets: Table | None
+    seeds: Table | None
+    matched: Table | None
+    matched_note: str
+
+
+def board_tables(board: Leaderboard) -> Board:
+    """Tables of the leaderboard; each row is headed by its method."""
+    header, rows = leaderboard_table(board)
+    order = [1, 0, *range(2, len(header))]
+    ranking = ([header[k] for k in order], [[row[k] for k in order] for row in rows])
+    return Board(
+        _of_text("Leaderboard", ranking),
+        controls_note(board),
+        _maybe("Net of each control", nets_table(board)),
+        _maybe("Over seeds", seeds_table(board)),
+        _maybe("At the same language ability", matched_table(board)),
+        matched_note(board),
+    )
+
+
+def _maybe(caption: str, rows: Rows | None) -> Table | None:
+    return None if rows is None else _of_text(caption, rows)
+
+
+def _of_text(caption: str, rows: Rows) -> Table:
+    header, lines = rows
+    return Table(caption, tuple(header), tuple(tuple(map(_two_lines, line)) for line in lines))
+
+
+def _two_lines(cell: str) -> str:
+    """An interval, a change, or what is net of a control, goes to a second line."""
+    return re.sub(r" (?=\[|\(net|\([+−]|\(0\.)", "\n", cell)
 
 
 def _mean(value: Estimated | None) -> str:
     if value is None:
         return "–"
     bounds = interval(*value.interval) if value.interval else ""
-    return f"{signed(value.value)} {bounds}".strip()
-
-
-# -- figures ---------------------------------------------------------------------------------
-
-
-def styles_of(reader: RunReader) -> svg.Styles:
-    """One colour a source and one dash a method, the same in every figure of the page."""
-    known = list(plotdata.fits(reader))
-    return svg.Styles([f.source or "" for f in known], [f.method for f in known])
-
-
-def bias_figures(
-    panels: Mapping[str, Sequence[Panel]], styles: svg.Styles
-) -> list[tuple[str, list[Figure]]]:
-    """Curves by target domain."""
-    return [
-        (
-            domain,
-            [_curves(f"bias-{i}-{j}", panel, styles, domain) for j, panel in enumerate(own)],
-        )
-        for i, (domain, own) in enumerate(panels.items())
-    ]
-
-
-def perplexity_figures(panels: Sequence[Panel]) -> tuple[list[Figure], svg.Styles]:
-    """Figure 1 of the paper, a panel a fit, with colours of their own."""
-    labels = list(dict.fromkeys(curve.group for panel in panels for curve in panel.curves))
-    styles = svg.Styles(labels, labels)
-    figures = [_curves(f"perplexity-{i}", panel, styles) for i, panel in enumerate(panels)]
-    return figures, styles
-
-
-def _curves(name: str, panel: Panel, styles: svg.Styles, domain: str = "") -> Figure:
-    title = f"{domain}: {panel.title}" if domain else panel.title
-    steps = sorted({p.step for curve in panel.curves for p in curve.points})
-    rows = []
-    for curve in panel.curves:
-        at = {p.step: p for p in curve.points}
-        cells = []
-        for step in steps:
-            point = at.get(step)
-            range_ = interval(point.low, point.high) if point else ""
-            cells.append(f"{number(point.value)} {range_}".strip() if point else "–")
-        rows.append((curve.label, *cells))
-    table = Table(title, ("", *(f"step {s}" for s in steps)), tuple(rows))
-    return Figure(name, title, svg.curves(name, panel, styles), table, panel.title)
-
-
-def trade_off_figure(plot: TradeOff, styles: svg.Styles) -> Figure:
-    """Bias against language ability."""
-    front = set(plot.front)
-    rows = []
-    if plot.base:
-        rows.append(_reached("base", 0, *plot.base, plot.base in front))
-    for fit, way in plot.paths:
-        rows += [_reached(fit.label, step, x, y, (x, y) in front) for step, x, y in way]
-    header = ("method", "step", plot.metric, "mean distance", "Pareto front")
-    title = "Bias against language ability"
-    table = Table(title, header, tuple(rows))
-    drawing = svg.scatter("trade-off", plot, styles)
-    caption = f"mean distance of the bias scores by {plot.metric}"
-    return Figure("trade-off", title, drawing, table, caption)
-
-
-def _reached(name: str, step: int, x: float, y: float, front: bool) -> tuple[str, ...]:
-    return (name, str(step), number(x), number(y), "yes" if front else "no")
-
-
-def spread_figures(panels: Sequence[SpreadPanel], styles: svg.Styles) -> list[Figure]:
-    """Distributions of item changes."""
-    found = []
-    for i, panel in enumerate(panels):
-        c = panel.column
-        domain = f"{c.domain}: " if c.domain != "none" else ""
-        title = f"{domain}{c.metric}, {c.evaluator} ({c.protocol})"
-        rows = []
-        for s in panel.spreads:
-            flips = ("–", "–") if s.gained is None else (str(s.gained), str(s.lost))
-            rows.append((s.fit.label, *(signed(q, 3) for q in s.quantiles()), *flips))
-        header = ("", "5 %", "25 %", "median", "75 %", "95 %", "0 to 1", "1 to 0")
-        drawing = svg.ridges(f"items-{i}", panel, styles, title)
-        found.append(Figure(f"items-{i}", title, drawing, Table(title, header, tuple(rows)), title))
-    return found
-
-
-def halves_figures(matrix: Matrix) -> list[Figure]:
-    """Each half of a paired suite and their balanced mean, before and after."""
-    found: list[Figure] = []
-    for column in matrix.columns:
-        drawn: list[tuple[str, list[svg.Move]]] = []
-        rows: list[tuple[str, ...]] = []
-        ideal = 50.0
-        for row in matrix.rows:
-            entry = row.entry(column)
-            if entry is None or not entry.halves or is_control(row.cell):
-                continue
-            heading = method_name(row) + (f" from {row.cell.source}" if row.cell.source else "")
-            own = []
-            cells = []
-            parts = [(h.name, h.base, h.after) for h in entry.halves]
-            if entry.balanced:
-                parts.append(("balanced", entry.balanced.base, entry.balanced.after))
-            parts.append(("all", entry.base, entry.after))  # type: ignore[arg-type]
-            for name, base, after in parts:
-                if base is None or after is None or base.value is None or after.value is None:
-                    continue
-                ideal = base.direction.target if base.direction.target is not None else ideal
-                own.append(svg.Move(name, base.value, after.value))
-                cells.append(
-                    (
-                        f"{name} ({after.n})",
-                        number(base.value),
-                        number(after.value),
-                        signed(after.value - base.value),
-                    )
-                )
-            if own:
-                drawn.append((heading, own))
-                rows += [(heading, *cell, entry.warning or "") for cell in cells]
-        if drawn:
-            title = f"{column.domain}: {column.evaluator} ({column.protocol})"
-            name = f"halves-{len(found)}"
-            header = ("method", "half (items)", "before", "after", "change", "warning")
-            table = Table(title, header, tuple(rows), left=2)
-            found.append(Figure(name, title, svg.moves(name, drawn, ideal, title), table, title))
-    return found
-
-
-# -- items -----------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class ItemList:
-    """The items of a comparison that flipped, biggest move first."""
-
-    title: str
-    flipped: int
-    rows: tuple[tuple[str, str, str, tuple[str, ...]], ...]
-    """Id, margin before, margin after, and the sentences if they could be found."""
-
-
-def item_lists(
-    reader: RunReader, matrix: Matrix, texts: Mapping[str, tuple[str, ...]]
-) -> list[ItemList]:
-    """For each bias score of each method the items whose decision flipped, biggest first."""
-    found = []
-    seen: set[tuple[Fit, Column]] = set()
-    for row in matrix.rows:
-        fit = plotdata.fit_of(row.cell)
-        for entry in row.entries:
-            key = (fit, entry.column)
-            if fit.control or not entry.towards_target or entry.after is None or key in seen:
-                continue
-            changes = plotdata.item_changes(reader, row.cell, row.step, entry.column)
-            flipped = [c for c in changes[2] if c.flipped] if changes else []
-            if not flipped:
-                continue
-            seen.add(key)
-            flipped.sort(key=lambda c: (-abs(c.change), c.id))
-            rows = tuple(
-                (c.id, signed(c.before, 3), signed(c.after, 3), texts.get(c.id, ()))
-                for c in flipped[:ITEMS_SHOWN]
-            )
-            title = f"{fit.label}: {entry.column.domain}, {entry.column.evaluator}"
-            found.append(ItemList(title, len(flipped), rows))
-    return found
-
-
-# -- reported numbers ------------------------------------------------------------------------
-
-
-def reported_tables(
-    publications: Sequence[Publication], matrix: Matrix
-) -> list[tuple[Publication, Table]]:
-    """Published numbers on the data sets and domains that the run measured, as they stand."""
-    wanted = {(c.evaluator, c.domain) for c in matrix.columns}
-    found = []
-    for publication in publications:
-        own = [
-            n for n in publication.numbers
-            if (n.evaluator.removesuffix("-test"), n.domain) in wanted
-        ]  # fmt: skip
-        if not own:
-            continue
-        columns = sorted(
-            {(n.evaluator, n.metric, n.domain, n.protocol) for n in own},
-            key=lambda c: (c[0], c[1], c[2]),
-        )
-        lines: dict[tuple[str, str], dict[Any, ReportedNumber]] = {}
-        for n in own:
-            # a published base has one row, whatever domain its table stands in
-            name = n.method or f"{n.model} (base)"
-            step = "" if not n.step else str(n.step)
-            lines.setdefault((name, step), {})[n.evaluator, n.metric, n.domain, n.protocol] = n
-        rows = tuple(
-            (
-                name + (f", step {step}" if step else ""),
-                *(_printed(values.get(column)) for column in columns),
-            )
-            for (name, step), values in lines.items()
-        )
-        header = (
-            "",
-            *(
-                f"{evaluator}, {domain} ({protocol})"
-                if domain not in ("none", "overall")
-                else f"{metric} ({protocol})"
-                for evaluator, metric, domain, protocol in columns
-            ),
-        )
-        found.append((publication, Table(publication.citation, header, rows)))
-    return found
-
-
-def _printed(value: ReportedNumber | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value.value:.2f}" + ("†" if value.note and "as printed" in value.note else "")
+    return f"{signed(value.value)}\n{bounds}".strip()

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from harness.leaderboard import Standing
 from harness.matrix import Matrix, SeedRow
+from harness.standings import Standing
 from harness.transfer import transfers
 
 

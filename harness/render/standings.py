@@ -8,9 +8,14 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from harness.leaderboard import Leaderboard, Standing
+from harness.controls import MeanNet
+from harness.curves import Matched
+from harness.render.ruled import Ruled
 from harness.reported import Publication, ReportedNumber
+from harness.standings import Leaderboard, Standing
+from harness.stats import SeedSummary
 from harness.transfer import Estimated
 
 WIDTH = 100
@@ -19,11 +24,12 @@ MOST_WARNINGS = 4
 
 def print_leaderboard(console: Console, found: Leaderboard | Sequence[Standing]) -> None:
     """Print methods by distance to the target, with what they cost beside it."""
-    board = found if isinstance(found, Leaderboard) else Leaderboard(tuple(found), None, None, None)
+    board = found if isinstance(found, Leaderboard) else Leaderboard(tuple(found), (), None, None)
     width = min(WIDTH, console.width)
     console.print(_table(board), width=width)
     for line in _legend(board):
         console.print(line, style="dim", highlight=False, markup=False, width=width)
+    _nets(console, board, width)
     _matched(console, board, width)
     _warnings(console, board, width)
     failed = sum(standing.failed for standing in board.standings)
@@ -42,7 +48,7 @@ def _table(board: Leaderboard) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    several = len({(s.run, s.model) for s in board.standings}) > 1
+    several = _several(board)
     language = board.language
     label = f"{language.metric} {language.protocol}" if language else None
     table.add_column("#", justify="right", no_wrap=True)
@@ -115,36 +121,111 @@ def _legend(board: Leaderboard) -> list[str]:
             f"over: costs more than {board.budget:g} % of the base's language metric, or its cost "
             "is not known; not ranked"
         )
-    controls = {s.method: s.net_of for s in board.standings if s.net_of}
-    lines += [f"control of {method}: {control}" for method, control in controls.items()]
-    for standing in board.standings:
-        own = standing.over_seeds
-        if own is not None and own.interval is not None and own.sd is not None:
-            lines.append(
-                f"{standing.method}: improvement over {own.n} seeds {own.mean:+.2f} ± "
-                f"{own.sd:.2f}, 95 % t interval [{own.interval.low:+.2f}, {own.interval.high:+.2f}]"
-            )
+    by_control: dict[str, list[str]] = {}
+    for s in board.standings:
+        if s.net_of:
+            by_control.setdefault(s.net_of, []).append(s.method)
+    for control, methods in by_control.items():
+        whom = "all methods" if len(by_control) == 1 else ", ".join(methods)
+        lines.append(f"control of {whom}: {control}")
+    for s in board.standings:
+        if 0 < s.compared < s.expected:
+            lines.append(f"{s.method}: {s.compared} of {s.expected} scores are measured")
     return lines
 
 
+def _nets(console: Console, board: Leaderboard, width: int) -> None:
+    """Methods by controls, and the spread over seeds."""
+    several = _several(board)
+    seeds = [s for s in board.standings if s.over_seeds is not None]
+    if seeds:
+        header = ["method", "seeds", "improvement", "net of control", "of"]
+        rows = [
+            [
+                _name_text(s, several),
+                Text(str(s.over_seeds.n) if s.over_seeds else ""),
+                _seeds(s.over_seeds),
+                _seeds(next((n.over_seeds for n in s.nets if n.control == s.net_of), None)),
+                Text(s.net_of or ""),
+            ]
+            for s in seeds
+        ]
+        title = "Over seeds: mean ± standard deviation, 95 % t interval"
+        console.print(Ruled(title, header, rows, left=1), width=width)
+    names = dict.fromkeys(n.control for s in board.standings for n in s.nets)
+    if len(names) > 1:
+        header = ["method", *(name.replace(" + ", "\n+ ") for name in names)]
+        rows = []
+        for s in board.standings:
+            if s.nets:
+                own = {n.control: n for n in s.nets}
+                rows.append([_name_text(s, several), *(_net(own.get(name)) for name in names)])
+        title = "Net of each control: mean improvement minus the control's, over items"
+        console.print(Ruled(title, header, rows, left=1), width=width)
+
+
 def _matched(console: Console, board: Leaderboard, width: int) -> None:
-    if board.matched_at is None or board.language is None:
+    if not board.levels or board.language is None:
         return
-    console.print(
-        f"[bold]At the same language ability[/]: every curve read where {board.language.metric} "
-        f"is {board.matched_at:.2f} % above the base's (between measured steps, never beyond)",
-        highlight=False,
-        width=width,
+    several = _several(board)
+    rows, missing = [], []
+    for s in board.standings:
+        if any(m.value is not None for m in s.matched):
+            rows.append([_name_text(s, several), *(_at_cost(m) for m in s.matched)])
+        else:
+            missing.append(_name(s, several))
+    header = ["method", *(f"+{cost:.3g} %" for cost in board.levels)]
+    title = (
+        f"At the same language ability: improvement where {board.language.metric} is so much above "
+        "the base's"
     )
-    known = [s for s in board.standings if s.matched is not None]
-    for standing in sorted(known, key=lambda s: -(s.matched or 0.0)):
-        control = " [dim]control[/]" if standing.control else ""
-        line = f"  {_signed(standing.matched)}  {escape(standing.method)}{control}"
-        console.print(line, highlight=False, width=width)
-    for standing in board.standings:
-        if standing.matched is None:
-            line = f"  does not reach it: {standing.method}"
-            console.print(line, style="dim", highlight=False, markup=False, width=width)
+    console.print(Ruled(title, header, rows, left=1), width=width)
+    lines = [
+        "read between measured steps, never beyond; - not reached; net: minus the control's at "
+        "the same cost; ± standard deviation over seeds",
+    ]
+    if missing:
+        lines.append(
+            "reach none of these, or were fitted at once and have no curve: " + ", ".join(missing)
+        )
+    for line in lines:
+        console.print(line, style="dim", highlight=False, markup=False, width=width)
+
+
+def _at_cost(own: Matched) -> Text:
+    if own.value is None:
+        return Text("-", "dim")
+    text = _points(own.value, own.over_seeds)
+    if own.net is not None:
+        text.append("\nnet ", "dim").append_text(_points(own.net, own.net_over_seeds))
+    return text
+
+
+def _points(value: float, over_seeds: SeedSummary | None) -> Text:
+    colour = "green" if value > 0 else "red" if value < 0 else "dim"
+    text = Text(f"{value:+.2f}".replace("-0.00", "+0.00"), colour)
+    if over_seeds is not None and over_seeds.sd is not None:
+        text.append(f" ±{over_seeds.sd:.2f}", "dim")
+    return text
+
+
+def _seeds(own: SeedSummary | None) -> Text:
+    if own is None:
+        return Text("-", "dim")
+    text = _points(own.mean, own)
+    if own.interval is not None:
+        text.append(f"\n[{own.interval.low:+.1f}, {own.interval.high:+.1f}]", "dim")
+    return text
+
+
+def _net(own: MeanNet | None) -> Text:
+    if own is None:
+        return Text("-", "dim")
+    text = _points(own.effect.value, None)
+    if own.effect.interval is not None:
+        low, high = own.effect.interval
+        text.append(f"\n[{low:+.1f}, {high:+.1f}]", "dim")
+    return text
 
 
 def _warnings(console: Console, board: Leaderboard, width: int) -> None:
@@ -183,6 +264,14 @@ def _reported(console: Console, publication: Publication, width: int) -> None:
         step = f", step {numbers[0].step}" if numbers[0].step else ""
         line = f"  {model} {method or '(base)'}{step}: {kind}: {values}"
         console.print(line, highlight=False, markup=False, width=width)
+
+
+def _several(board: Leaderboard) -> bool:
+    return len({(s.run, s.model) for s in board.standings}) > 1
+
+
+def _name_text(standing: Standing, several: bool) -> Text:
+    return Text(_name(standing, several)).append(" control" if standing.control else "", "dim")
 
 
 def _name(standing: Standing, several: bool) -> str:

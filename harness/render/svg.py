@@ -11,12 +11,12 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
-import numpy as np
-
-from harness.plotdata import Panel, Spread, SpreadPanel, TradeOff
+from harness.plotdata import Panel, TradeOff
 
 WIDTH = 360
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 36
+NAMES = 152
+"""Where names at the left of a drawing end."""
 MARKERS = 4
 COLOURS = 8
 
@@ -36,18 +36,24 @@ class Style(NamedTuple):
 
 
 class Styles:
-    """Gives each group a colour and each style a dash, in order of appearance."""
+    """Gives each group a colour and each style a dash, in order of appearance.
+
+    With one group, or with more styles than there are dashes, it is the style that has the colour;
+    after eight of them the dashes change.
+    """
 
     def __init__(self, groups: Sequence[str] = (), styles: Sequence[str] = ()) -> None:
         self._groups = {name: i for i, name in enumerate(dict.fromkeys(groups))}
         self._styles = {name: i for i, name in enumerate(dict.fromkeys(styles))}
+        self.by_style = len(self._groups) < 2 or len(self._styles) > MARKERS
+        """Whether colours stand for styles."""
 
     def of(self, group: str, style: str) -> Style:
         """The style of a line."""
-        return Style(
-            self._groups.setdefault(group, len(self._groups)),
-            self._styles.setdefault(style, len(self._styles)),
-        )
+        at = self._styles.setdefault(style, len(self._styles))
+        if self.by_style:
+            return Style(at, at // COLOURS if len(self._styles) > MARKERS else at)
+        return Style(self._groups.setdefault(group, len(self._groups)), at)
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -86,6 +92,13 @@ def text(x: float, y: float, words: str, css: str = "", anchor: str = "start") -
 def cut(words: str, room: int = 54) -> str:
     """A name that fits a drawing; the whole one stands in its table."""
     return words if len(words) <= room else words[: room - 1] + "…"
+
+
+def beside(words: str, room: int = 29) -> str:
+    """A method and source that fit beside a drawing: the source stays whole."""
+    method, _, source = words.partition(" from ")
+    source = f", {source}" if source else ""
+    return cut(method, room - len(source)) + source
 
 
 def label(value: float) -> str:
@@ -138,8 +151,10 @@ def marker(x: float, y: float, style: Style, size: float = 3.2, css: str = "") -
 
 def curves(name: str, panel: Panel, styles: Styles, height: float = 230) -> str:
     """Values over steps; whiskers where a point has a range; a rule at the ideal."""
-    every = [v for c in panel.curves for p in c.points for v in (p.value, p.low, p.high)]
-    values = [v for v in every if v is not None]
+    every = [p for c in panel.curves for p in c.points]
+    values = [p.value for p in every]
+    if panel.ranges:
+        values += [v for p in every for v in (p.low, p.high) if v is not None]
     if panel.ideal is not None:
         values.append(panel.ideal)
     low, high = span(values)
@@ -160,7 +175,7 @@ def curves(name: str, panel: Panel, styles: Styles, height: float = 230) -> str:
         path = " ".join(f"{x(p.step):.1f},{y(p.value):.1f}" for p in curve.points)
         body.append(f'<polyline class="line {style.css}" points="{path}"/>')
         for point in curve.points:
-            if point.low is not None and point.high is not None:
+            if panel.ranges and point.low is not None and point.high is not None:
                 at = x(point.step) + dodge
                 body.append(
                     f'<line class="whisker {style.css}" x1="{at:.1f}" x2="{at:.1f}" '
@@ -182,9 +197,9 @@ def scatter(name: str, plot: TradeOff, styles: Styles, height: float = 300) -> s
     x = linear(xlow, xhigh, LEFT + 4, WIDTH - RIGHT - 4)
     y = linear(ylow, yhigh, height - BOTTOM, TOP)
     better = "lower" if plot.direction.kind == "lower" else "higher"
-    body = axes(
-        ticks(xlow, xhigh), ticks(ylow, yhigh), x, y, height, f"{plot.metric}, {better} is better"
-    )
+    short = plot.metric.split(" (")[0]
+    xname = f"{short}, {better} is better"
+    body = axes(ticks(xlow, xhigh), ticks(ylow, yhigh), x, y, height, xname)
     if len(plot.front) > 1:
         steps = [f"{x(plot.front[0][0]):.1f},{y(plot.front[0][1]):.1f}"]
         for before, after in zip(plot.front, plot.front[1:], strict=False):
@@ -201,111 +216,43 @@ def scatter(name: str, plot: TradeOff, styles: Styles, height: float = 300) -> s
             last = i == len(way) - 1
             css = "on-front" if (px, py) in plot.front else ""
             body.append(marker(x(px), y(py), style, 4.4 if last else 2.2, css))
+    ends_at = [(x(way[-1][1]), y(way[-1][2]), fit.method) for fit, way in plot.paths]
     if plot.base:
         bx, by = x(plot.base[0]), y(plot.base[1])
         body.append(f'<circle class="base" cx="{bx:.1f}" cy="{by:.1f}" r="4.4"/>')
-        side = "end" if bx > WIDTH / 2 else "start"
-        body.append(text(bx + (-8 if side == "end" else 8), by - 7, "base", "name", side))
+        ends_at.append((bx, by, "base"))
+    # names instead of a legend
+    body += _names([own for own in ends_at if plot.merged or own[2] == "base"], height)
     ends = "; ".join(f"{fit.label}: {way[-1][1]:.2f}, {way[-1][2]:.2f}" for fit, way in plot.paths)
     description = f"Horizontal: {plot.metric}. Vertical: mean distance of bias scores. {ends}."
     return document(name, height, "Bias against language ability", description, body)
 
 
-def ridges(name: str, panel: SpreadPanel, styles: Styles, title: str) -> str:
-    """For each fit the distribution of its items' changes, on one scale, zero marked."""
-    row = 52
-    height = TOP + row * len(panel.spreads) + BOTTOM
-    outer = [q for s in panel.spreads for q in (s.quantiles()[0], s.quantiles()[-1])]
-    reach = max(abs(v) for v in outer) * 1.25 or 1.0
-    x = linear(-reach, reach, 10, WIDTH - 10)
-    body = []
-    for value in ticks(-reach, reach, 6):
-        at = x(value)
-        css = "zero" if abs(value) < 1e-12 else "grid"
-        body.append(
-            f'<line class="{css}" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
+def _names(points: Sequence[tuple[float, float, str]], height: float) -> list[str]:
+    """Names beside their points, moved up or down where they would cover another."""
+    size, found = 9.5, []
+    taken: list[tuple[float, float, float]] = []  # left, right, baseline
+    for px, py, words in sorted(points, key=lambda own: own[1]):
+        shown = cut(words, 28)
+        away = -1 if px > WIDTH / 2 else 1
+        near, far = px + 7 * away, px + (7 + 5.2 * len(shown)) * away
+        left, right = min(near, far), max(near, far)
+        tries = (py + 3 + sign * k * size / 2 for k in range(24) for sign in (1, -1))
+        at = next(
+            (
+                y
+                for y in tries
+                if TOP + 4 < y < height - BOTTOM - 2
+                and all(left > r or right < o or abs(y - b) >= size for o, r, b in taken)
+            ),
+            py + 3,
         )
-        body.append(text(at, height - BOTTOM + 15, label(value), "tick", "middle"))
-    body.append(text(WIDTH / 2, height - 5, f"change of an item, {panel.unit}", "axis", "middle"))
-    for i, spread in enumerate(panel.spreads):
-        style = styles.of(spread.fit.source or "", spread.fit.method)
-        body += _ridge(spread, x, reach, TOP + row * (i + 1) - 6, style)
-    words = "; ".join(
-        f"{s.fit.label}: median {s.quantiles()[2]:+.3f}, half of the items between "
-        f"{s.quantiles()[1]:+.3f} and {s.quantiles()[3]:+.3f}"
-        for s in panel.spreads
-    )
-    return document(name, height, title, f"Changes of the items. {words}.", body)
-
-
-def _ridge(spread: Spread, x: Scale, reach: float, base: float, style: Style) -> list[str]:
-    bins = 48
-    clipped = np.clip(np.array(spread.changes), -reach, reach)
-    counts, edges = np.histogram(clipped, bins=bins, range=(-reach, reach))
-    kernel = np.array([1.0, 2.0, 3.0, 2.0, 1.0])
-    smooth = np.convolve(counts, kernel / kernel.sum(), mode="same")
-    tallest = float(smooth.max()) or 1.0
-    middles = (edges[:-1] + edges[1:]) / 2
-    points = [f"{x(-reach):.1f},{base:.1f}"]
-    points += [
-        f"{x(float(m)):.1f},{base - 22 * float(h) / tallest:.1f}"
-        for m, h in zip(middles, smooth, strict=True)
-    ]
-    points.append(f"{x(reach):.1f},{base:.1f}")
-    _, q1, q2, q3, _ = spread.quantiles()
-    return [
-        f'<polygon class="ridge c{style.colour % COLOURS}" points="{" ".join(points)}"/>',
-        f'<line class="iqr c{style.colour % COLOURS}" x1="{x(q1):.1f}" x2="{x(q3):.1f}" '
-        f'y1="{base + 2:.1f}" y2="{base + 2:.1f}"/>',
-        f'<line class="median" x1="{x(q2):.1f}" x2="{x(q2):.1f}" y1="{base - 2:.1f}" '
-        f'y2="{base + 5:.1f}"/>',
-        text(10, base - 27, cut(spread.fit.label), "name"),
-    ]
-
-
-class Move(NamedTuple):
-    """One score before and after."""
-
-    name: str
-    before: float
-    after: float
-
-
-def moves(name: str, rows: Sequence[tuple[str, Sequence[Move]]], ideal: float, title: str) -> str:
-    """For each row its scores before (ring) and after (disc): the halves and their mean."""
-    every = [v for _, own in rows for m in own for v in (m.before, m.after)] + [ideal]
-    low, high = span(every)
-    line, gap = 15, 22
-    height: float = TOP + BOTTOM
-    height += sum(gap + line * len(own) for _, own in rows)
-    x = linear(low, high, 104, WIDTH - 14)
-    body = []
-    for value in ticks(low, high):
-        at = x(value)
-        body.append(
-            f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
-        )
-        body.append(text(at, height - BOTTOM + 15, label(value), "tick", "middle"))
-    at = x(ideal)
-    body.append(
-        f'<line class="ideal" x1="{at:.1f}" x2="{at:.1f}" y1="{TOP}" y2="{height - BOTTOM}"/>'
-    )
-    body.append(text((104 + WIDTH - 14) / 2, height - 5, "score", "axis", "middle"))
-    y = float(TOP)
-    words = []
-    for heading, own in rows:
-        body.append(text(4, y + 14, cut(heading), "name"))
-        y += gap
-        for i, move in enumerate(own):
-            a, b = x(move.before), x(move.after)
-            css = f"c{i}"
-            body.append(text(98, y + 8, move.name, "tick", "end"))
-            body.append(
-                f'<line class="move {css}" x1="{a:.1f}" x2="{b:.1f}" y1="{y + 4:.1f}" '
-                f'y2="{y + 4:.1f}"/>'
-                f'<circle class="ring {css}" cx="{a:.1f}" cy="{y + 4:.1f}" r="3.4"/>'
-                f'<circle class="mark {css}" cx="{b:.1f}" cy="{y + 4:.1f}" r="3.4"/>'
+        taken.append((left, right, at))
+        if abs(at - py - 3) > size:
+            found.append(
+                f'<line class="leader" x1="{px:.1f}" y1="{py:.1f}" x2="{px + 6 * away:.1f}" '
+                f'y2="{at - 3:.1f}"/>'
             )
-            words.append(f"{heading}, {move.name}: {move.before:.1f} to {move.after:.1f}")
-            y += line
-    return document(name, height, title, "; ".join(words) + ".", body)
+        anchor = "end" if away < 0 else "start"
+        found.append(text(near, at, shown, "name small", anchor))
+    return found

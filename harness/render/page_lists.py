@@ -1,0 +1,106 @@
+"""Lists of the page of a run: items that flipped, and numbers from the literature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from harness.matrix import Column, Matrix
+from harness.plotdata import Fit, fit_of
+from harness.plotitems import item_changes
+from harness.reading import RunReader
+from harness.render.page import Table
+from harness.render.sheets import signed
+from harness.reported import Publication, ReportedNumber
+
+ITEMS_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class ItemList:
+    """The items of a comparison that flipped, biggest move first."""
+
+    title: str
+    flipped: int
+    rows: tuple[tuple[str, str, str, tuple[str, ...]], ...]
+    """Id, margin before, margin after, and the sentences if they could be found."""
+
+
+def item_lists(
+    reader: RunReader, matrix: Matrix, texts: Mapping[str, tuple[str, ...]]
+) -> list[ItemList]:
+    """For each bias score of each method the items whose decision flipped, biggest first."""
+    found = []
+    seen: set[tuple[Fit, Column]] = set()
+    for row in matrix.rows:
+        fit = fit_of(row.cell)
+        for entry in row.entries:
+            key = (fit, entry.column)
+            if fit.control or not entry.towards_target or entry.after is None or key in seen:
+                continue
+            changes = item_changes(reader, row.cell, row.step, entry.column)
+            flipped = [c for c in changes[2] if c.flipped] if changes else []
+            if not flipped:
+                continue
+            seen.add(key)
+            flipped.sort(key=lambda c: (-abs(c.change), c.id))
+            rows = tuple(
+                (c.id, signed(c.before, 3), signed(c.after, 3), texts.get(c.id, ()))
+                for c in flipped[:ITEMS_SHOWN]
+            )
+            title = f"{fit.label}: {entry.column.domain}, {entry.column.evaluator}"
+            found.append(ItemList(title, len(flipped), rows))
+    return found
+
+
+# -- reported numbers ------------------------------------------------------------------------
+
+
+def reported_tables(
+    publications: Sequence[Publication], matrix: Matrix
+) -> list[tuple[Publication, Table]]:
+    """Published numbers on the data sets and domains that the run measured, as they stand."""
+    wanted = {(c.evaluator, c.domain) for c in matrix.columns}
+    found = []
+    for publication in publications:
+        own = [
+            n for n in publication.numbers
+            if (n.evaluator.removesuffix("-test"), n.domain) in wanted
+        ]  # fmt: skip
+        if not own:
+            continue
+        columns = sorted(
+            {(n.evaluator, n.metric, n.domain, n.protocol) for n in own},
+            key=lambda c: (c[0], c[1], c[2]),
+        )
+        lines: dict[tuple[str, str], dict[Any, ReportedNumber]] = {}
+        for n in own:
+            # a published base has one row, whatever domain its table stands in
+            name = n.method or f"{n.model} (base)"
+            step = "" if not n.step else str(n.step)
+            lines.setdefault((name, step), {})[n.evaluator, n.metric, n.domain, n.protocol] = n
+        rows = tuple(
+            (
+                name + (f", step {step}" if step else ""),
+                *(_printed(values.get(column)) for column in columns),
+            )
+            for (name, step), values in lines.items()
+        )
+        header = (
+            "",
+            *(
+                f"{evaluator}, {domain} ({protocol})"
+                if domain not in ("none", "overall")
+                else f"{metric} ({protocol})"
+                for evaluator, metric, domain, protocol in columns
+            ),
+        )
+        found.append((publication, Table(publication.citation, header, rows)))
+    return found
+
+
+def _printed(value: ReportedNumber | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value.value:.2f}" + ("†" if value.note and "as printed" in value.note else "")

@@ -1,0 +1,88 @@
+"""The rows of a matrix as tables show them: seeds summarised, one computation in one row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from harness.entries import Matrix, Row, SeedRow
+from harness.reading import Column
+from harness.records import Cell
+
+SMALLEST = "smallest change to see"
+"""Heading of the row with the smallest detectable changes."""
+
+ANY = "any"
+"""Shown as the source of what is the same from every source."""
+
+
+def shown_rows(matrix: Matrix, *, each_seed: bool = False) -> list[Row | SeedRow]:
+    """Rows in their order, fewer where that loses nothing.
+
+    Several seeds become one row with their mean, unless each is asked for. A fit that names no
+    source (`dropout`, `identity`) is one computation with the same scores from every source: it
+    is shown once.
+    """
+    rows = list[Row | SeedRow](matrix.rows) if each_seed else _summarised(matrix)
+    found: dict[tuple[object, ...], Row | SeedRow] = {}
+    sources: dict[tuple[object, ...], list[str]] = {}
+    for number, row in enumerate(rows):
+        cell = row.cell
+        name = (*_seedless(cell, row.step)[:4], cell.label, row.step, cell.seed, cell.fit_key)
+        if name in found and found[name].entries == row.entries and cell.fit_key is not None:
+            sources[name].append(cell.source or "")
+        else:
+            name = (*name, number) if name in found else name
+            found[name], sources[name] = row, [cell.source or ""]
+    every = {row.cell.source for row in rows}
+    return [_of_sources(row, sources[name], len(every)) for name, row in found.items()]
+
+
+def _of_sources(row: Row | SeedRow, sources: list[str], known: int) -> Row | SeedRow:
+    if len(sources) < 2:
+        return row
+    source = ANY if len(sources) == known else ", ".join(sources)
+    return replace(row, cell=row.cell.model_copy(update={"source": source}))
+
+
+def _summarised(matrix: Matrix) -> list[Row | SeedRow]:
+    """Rows with those of several seeds replaced by their summary."""
+    found: list[Row | SeedRow] = []
+    summaries = {_seedless(own.cell, own.step): own for own in matrix.seeds}
+    shown: set[tuple[object, ...]] = set()
+    for row in matrix.rows:
+        name = _seedless(row.cell, row.step)
+        if name not in summaries:
+            found.append(row)
+        elif name not in shown:
+            shown.add(name)
+            found.append(summaries[name])
+    return found
+
+
+def _seedless(cell: Cell, step: int) -> tuple[object, ...]:
+    c = cell
+    return c.model, c.debiaser, c.corpus, c.masker, c.source, c.label, step
+
+
+def row_name(row: Row | SeedRow, *, seed: bool = True) -> str:
+    """Debiaser, masker, and what differs from the usual: label, seed or how many seeds."""
+    cell = row.cell
+    words = " + ".join(part for part in (cell.debiaser, cell.masker) if part)
+    if cell.label not in (None, "hateful"):
+        words += f" ({cell.label})"
+    if isinstance(row, SeedRow):
+        return words + (f", {max(len(e.seeds) for e in row.entries)} seeds" if row.entries else "")
+    return words + (f", seed {cell.seed}" if seed and cell.seed else "")
+
+
+def smallest_changes(matrix: Matrix) -> dict[Column, float]:
+    """For each column the smallest change that its items would likely show.
+
+    Of a share it is the same for every cell of the same items; of other metrics the largest.
+    """
+    found: dict[Column, float] = {}
+    for row in matrix.rows:
+        for e in row.entries:
+            if e.detectable is not None:
+                found[e.column] = max(found.get(e.column, 0.0), e.detectable)
+    return found
