@@ -1,0 +1,279 @@
+"""What a fit step of `mlm-unlearning` costs beside one forward and backward pass.
+
+    python benchmarks/fit_step.py --data-dir DIR [--steps N]
+
+Runs the method itself on hateful passages of one domain (batches of 8, AdamW, fp32) and, after
+each step, one forward and one backward pass of the same model on the tokens of that step that
+matter: each text up to the last position that is read, all of them in one row without padding
+(a mask keeps them apart), the output layer at the positions read, gradients from nothing. A
+step's time is all that passes between two checkpoints: drawing the batch, forward, backward, the
+gradient's norm, the optimiser, and whatever else. The first steps are left out: the optimiser
+makes its state in them.
+
+Prints both, their ratio (goal: 1.3), and where a step's time goes. ``optimiser`` is bound by
+memory, not by arithmetic: AdamW reads and writes some 28 bytes a weight, whatever the batch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import measuring
+import peers
+
+GOAL = 1.3
+LEFT_OUT = 2
+"""First steps that do not count."""
+
+Clock = tuple[float, float]
+"""Seconds of the clock and of CPU time."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    made = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    made.add_argument("--data-dir", type=Path, help="default: HARNESS_DATA, then the user cache")
+    made.add_argument("--corpus", default="dghs", help="plugin that gives the passages")
+    made.add_argument("--domain", default="gender")
+    made.add_argument("--passages", type=int, default=100)
+    made.add_argument("--model", default="smollm2-135m", help="or a folder or hub id")
+    made.add_argument("--device", default="cpu")
+    made.add_argument("--steps", type=int, default=12, help="steps that count")
+    made.add_argument("--check", action="store_true", help="fail if the goal is missed")
+    measuring.add_history_options(made)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print and keep."""
+    options = parser().parse_args(arguments)
+    figures = measure(options)
+    show(figures)
+    settings = {
+        name: getattr(options, name)
+        for name in ("model", "corpus", "domain", "passages", "steps", "device")
+    }
+    measuring.add_to_history(
+        options, "fit_step", options.device, settings, figures, device=options.device
+    )
+    if options.check and figures["wall"]["ratio"] > GOAL:
+        sys.exit(f"a fit step takes {figures['wall']['ratio']:.2f} times a plain pass")
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Times of steps, of their parts, and of plain passes."""
+    from harness_debiasers.mlm_unlearning import MlmUnlearning, MlmUnlearningConfig
+
+    from harness.data import DataStore
+    from harness.types import DebiasRequest, no_progress
+
+    data = DataStore(data_dir=options.data_dir)
+    model = peers.load(options.model, options.device, "float32")
+    request = DebiasRequest(
+        model=model,
+        domain=options.domain,
+        passages=(),
+        masked=masked_passages(options, data),
+        neutral=(),
+        steps=tuple(range(1, options.steps + LEFT_OUT + 1)),
+        seed=0,
+        data=data,
+        progress=no_progress,
+    )
+    parts: dict[str, list[Clock]] = {}
+    rows: list[Any] = []
+    steps: list[Clock] = []
+    plain: list[Clock] = []
+    tokens = {"matter": 0, "padded": 0}
+    with watching(model, parts, rows):
+        checkpoints = MlmUnlearning(MlmUnlearningConfig()).debias(request)
+        for number in range(options.steps + LEFT_OUT):
+            rows.clear()
+            if number == LEFT_OUT:
+                parts.clear()
+            started = now(options.device)
+            next(checkpoints)
+            spent = since(started, options.device)
+            (asked,) = rows
+            kept = [p.grad for p in model.module.parameters()]
+            pass_time, count, padded = plain_pass(model, *asked, device=options.device)
+            for parameter, gradient in zip(model.module.parameters(), kept, strict=True):
+                parameter.grad = gradient
+            if number >= LEFT_OUT:
+                steps.append(spent)
+                plain.append(pass_time)
+                tokens["matter"] += count
+                tokens["padded"] += padded
+    figures: dict[str, Any] = {"tokens_a_step": {k: v / len(steps) for k, v in tokens.items()}}
+    for k, clock in enumerate(("wall", "cpu")):
+        total = sum(s[k] for s in steps)
+        shares = {name: sum(t[k] for t in times) for name, times in parts.items()}
+        shares["everything else"] = total - sum(shares.values())
+        figures[clock] = {
+            "step": round(statistics.median(s[k] for s in steps), 4),
+            "plain": round(statistics.median(p[k] for p in plain), 4),
+            "ratio": round(
+                statistics.median(s[k] / p[k] for s, p in zip(steps, plain, strict=True)), 3
+            ),
+            "parts": {name: round(value / len(steps), 4) for name, value in shares.items()},
+        }
+    return figures
+
+
+def masked_passages(options: argparse.Namespace, data: Any) -> tuple[Any, ...]:
+    """Hateful passages of the domain with the words of the word list masked."""
+    from harness.boundary import mask_passages, read_passages
+    from harness.plugins import load_registry
+    from harness.types import MaskRequest, PassageRequest, no_progress
+
+    registry = load_registry()
+    corpus: Any = registry.create("corpus", options.corpus, {})
+    masker: Any = registry.create("masker", "wordlist", {})
+    passages = read_passages(
+        registry.get("corpus", options.corpus),
+        corpus,
+        PassageRequest(
+            domain=options.domain,
+            label="hateful",
+            split="train",
+            limit=options.passages,
+            data=data,
+        ),
+    )
+    asked = MaskRequest(passages=passages, domain=options.domain, data=data, progress=no_progress)
+    return mask_passages(registry.get("masker", "wordlist"), masker, asked)
+
+
+# -- clocks ----------------------------------------------------------------------------------
+
+
+def now(device: str) -> Clock:
+    """The clocks, once the device has done what it was given."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter(), time.process_time()
+
+
+def since(started: Clock, device: str) -> Clock:
+    """Seconds since then."""
+    ended = now(device)
+    return ended[0] - started[0], ended[1] - started[1]
+
+
+@contextmanager
+def watching(model: Any, parts: dict[str, list[Clock]], rows: list[Any]) -> Iterator[None]:
+    """Put clocks around the parts of a step, and note what each asks of the model."""
+    import torch
+    from harness_debiasers import training
+
+    device = str(next(model.module.parameters()).device)
+
+    def clocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            if name == "forward":
+                rows.append(args)
+            started = now(device)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                parts.setdefault(name, []).append(since(started, device))
+
+        return run
+
+    places: list[tuple[Any, str, str]] = [
+        (torch.Tensor, "backward", "backward"),
+        (training, "gradient_norm", "gradient norm"),
+        (torch.optim.AdamW, "step", "optimiser"),
+        (torch.optim.AdamW, "zero_grad", "forgetting gradients"),
+    ]
+    before = [(owner, name, getattr(owner, name)) for owner, name, _ in places]
+    model.training_logits = clocked("forward", model.training_logits)
+    for owner, name, title in places:
+        setattr(owner, name, clocked(title, getattr(owner, name)))
+    try:
+        yield
+    finally:
+        del model.training_logits
+        for owner, name, function in before:
+            setattr(owner, name, function)
+
+
+# -- the plain pass --------------------------------------------------------------------------
+
+
+def plain_pass(
+    model: Any,
+    rows: Sequence[Sequence[int]],
+    index: Sequence[int],
+    position: Sequence[int],
+    *,
+    device: str,
+) -> tuple[Clock, int, int]:
+    """One forward and backward pass on what is read of the rows.
+
+    Returns:
+        Its time, the tokens that matter, and how many there are when all rows are padded.
+    """
+    import torch
+
+    ends = [0] * len(rows)
+    for row, place in zip(index, position, strict=True):
+        ends[row] = max(ends[row], place + 1)
+    kept = [list(row[:end]) for row, end in zip(rows, ends, strict=True)]
+    starts = [sum(map(len, kept[:k])) for k in range(len(kept))]
+    flat = torch.tensor([[token for row in kept for token in row]], device=device)
+    places = torch.tensor([[k for row in kept for k in range(len(row))]], device=device)
+    owner = torch.tensor([k for k, row in enumerate(kept) for _ in row], device=device)
+    order = torch.arange(len(owner), device=device)
+    seen = (owner[:, None] == owner[None]) & (order[:, None] >= order[None])
+    mask = torch.where(seen, 0.0, torch.finfo(torch.float32).min)[None, None]
+    read = torch.tensor(
+        [starts[r] + p for r, p in zip(index, position, strict=True)], device=device
+    )
+    target = torch.tensor(
+        [rows[r][p + 1] for r, p in zip(index, position, strict=True)], device=device
+    )
+    module = model.module
+    module.zero_grad(set_to_none=True)
+    started = now(device)
+    hidden = module.base_model(
+        input_ids=flat, attention_mask=mask, position_ids=places, use_cache=False
+    ).last_hidden_state[0, read]
+    logits = module.get_output_embeddings()(hidden)
+    chosen = torch.log_softmax(logits.float(), dim=-1).gather(-1, target[:, None])
+    torch.autograd.backward(chosen.mean())  # not the clocked method
+    return since(started, device), len(owner), len(rows) * max(map(len, rows))
+
+
+def show(figures: dict[str, Any]) -> None:
+    """Print step and pass, and where a step's time goes."""
+    wall, cpu = figures["wall"], figures["cpu"]
+    tokens = figures["tokens_a_step"]
+    measuring.print_table(
+        f"a fit step; {tokens['matter']:.0f} tokens matter, {tokens['padded']:.0f} when padded",
+        ("", "seconds", "CPU seconds"),
+        [
+            ("step", f"{wall['step']:.3f}", f"{cpu['step']:.3f}"),
+            ("plain pass", f"{wall['plain']:.3f}", f"{cpu['plain']:.3f}"),
+            ("ratio", f"{wall['ratio']:.2f}", f"{cpu['ratio']:.2f}"),
+            *(
+                (f"of the step: {name}", f"{wall['parts'][name]:.3f}", f"{cpu['parts'][name]:.3f}")
+                for name in wall["parts"]
+            ),
+        ],
+    )
+
+
+if __name__ == "__main__":
+    main()
