@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 from kept_run import METHODS, again, carry_out, small_spec
 
 from harness.cli.main import cli
 from harness.data import DataStore
+from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 from harness.lm.recording import Recorder
 from harness.metrics import Item
@@ -271,3 +273,26 @@ def test_changes_since_the_run_are_named(runs: Runs, tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "changed since the run: model.fingerprint.files.model.safetensors: " in done.output
     assert "beyond the tolerance" in done.output
+
+
+def test_a_run_in_half_precision_counts_by_itself_what_that_changes(
+    runs: Runs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = small_spec(runs.folder, debiaser=[], evaluators="embedded-pairs", dtype="bfloat16")
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(yaml.safe_dump(raw))
+    words = ["--offline", "run", str(spec), "--results", str(tmp_path / "runs")]
+    said = CliRunner().invoke(cli, words).output
+    assert "tiny, bfloat16 against float32: largest difference " in said
+    assert "of 24 decisions differ" in said
+    assert "float32" not in CliRunner().invoke(cli, words).output  # nothing new was measured
+    full = CliRunner().invoke(cli, [*words, "--set", "name=full", "--set", "dtype=float32"])
+    assert "against float32" not in full.output
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise ModelError("no room for it")
+
+    monkeypatch.setattr("harness.rerun.Rerun.base", fails)
+    failed = CliRunner().invoke(cli, [*words, "--set", "name=other"])
+    assert failed.exit_code == 0
+    assert "not compared with float32: no room for it; see `harness repro " in failed.output

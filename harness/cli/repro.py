@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from harness.plan import MeasureTask
     from harness.reproduction import Agreement
     from harness.rerun import Rerun
+    from harness.store import Store
 
 ITEMS = 20
 """Items a domain in a sample."""
@@ -136,16 +137,44 @@ def _check(
 
 
 def _verdict(session: Session, rows: list[Agreement], tolerance: float | None) -> bool:
-    decided = sum(len(row.decided) for row in rows)
-    changed = sum(len(row.changed) for row in rows)
-    worst = max((row.largest for row in rows), default=0.0)
-    said = f"largest difference {worst:.1e} nats a token; {changed} of {decided} decisions differ"
+    from harness.render.reproduction import summary
+
     if tolerance is None:
-        _line(session, said)
+        _line(session, summary(rows))
         return True
     good = all(row.within(tolerance) for row in rows)
-    _line(session, f"{said}: {'within' if good else 'beyond'} the tolerance of {tolerance:g}")
+    where = "within" if good else "beyond"
+    _line(session, f"{summary(rows)}: {where} the tolerance of {tolerance:g}")
     return good
+
+
+def report_precision(session: Session, store: Store) -> None:
+    """Say what float32 decides otherwise on a sample of a half-precision run's base models.
+
+    Not worth failing for: where it cannot be told, the line says why.
+    """
+    from torch import OutOfMemoryError
+
+    from harness.errors import HarnessError
+    from harness.render.progress import ConsoleReporter
+    from harness.render.reproduction import summary
+    from harness.reproduction import reproduce
+    from harness.rerun import Rerun
+
+    lines = []
+    with ConsoleReporter(session.stderr) as reporter:
+        try:
+            rerun = Rerun(store, session.registry, session.data, reporter)
+            for use in rerun.spec.model:
+                tasks = rerun.base_measured(use.label).items()
+                model = rerun.base(use.label, "float32")
+                rows = reproduce(rerun, model, tasks, ITEMS, alone=False)
+                lines.append(f"{use.label}, {rerun.spec.dtype} against float32: {summary(rows)}")
+        except (HarnessError, MemoryError, OutOfMemoryError) as error:
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            lines.append(f"not compared with float32: {first}")
+    for line in lines:
+        _line(session, f"{line}; see `harness repro {store.folder} --dtype float32`")
 
 
 def _line(session: Session, text: str) -> None:

@@ -24,7 +24,9 @@ def run_command(
     """Run SPEC (a YAML file, or the name of a shipped spec) and show its tables.
 
     Each result is written as soon as it exists, to RESULTS/<name of the spec>. The same command
-    after a crash or Ctrl-C goes on where it stopped. Ends with exit code 9 if a cell failed.
+    after a crash or Ctrl-C goes on where it stopped. A run in half precision ends with a line that
+    counts, on a sample, the item decisions that differ from float32's. Ends with exit code 9 if a
+    cell failed.
     """
     from harness.plan import build_plan
     from harness.render.progress import ConsoleReporter
@@ -44,6 +46,10 @@ def run_command(
         runner = Runner(session.registry, session.data, texts, store, reporter, chosen)
         outcome = runner.run(plan)
     _show(session, store)
+    if loaded.dtype != "float32" and outcome.measured:
+        from harness.cli.repro import report_precision
+
+        report_precision(session, store)
     done = f"{outcome.measured} measured, {outcome.reused} already there"
     session.stderr.print(
         f"{done}; results in {store.folder}", highlight=False, markup=False, soft_wrap=True

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -17,13 +18,12 @@ SHOWN = 5
 def print_agreement(
     console: Console, title: str, rows: Sequence[Agreement], tolerance: float | None
 ) -> None:
-    """A line for each evaluator and protocol; red where a score is further off than allowed."""
-    table = Table(title=escape(title), title_justify="left")
+    """A row for each evaluator and protocol; red where a score is further off than allowed."""
+    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("evaluator")
     table.add_column("protocol")
     table.add_column("items", justify="right")
     table.add_column("largest difference\n(nats a token)", justify="right")
-    table.add_column("of item", overflow="fold")
     table.add_column("decisions\nthat differ", justify="right")
     for row in rows:
         good = tolerance is None or row.within(tolerance)
@@ -32,21 +32,37 @@ def print_agreement(
             escape(row.protocol),
             str(len(row.items)),
             f"[{'default' if good else 'red'}]{row.largest:.1e}[/]",
-            escape(row.where),
             f"{len(row.changed)} of {len(row.decided)}" if row.decided else "-",
         )
     console.print(table)
     for row in rows:
-        for ids, what in (
-            (row.changed, "decided otherwise"),
-            (row.missing, "not in the record, or with other values"),
-        ):
-            if ids:
-                some = ", ".join(sorted(ids)[:SHOWN])
-                more = f", and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
-                console.print(
-                    f"{row.evaluator} / {row.protocol}: {what}: {some}{more}",
-                    highlight=False,
-                    markup=False,
-                    soft_wrap=True,
-                )
+        for line in _items(row):
+            console.print(
+                f"{row.evaluator} / {row.protocol}: {line}",
+                highlight=False,
+                markup=False,
+                soft_wrap=True,
+            )
+
+
+def _items(row: Agreement) -> Iterator[str]:
+    """Lines that name items."""
+    if row.where:
+        yield f"largest at {row.where}"
+    if row.changed:
+        yield f"decided otherwise: {_some(row.changed)}"
+    if row.missing:
+        yield f"not in the record, or with other values: {_some(row.missing)}"
+
+
+def _some(ids: set[str]) -> str:
+    more = f", and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+    return ", ".join(sorted(ids)[:SHOWN]) + more
+
+
+def summary(rows: Sequence[Agreement]) -> str:
+    """One line over all evaluators."""
+    decided = sum(len(row.decided) for row in rows)
+    changed = sum(len(row.changed) for row in rows)
+    worst = max((row.largest for row in rows), default=0.0)
+    return f"largest difference {worst:.1e} nats a token; {changed} of {decided} decisions differ"
