@@ -250,7 +250,7 @@ class Worker:
             inputs=task.inputs,
             measurements=measurements,
             fit_log=dict(checkpoint.log) if checkpoint else {},
-            provenance=provenance(self._spec.device, self._plugins(unit, task)),
+            provenance=provenance(_device(self._spec, model), self._plugins(unit, task)),
             created_at=_now(),
             seconds={**seconds, "measure": spent},
             tokens=model.tokens_scored - tokens,
@@ -305,6 +305,15 @@ def _failed(unit: Unit, task: MeasureTask, error: Exception) -> Failed:
     trace = None if known else "".join(traceback.format_exception(error))
     failure = Failure(key=task.key, reason=reason, trace=trace, created_at=_now())
     return Failed(task.evaluator.label, unit.name(task), failure)
+
+
+def _device(spec: Spec, model: LanguageModel) -> str:
+    """The device as the spec names it; where it says ``auto``, with what that came to."""
+    if spec.device != "auto" or not hasattr(model, "module"):
+        return spec.device
+    from harness.lm.placement import devices
+
+    return f"auto: {devices(model.module)}"
 
 
 def _probe(model: LanguageModel) -> list[list[float]]:

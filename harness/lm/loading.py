@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +21,7 @@ from transformers.models.auto.modeling_auto import (
 from harness.errors import ModelError
 from harness.lm.handle import ModelKind
 from harness.lm.memory import keep_freed_memory
+from harness.lm.placement import joined, place, single, spreading
 from harness.lm.quiet import quiet
 from harness.lm.transformers_model import TransformersModel
 
@@ -33,6 +35,7 @@ def load_transformers(
     device: str = "cpu",
     gguf_file: str | None = None,
     name: str | None = None,
+    max_memory: Mapping[str, str] | None = None,
 ) -> TransformersModel:
     """Load a model and its tokenizer from a hub id or a local folder.
 
@@ -41,15 +44,16 @@ def load_transformers(
         kind: ``auto`` asks the model's configuration.
         revision: branch, tag or commit of the hub.
         dtype: name of a torch dtype.
-        device: torch device.
+        device: torch device, or ``auto``: spread over what there is; see `harness.lm.placement`.
         gguf_file: name of a GGUF file in the folder to load instead.
         name: shown in messages; default: the source.
+        max_memory: with ``auto``: memory that each device may give to weights.
 
     Raises:
         ModelError: it cannot be had, read, or put on the device.
     """
     shown = name or str(source)
-    where = _device(device)
+    where = _device("cpu" if device == "auto" else device)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     if gguf_file is not None:
         options["gguf_file"] = gguf_file
@@ -63,7 +67,17 @@ def load_transformers(
             tokenizer = AutoTokenizer.from_pretrained(source, **options)
             if gguf_file is None:
                 options["use_safetensors"] = True
-            module = loader.from_pretrained(source, dtype=getattr(torch, dtype), **options)
+            options["dtype"] = getattr(torch, dtype)
+            if device == "auto":
+                with torch.device("meta"):
+                    hollow = loader.from_config(config, dtype=options["dtype"])
+                places = place(hollow, options["dtype"], max_memory)
+                if (only := single(places)) is None:
+                    with spreading():
+                        module = loader.from_pretrained(source, device_map=places, **options)
+                    return TransformersModel(joined(module), tokenizer, kind=chosen, name=shown)
+                where = only
+            module = loader.from_pretrained(source, **options)
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise ModelError(
                 f"model '{shown}' cannot be loaded: {_reason(error, source)}"

@@ -29,6 +29,8 @@ def attach(module: Any, settings: LoraSettings, seed: int) -> None:
     """
     import torch
 
+    from harness.lm.placement import standing_in
+
     try:
         from peft import LoraConfig
     except ImportError:
@@ -44,7 +46,9 @@ def attach(module: Any, settings: LoraSettings, seed: int) -> None:
         fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in module.modules()),
         base_model_name_or_path=module.config._name_or_path or None,
     )
-    with torch.random.fork_rng():
+    for weight in module.parameters():
+        weight.requires_grad_(False)
+    with torch.random.fork_rng(), standing_in(module):
         torch.manual_seed(seed)  # half of an adapter is drawn at random
         try:
             module.add_adapter(config)

@@ -10,7 +10,7 @@ from pydantic import Field, JsonValue
 
 from harness.data import DataStore, file_sha256
 from harness.errors import ModelError
-from harness.families import Model, PluginConfig
+from harness.families import NOT_IN_KEY, Model, PluginConfig
 from harness.lm.handle import LanguageModel
 from harness.types import LoadRequest
 
@@ -25,6 +25,13 @@ class HuggingFaceConfig(PluginConfig):
     revision: str | None = Field(None, description="branch, tag or commit of the hub")
     kind: Literal["auto", "causal", "masked"] = Field(
         "auto", description="causal or masked; auto asks the model's configuration"
+    )
+    max_memory: dict[str, str] | None = Field(
+        None,
+        examples=[{"0": "20GiB", "cpu": "60GiB"}],
+        description="with `device: auto`: memory that each device may give to weights; what does "
+        "not fit stays on disk (default: what is free)",
+        json_schema_extra=NOT_IN_KEY,
     )
 
 
@@ -68,6 +75,7 @@ class HuggingFace(Model[HuggingFaceConfig]):
             revision=self.config.revision,
             dtype=request.dtype,
             device=request.device,
+            max_memory=self.config.max_memory,
         )
 
 
