@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.reproduction import Agreement
 
 HOW_TO_LOAD = {
     ("weights",): "load it with transformers: from_pretrained('{path}')",
@@ -70,21 +75,14 @@ def export_model_command(
     _line(session, HOW_TO_LOAD[done.holds].format(path=path))
 
 
-def _agreement(rows: object, *, checked: bool) -> str:
-    from harness.reproduction import Agreement
+def _agreement(rows: Sequence[Agreement], *, checked: bool) -> str:
+    from harness.render.reproduction import summary
 
-    assert isinstance(rows, tuple)
-    if not rows:
-        why = "there are none at this step" if checked else "--no-check"
-        return f"not compared with stored scores: {why}"
-    found: list[Agreement] = list(rows)
-    worst = max(row.largest for row in found)
-    changed = sum(len(row.changed) for row in found)
-    items = sum(len(row.items) for row in found)
-    return (
-        f"fitted again; on {items} stored items the largest difference is {worst:.1e} nats a "
-        f"token, {changed} decisions differ"
-    )
+    if rows:
+        items = sum(len(row.items) for row in rows)
+        return f"fitted again; on {items} stored items: {summary(rows)}"
+    why = "there are none at this step" if checked else "--no-check"
+    return f"not compared with stored scores: {why}"
 
 
 def _line(session: Session, text: str) -> None:
