@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from harness.itemtable import ItemTable, aligned
 from harness.metrics import Direction, Estimator, Metric
-from harness.stats import DRAWS, Floats, Interval, percentile_interval, resample
+from harness.stats import DRAWS, LEVEL, Floats, Interval, percentile_interval, resample
 
 _NO_CLUSTER = "\0none"
 
@@ -43,37 +43,58 @@ class Sums(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Side:
+    """Bootstrap values of one table of items; those of a base are shared by all that it is under.
+
+    Attributes:
+        sums: resampled components, shape ``(components, draws)``.
+        counts: resampled counts, shape ``(counts, draws)``.
+        value: from these to the metric.
+        direction: of the metric.
+    """
+
+    sums: Floats
+    counts: Floats
+    value: Value
+    direction: Direction
+
+    @cached_property
+    def values(self) -> Floats:
+        """Of the metric, shape ``(draws,)``."""
+        return self.value(self.sums, self.counts)
+
+    @cached_property
+    def distances(self) -> Floats:
+        """From the ideal, shape ``(draws,)``."""
+        return distance(self.direction, self.values)
+
+
+@dataclass(frozen=True)
 class Draws:
     """Bootstrap values of one metric, before and after, on the same resampled items.
 
     Values are computed when they are asked for: most tables show few of them.
 
     Attributes:
-        before_sums, after_sums: resampled components, shape ``(components, draws)``.
-        counts: resampled counts, shape ``(counts, draws)``.
-        value: from these to the metric.
+        base, debiased: both sides.
         items: items that both were measured on.
         units: clusters, or items without one, that were resampled.
-        direction: of the metric.
     """
 
-    before_sums: Floats
-    after_sums: Floats
-    counts: Floats
-    value: Value
+    base: Side
+    debiased: Side
     items: int
     units: int
-    direction: Direction
 
-    @cached_property
+    @property
     def before(self) -> Floats:
         """Of the base model, shape ``(draws,)``."""
-        return self.value(self.before_sums, self.counts)
+        return self.base.values
 
-    @cached_property
+    @property
     def after(self) -> Floats:
         """Of the debiased one, shape ``(draws,)``."""
-        return self.value(self.after_sums, self.counts)
+        return self.debiased.values
 
     @cached_property
     def change(self) -> Floats:
@@ -83,7 +104,7 @@ class Draws:
     @cached_property
     def improvement(self) -> Floats:
         """How much nearer to the ideal, shape ``(draws,)``."""
-        return distance(self.direction, self.before) - distance(self.direction, self.after)
+        return self.base.distances - self.debiased.distances
 
     @cached_property
     def interval(self) -> Interval | None:
@@ -92,10 +113,18 @@ class Draws:
 
     @cached_property
     def moved(self) -> bool:
-        """Whether the interval of the change leaves zero out; quick where it clearly does not."""
-        most = 0.03 * len(self.change)
-        if np.count_nonzero(self.change <= 0) > most and np.count_nonzero(self.change >= 0) > most:
-            return False
+        """Whether the interval of the change leaves zero out.
+
+        Counting the draws on either side of zero tells, unless an end lies between two of them.
+        """
+        n = len(self.change)
+        beyond = int((1.0 - LEVEL) / 2.0 * (n - 1))  # draws that lie surely beyond an end
+        low, high = np.count_nonzero(self.change <= 0), np.count_nonzero(self.change >= 0)
+        if not np.isnan(self.change.sum()):
+            if min(low, high) <= beyond:
+                return True
+            if min(low, high) >= beyond + 2:
+                return False
         return self.interval is not None and self.interval.excludes(0.0)
 
     @cached_property
@@ -152,18 +181,18 @@ class Resampler:
             counts = layout.counts @ weights
             drawn = np.concatenate([own.sums for own in sides.values()]) @ weights
             k = len(drawn) // len(sides)
-            parts = {name: drawn[n * k : (n + 1) * k] for n, name in enumerate(sides)}
+            parts = {
+                name: Side(drawn[n * k : (n + 1) * k], counts, layout.value, metric.direction)
+                for n, name in enumerate(sides)
+            }
             for i in members:
                 both = prepared[i]
                 assert both is not None
                 found[i] = Draws(
                     parts[id(both[0])],
                     parts[id(both[1])],
-                    counts,
-                    layout.value,
                     len(layout.unit_of),
                     len(layout.units),
-                    metric.direction,
                 )
         return found
 

@@ -111,7 +111,7 @@ class Entry:
         half, draws = self.balanced, self.draws
         if half is None or draws is None or self.change is None or half.change is None:
             return None
-        if not draws.moved or half.interval is None or half.interval.excludes(0.0):
+        if not draws.moved or half.draws is None or half.draws.moved or half.interval is None:
             return None
         low, high = half.interval
         return (

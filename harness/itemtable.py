@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import gc
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +12,21 @@ import numpy as np
 
 from harness.metrics import Item
 from harness.stats import Floats
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Keep the garbage collector away from a block that makes many objects and no cycles.
+
+    It would look through hundreds of thousands of item values, again and again, and find nothing.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
 
 
 @dataclass
@@ -28,6 +45,7 @@ class ItemTable:
     _values: Sequence[Mapping[str, float]]
     _columns: dict[str, Floats] = field(default_factory=dict)
     _stacks: dict[tuple[str, ...], Floats] = field(default_factory=dict)
+    _complete: dict[tuple[str, ...], bool] = field(default_factory=dict)
 
     @classmethod
     def of_items(cls, items: Iterable[Item]) -> ItemTable:
@@ -69,12 +87,17 @@ class ItemTable:
         """Several values of every item, shape ``(items, names)``."""
         key = tuple(names)
         if key not in self._stacks:
-            self._stacks[key] = np.stack([self.column(name) for name in names], axis=1)
+            columns = [self.column(name) for name in names]
+            one = len(columns) == 1
+            self._stacks[key] = columns[0][:, None] if one else np.stack(columns, axis=1)
         return self._stacks[key]
 
     def complete(self, names: Sequence[str]) -> bool:
         """Whether every item has all of these values."""
-        return not np.isnan(self.columns(names)).any()
+        key = tuple(names)
+        if key not in self._complete:
+            self._complete[key] = not np.isnan(self.columns(names)).any()
+        return self._complete[key]
 
 
 def aligned(before: ItemTable, after: ItemTable) -> tuple[list[int], list[int]]:

@@ -14,7 +14,7 @@ import numpy as np
 from harness.bootstrap import Draws, Resampler
 from harness.entries import ALPHA, Entry, Half, Matrix, OverSeeds, Row, SeedRow, Status
 from harness.errors import StoreError
-from harness.itemtable import ItemTable, aligned
+from harness.itemtable import ItemTable, aligned, uncollected
 from harness.metrics import Metric
 from harness.reading import Column, Measured, Place, RunReader
 from harness.records import Cell, RunIndex
@@ -93,8 +93,9 @@ def matrix_of(
 ) -> Matrix:
     """The same from a reader, so that several tables of a run share what was read."""
     steps = _steps(reader.index, step)
-    columns = reader.columns(steps, metric, evaluator, protocol)
-    rows = _compared(reader, steps, columns, resampler or Resampler())
+    with uncollected():
+        columns = reader.columns(steps, metric, evaluator, protocol)
+        rows = _compared(reader, steps, columns, resampler or Resampler())
     adjusted = _adjusted(rows, correction)
     return Matrix(
         name=reader.index.name,
@@ -236,7 +237,7 @@ def _with_statistics(
     p = test.p if test is not None else bootstrap_p(draws.change) if draws else None
     detectable = entry.detectable
     if detectable is None and draws is not None:
-        detectable = detectable_in_draws(draws.change)
+        detectable = detectable_in_draws(draws.change, draws.units)
     return replace(
         entry,
         test=test,

@@ -1,18 +1,20 @@
 """Paired statistics: before and after on the same items. Seeded, no global state.
 
-`scipy.special` computes (its import is a third of that of `scipy.stats`, and tables are to appear
-at once); the tests hold every function against `scipy.stats` and `statsmodels`.
+The tests hold every function against `scipy.stats` and `statsmodels`. Importing these takes longer
+than making a table, so what tables always need is computed here (the exact test in whole numbers),
+and `scipy.special` is imported where several seeds ask for it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
+from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
 
 Correction = Literal["bh", "holm"]
 Floats = npt.NDArray[np.float64]
@@ -66,11 +68,17 @@ def mcnemar(before: Sequence[float] | Floats, after: Sequence[float] | Floats) -
 
 def mcnemar_p(gained: int, lost: int) -> float:
     """Two-sided exact p-value of flip counts: under no change each flip is a fair coin's."""
-    flips = gained + lost
-    if flips == 0:
-        return 1.0
-    tail = float(special.bdtr(min(gained, lost), flips, 0.5))
-    return min(1.0, 2.0 * tail)
+    return _coin_p(min(gained, lost), gained + lost)
+
+
+@lru_cache(maxsize=4096)
+def _coin_p(fewer: int, flips: int) -> float:
+    """Twice the chance of at most ``fewer`` heads in ``flips`` tosses, at most 1; never rounded."""
+    ways = tail = 1
+    for heads in range(fewer):
+        ways = ways * (flips - heads) // (heads + 1)
+        tail += ways
+    return min(1.0, 2 * tail / (1 << flips))
 
 
 def paired_bootstrap(
@@ -183,20 +191,33 @@ def minimal_detectable_change(
     return 100.0 * _margin(alpha, power) * math.sqrt(discordant / n)
 
 
-def detectable_in_draws(drawn: Floats, *, alpha: float = 0.05, power: float = 0.8) -> float | None:
+def detectable_in_draws(
+    drawn: Floats, units: int, *, alpha: float = 0.05, power: float = 0.8
+) -> float | None:
     """The same for a metric that is no share of decisions, in the metric's own unit.
 
     The standard error is that of the bootstrap values of the change, so it is known only after
-    the measurement, for the change that was made. None where these do not vary.
+    the measurement, for the change that was made.
+
+    Args:
+        drawn: bootstrap values of the change.
+        units: how many units were resampled; of few, the bootstrap's spread is too small by
+            the root of (n - 1) / n, which is made good.
+        alpha: of the test.
+        power: chance to see such a change.
+
+    Returns:
+        None where there are fewer than two units, or the values do not vary.
     """
     known = drawn[~np.isnan(drawn)]
-    spread = float(known.std()) if len(known) > 1 else 0.0
-    return _margin(alpha, power) * spread if spread > 0 else None
+    spread = float(known.std()) if units > 1 and len(known) > 1 else 0.0
+    return _margin(alpha, power) * spread * math.sqrt(units / (units - 1)) if spread > 0 else None
 
 
 def _margin(alpha: float, power: float) -> float:
     """Standard errors that a change must have to be seen: 2.8 by default."""
-    return float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
+    normal = NormalDist()
+    return normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)
 
 
 class SeedSummary(NamedTuple):
@@ -227,6 +248,8 @@ def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
     mean = math.fsum(values) / n
     if n < 2:
         return SeedSummary(n, mean, None, None)
+    from scipy import special
+
     sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
     return SeedSummary(n, mean, sd, Interval(mean - half, mean + half))
@@ -242,5 +265,7 @@ def seeds_p(values: Sequence[float]) -> float | None:
         return None
     if found.sd == 0.0:
         return 1.0 if found.mean == 0.0 else None
+    from scipy import special
+
     t = abs(found.mean) / (found.sd / math.sqrt(found.n))
     return float(2.0 * special.stdtr(found.n - 1, -t))

@@ -10,7 +10,6 @@ time; ``checkpoints/<fit key>/step-<n>/`` holds debiased models that were asked 
 from __future__ import annotations
 
 import errno
-import gc
 import gzip
 import json
 import os
@@ -27,7 +26,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from harness.errors import StoreError, did_you_mean
-from harness.itemtable import ItemTable
+from harness.itemtable import ItemTable, uncollected
 from harness.locking import LockedElsewhereError, file_lock
 from harness.metrics import Item
 from harness.records import Failure, Record, RunIndex
@@ -215,16 +214,12 @@ class Store:
             StoreError: they cannot be read.
         """
         path = self._items_path(key)
-        collecting = gc.isenabled()
-        gc.disable()  # it would look through thousands of new objects, none of them garbage
         try:
-            found = from_json(gzip.decompress(path.read_bytes()))
-            return tuple(ItemTable.of_json(items) for items in found)
+            with uncollected():
+                found = from_json(gzip.decompress(path.read_bytes()))
+                return tuple(ItemTable.of_json(items) for items in found)
         except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
             raise _unreadable_items(path, error) from None
-        finally:
-            if collecting:
-                gc.enable()
 
     def failure(self, key: str) -> Failure | None:
         """Read why a task failed; None if it did not."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.style import Style
@@ -66,14 +67,20 @@ class Ruled:
     def _line(
         self, cells: Sequence[Sequence[tuple[str, Style | None]]], widths: Sequence[int]
     ) -> Iterator[Segment]:
+        plain = ""  # what has no style is put together: most of a line, or all of it
         for k, spans in enumerate(cells):
-            room = widths[k] - sum(Segment(words).cell_length for words, _ in spans)
-            yield Segment(" " if k < self.left else " " * (1 + room))
+            space = " " * (widths[k] - sum(cell_len(words) for words, _ in spans))
+            plain += " " if k < self.left else " " + space
             for words, style in spans:
-                yield Segment(words, style)
+                if style is None:
+                    plain += words
+                else:
+                    yield Segment(plain)
+                    yield Segment(words, style)
+                    plain = ""
             if k < self.left:
-                yield Segment(" " * room)
-        yield Segment.line()
+                plain += space
+        yield Segment(plain + "\n")
 
 
 def _width(cell: Text) -> int:
@@ -83,9 +90,11 @@ def _width(cell: Text) -> int:
 
 
 def _spans(console: Console, cell: Text | None) -> Sequence[tuple[str, Style | None]]:
-    """A cell's words with their styles."""
+    """A cell's words with their styles; of no interest where there are no colours."""
     if cell is None:
         return []
+    if console.color_system is None:
+        return [(cell.plain, None)]
     base = console.get_style(cell.style) if cell.style else None
     if not cell.spans:
         return [(cell.plain, base)]
