@@ -11,12 +11,15 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import measuring
 import numpy as np
 
 from harness.domains import DOMAINS
@@ -127,13 +130,18 @@ def write_run(folder: Path, measurements: int, items: int) -> int:
     return count
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--measurements", type=int, default=10_000)
-    parser.add_argument("--items", type=int, default=100, help="items a measurement")
-    parser.add_argument("--repeat", type=int, default=3)
-    parser.add_argument("--check", type=float, help="fail above this many seconds")
-    options = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--measurements", type=int, default=10_000)
+    made.add_argument("--items", type=int, default=100, help="items a measurement")
+    made.add_argument("--repeat", type=int, default=3)
+    made.add_argument("--check", type=float, help="fail above this many seconds")
+    measuring.add_history_options(made)
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parser().parse_args(arguments)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "speed"
         count = write_run(folder, options.measurements, options.items)
@@ -147,6 +155,13 @@ def main() -> None:
         print(
             f"{count} measurements of {options.items} items: {spread} s, "
             f"{len(shown.stdout.splitlines())} lines shown"
+        )
+        measuring.add_to_history(
+            options,
+            "matrix_speed",
+            "harness matrix",
+            {"measurements": count, "items": options.items},
+            {"seconds": [round(t, 3) for t in times], "median": round(statistics.median(times), 3)},
         )
         if options.check is not None and min(times) > options.check:
             sys.exit(f"slower than {options.check} s")
