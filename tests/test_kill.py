@@ -20,8 +20,8 @@ from harness.store import Store
 from harness.tiny_models import save_tiny_model
 
 SCRIPT = Path(__file__).with_name("run_toys.py")
-KILLS = 24
-TINY_KILLS = 8
+KILLS = 20
+TINY_KILLS = 6
 
 
 class End(NamedTuple):
