@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 from run_toys import TINY_SPEC
 from toy_plugins import TOY_SPEC
 
@@ -20,6 +23,7 @@ from harness.executors.remote import other_software, software
 from harness.executors.shipping import files_of, pack, pack_at, unpack
 from harness.plan import build_plan
 from harness.plugins import load_registry
+from harness.render.progress import ConsoleReporter
 from harness.reporting import Silent
 from harness.spec import build_spec
 from harness.texts import Texts
@@ -151,6 +155,17 @@ def test_other_software_is_named_and_the_same_is_not() -> None:
     assert other_software(theirs) == (
         f"torch is {ours['torch']}, the driver's is 1.0; vllm is missing, the driver's is 2"
     )
+
+
+def test_the_time_left_knows_of_workers_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Four workers, 10 s a quick and 100 s a slow measurement; 110 s have passed."""
+    clock = itertools.chain([0.0, 0.0], itertools.repeat(110.0))
+    monkeypatch.setattr("harness.render.progress.time.perf_counter", lambda: next(clock))
+    reporter = ConsoleReporter(Console(file=io.StringIO()))
+    reporter.begin({"quick": 12, "slow": 5}, 0)
+    reporter._seconds = {"quick": [10.0] * 4, "slow": [100.0] * 4}  # 440 s of measuring
+    reporter._counted = 8
+    assert reporter._left() == "about 0:02:35 left"  # (12 x 10 + 5 x 100) / 4 s
 
 
 @pytest.mark.parametrize(

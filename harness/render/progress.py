@@ -22,7 +22,8 @@ class ConsoleReporter:
     """Two bars on a terminal; a line for each stored measurement where there is none.
 
     The time left is the number of measurements to come times the mean time that each evaluator
-    has taken so far, plus the mean time spent between measurements (loading, fitting).
+    has taken so far, plus the mean time spent between measurements (loading, fitting); where
+    several workers measure at once, the share of that which the clock saw.
     """
 
     def __init__(self, console: Console) -> None:
@@ -103,10 +104,14 @@ class ConsoleReporter:
         if not known:
             return ""
         measuring = sum(sum(times) for times in self._seconds.values())
-        between = (time.perf_counter() - self._began - measuring) / max(1, self._counted)
+        passed = time.perf_counter() - self._began
+        # more measuring than time: several workers at once, and each second does so much of it
+        at_once = max(1.0, measuring / passed) if passed > 0 else 1.0
+        between = max(0.0, passed - measuring) / max(1, self._counted)
         fallback = sum(known.values()) / len(known)
         left = sum(
-            count * (known.get(name, fallback) + between) for name, count in self._pending.items()
+            count * (known.get(name, fallback) / at_once + between)
+            for name, count in self._pending.items()
         )
         return f"about {timedelta(seconds=round(left))} left" if left > 0 else ""
 
