@@ -11,8 +11,9 @@ nodes, node ``i`` with ``d_i`` tokens up to and with itself::
 ``P``: weights of the body's linear layers (a multiply and an add each; biases, norms, rotations
 and softmax are left out); ``V``: weights of the output layer; ``L`` layers of ``H`` query heads
 of width ``D``: scores and values cost ``2 D`` each a key and head, and a token attends to itself
-and to what is before it, no more. For decoders whose layers are all alike; a mixture of experts
-would be counted as if all experts ran.
+and to what is before it, no more. Prefixes shared by different groups are counted once a group.
+For decoders whose layers are all alike; a mixture of experts would be counted as if all experts
+ran.
 """
 
 from __future__ import annotations
