@@ -179,7 +179,7 @@ class Resampler:
             layout = next(iter(sides.values())).layout
             weights = self.weights(layout.units).T
             counts = layout.counts @ weights
-            drawn = np.concatenate([own.sums for own in sides.values()]) @ weights
+            drawn = _product(np.concatenate([own.sums for own in sides.values()]), weights)
             k = len(drawn) // len(sides)
             parts = {
                 name: Side(drawn[n * k : (n + 1) * k], counts, layout.value, metric.direction)
@@ -195,6 +195,14 @@ class Resampler:
                     len(layout.units),
                 )
         return found
+
+
+def _product(sums: Floats, weights: Floats) -> Floats:
+    """``sums @ weights``; sums of decisions are whole numbers, so single precision is exact."""
+    most = float(np.abs(sums).max(initial=0.0)) * float(weights.sum(axis=0).max(initial=0.0))
+    if most < 2**24 and (sums == np.rint(sums)).all():
+        return (sums.astype(np.float32) @ weights.astype(np.float32)).astype(np.float64)
+    return sums @ weights
 
 
 class _Layouts:

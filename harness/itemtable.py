@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,8 @@ class ItemTable:
         """
         return cls(
             [item["id"] for item in items],
-            [item.get("cluster") for item in items],
-            [item.get("stratum") for item in items],
+            _each(items, "cluster", None),
+            _each(items, "stratum", None),
             [item["values"] for item in items],
         )
 
@@ -79,8 +80,7 @@ class ItemTable:
     def column(self, name: str) -> Floats:
         """A value of every item, shape ``(items,)``; nan where an item lacks it."""
         if name not in self._columns:
-            nan = float("nan")
-            self._columns[name] = np.array([own.get(name, nan) for own in self._values], float)
+            self._columns[name] = np.array(_each(self._values, name, float("nan")), float)
         return self._columns[name]
 
     def columns(self, names: Sequence[str]) -> Floats:
@@ -98,6 +98,14 @@ class ItemTable:
         if key not in self._complete:
             self._complete[key] = not np.isnan(self.columns(names)).any()
         return self._complete[key]
+
+
+def _each(objects: Sequence[Mapping[str, Any]], name: str, otherwise: Any) -> list[Any]:
+    """A field of every object; nearly always all of them have it, which is quick to find out."""
+    try:
+        return list(map(itemgetter(name), objects))
+    except KeyError:
+        return [own.get(name, otherwise) for own in objects]
 
 
 def aligned(before: ItemTable, after: ItemTable) -> tuple[list[int], list[int]]:

@@ -163,7 +163,7 @@ def mean_improvement(entries: Sequence[Entry]) -> _Mean | None:
     drawn = [e.draws.improvement for e in known if e.draws is not None]
     if len(drawn) < len(known):
         return _Mean(value, None)
-    return _Mean(value, np.mean(drawn, axis=0))
+    return _Mean(value, sum(drawn[1:], start=drawn[0]) / len(drawn))
 
 
 def _transfer(
@@ -211,7 +211,8 @@ def _mean(means: Iterable[_Mean]) -> _Mean | None:
         return None
     value = sum(own.value for own in known) / len(known)
     drawn = [own.draws for own in known if own.draws is not None]
-    return _Mean(value, np.mean(drawn, axis=0) if len(drawn) == len(known) else None)
+    whole = len(drawn) == len(known)
+    return _Mean(value, sum(drawn[1:], start=drawn[0]) / len(drawn) if whole else None)
 
 
 def _pairwise(

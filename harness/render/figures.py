@@ -44,8 +44,24 @@ STYLE = {
 }
 
 
-def write_figures(reader: RunReader, matrix: Matrix, folder: Path) -> list[Path]:
-    """Write every figure that the run has data for, in each format; returns the files.
+def write_figures(
+    reader: RunReader,
+    matrix: Matrix,
+    folder: Path,
+    *,
+    kinds: Sequence[str] = KINDS,
+    dpi: int = 300,
+    wanted: Callable[[str], bool] = lambda name: True,
+) -> list[Path]:
+    """Write every figure that the run has data for; returns the files.
+
+    Args:
+        reader: of the run.
+        matrix: at the steps to draw.
+        folder: where to.
+        kinds: formats.
+        dpi: resolution of PNG.
+        wanted: whether to draw a figure, by its name.
 
     Raises:
         DataError: matplotlib is not installed.
@@ -62,12 +78,14 @@ def write_figures(reader: RunReader, matrix: Matrix, folder: Path) -> list[Path]
         folder.mkdir(parents=True, exist_ok=True)
         with matplotlib.rc_context(STYLE):
             for name, draw in _drawings(reader, matrix):
+                if not wanted(name):
+                    continue
                 figure = draw()
-                for kind in KINDS:
+                for kind in kinds:
                     path = folder / f"{name}.{kind}"
                     # no date: the same numbers give the same file
                     dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
-                    figure.savefig(path, metadata={dated: None} if dated else None)
+                    figure.savefig(path, dpi=dpi, metadata={dated: None} if dated else None)
                     written.append(path)
     except OSError as error:
         raise StoreError(f"{folder}: cannot write: {error.strerror or error}") from None

@@ -1,0 +1,244 @@
+"""Publish a run: a folder under results/ with the run, its page, figures, tables and a README.
+
+    python benchmarks/publish.py runs/my-run my-run [--spec my-run] [--results results]
+
+Copies the index, the records, the items and the failures (no checkpoints), checks that every
+number follows from its items and that no path of this machine is in them, and writes report.html,
+figures/, tables/ and README.md. The same command does it again: it replaces all of that but the
+text of README.md, where only what stands between the marks of generated text is written anew.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from harness.leaderboard import rank
+from harness.matrix import build_matrix
+from harness.reading import RunReader
+from harness.render.console import print_matrix
+from harness.render.figures import write_figures
+from harness.render.standings import print_leaderboard
+from harness.store import Store, find_run
+from harness.verification import verify
+
+REPO = Path(__file__).resolve().parents[1]
+MOST_BYTES = 6_000_000
+BEGIN, END = "<!-- generated -->", "<!-- end of generated text -->"
+MACHINE = re.compile(r'"(?:file://)?(/(?:home|root|Users|work|mnt|tmp)/[^"]*)"')
+TO_WRITE = "*To be written: what may be read from these tables, with their intervals and controls.*"
+
+
+def copy_run(source: Path, target: Path) -> None:
+    """Copy what the cells of the index use, whole; replace an earlier copy.
+
+    A folder that is published already is left as it is, and only looked through.
+
+    Raises:
+        SystemExit: a file holds a path of this machine.
+    """
+    index = Store.open(source).index()
+    if source.resolve() == target.resolve():
+        _look_through(target)
+        return
+    keys = {ref.key for cell in index.cells for ref in cell.measures}
+    for folder in ("records", "items", "failures"):
+        shutil.rmtree(target / folder, ignore_errors=True)
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source / "index.json", target / "index.json")
+    for folder, ending in (("records", ".json"), ("items", ".json.gz"), ("failures", ".json")):
+        for key in sorted(keys):
+            path = source / folder / f"{key}{ending}"
+            done = (source / "records" / f"{key}.json").is_file()
+            if not path.is_file() or (folder == "failures" and done):
+                continue
+            if folder == "items" and not done:  # its record is being written
+                continue
+            (target / folder).mkdir(exist_ok=True)
+            shutil.copyfile(path, target / folder / path.name)
+    _look_through(target)
+
+
+def _look_through(target: Path) -> None:
+    for path in (target / "index.json", *target.glob("*/*.json")):
+        if found := MACHINE.search(path.read_text("utf-8")):
+            sys.exit(f"{path}: holds a path of this machine: {found[1]}")
+
+
+def counted(store: Store) -> str:
+    """How many measurements are there, failed, or are missing."""
+    keys = {ref.key for cell in store.index().cells for ref in cell.measures}
+    done = sum(store.has_record(key) for key in keys)
+    failed = sum(store.failure(key) is not None for key in keys)
+    rest = len(keys) - done - failed
+    return f"{done} of {len(keys)} measurements done, {failed} failed, {rest} not run"
+
+
+def limits(spec: dict[str, Any], notes: tuple[str, ...]) -> list[str]:
+    """What was left small, in words, from the spec and the notes of the evaluators."""
+    own = spec.get("limits") or {}
+    names = {
+        "passages": "passages a source to unlearn",
+        "unseen": "unseen texts a domain",
+        "neutral": "neutral texts",
+        "items": "items a suite and domain",
+    }
+    found = [f"{own[name]:,} {words}" for name, words in names.items() if own.get(name)]
+    if not own.get("items"):
+        found.append("all items of every suite")
+    seeds, steps = _listed(spec.get("seed")), _listed(spec.get("steps"))
+    found.append(f"checkpoints at steps {', '.join(steps)}")
+    found.append(f"{len(seeds)} seed{'s' if len(seeds) > 1 else ''} ({', '.join(seeds)})")
+    found.append(f"{spec.get('dtype')} on {spec.get('device')}")
+    return [*found, *notes]
+
+
+def _listed(value: object) -> list[str]:
+    return [str(own) for own in (value if isinstance(value, list) else [value])]
+
+
+def shown(store: Store) -> tuple[str, str]:
+    """The matrix and the leaderboard as the console shows them at 100 columns."""
+    texts = []
+    for what in ("matrix", "leaderboard"):
+        console = Console(file=io.StringIO(), width=100, color_system=None)
+        if what == "matrix":
+            print_matrix(console, build_matrix(store))
+        else:
+            print_leaderboard(console, rank([store]))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        texts.append("\n".join(line.rstrip() for line in text.strip().splitlines()))
+    return texts[0], texts[1]
+
+
+def generated(store: Store, figures: list[Path]) -> str:
+    """The part of a README that is written anew each time."""
+    matrix, board = shown(store)
+    images = [path for path in figures if path.suffix == ".png"]
+    pictures = [f"![{path.stem}](figures/{path.name})" for path in images]
+    parts = [
+        BEGIN,
+        f"{counted(store)}. [report.html](report.html) is the whole run as one page, "
+        "[tables/](tables) holds every number (`numbers.csv`) and the tables as Markdown and "
+        "LaTeX, [figures/](figures) each figure.",
+        *pictures,
+        f"## Matrix\n\n```\n{matrix}\n```",
+        f"## Leaderboard\n\n```\n{board}\n```",
+        END,
+    ]
+    return "\n\n".join(parts)
+
+
+def readme(path: Path, store: Store, spec_name: str, made: str) -> str:
+    """The README: the text that is there, with the generated part replaced, or a skeleton."""
+    if path.is_file():
+        text = path.read_text("utf-8")
+        if BEGIN in text and END in text:
+            before, rest = text.split(BEGIN, 1)
+            return before + made + rest.split(END, 1)[1]
+        return f"{text.rstrip()}\n\n{made}\n"
+    index = store.index()
+    notes = build_matrix(store).notes
+    description = str(index.spec.get("description") or index.name)
+    facts = "\n".join(f"- {line}" for line in limits(index.spec, notes))
+    return (
+        f"# {index.name}\n\n{description[:1].upper()}{description[1:]}.\n\n"
+        f"```bash\nharness run {spec_name}\n```\n\n"
+        f"Limits, the same for every cell:\n\n{facts}\n\n{TO_WRITE}\n\n{made}\n"
+    )
+
+
+def listed(results: Path, name: str, store: Store, spec_name: str) -> None:
+    """Add a run to the table of results/README.md, if it is not there."""
+    path = results / "README.md"
+    lines = path.read_text("utf-8").splitlines() if path.is_file() else []
+    rows = [i for i, line in enumerate(lines) if line.startswith("|")]
+    if not rows or any(f"]({name}/README.md)" in line for line in lines):
+        return
+    what = store.index().spec.get("description") or name
+    row = f"| [{name}]({name}/README.md) | {what} | `harness run {spec_name}` |"
+    lines.insert(rows[-1] + 1, row)
+    path.write_text("\n".join(lines) + "\n", "utf-8")
+
+
+def harness(*words: object) -> None:
+    """Run a command of the harness.
+
+    Raises:
+        SystemExit: it failed.
+    """
+    command = [sys.executable, "-m", "harness", *map(str, words)]
+    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode:
+        sys.exit(f"harness {words[0]} failed")
+
+
+def publish(source: Path, name: str, results: Path, spec_name: str) -> Path:
+    """Write the folder; returns it.
+
+    Raises:
+        SystemExit: the run is not fit to be published; says why.
+    """
+    target = results / name
+    copy_run(source, target)
+    store = Store.open(target)
+    differences = verify(store).differences
+    if differences:
+        sys.exit(f"{source}: {len(differences)} numbers do not follow from their items")
+    harness("report", target, "--out", target / "report.html")
+    (target / "tables").mkdir(exist_ok=True)
+    for kind, file in (("csv", "numbers.csv"), ("markdown", "tables.md"), ("latex", "tables.tex")):
+        harness("export", target, "--format", kind, "--out", target / "tables" / file)
+    shutil.rmtree(target / "figures", ignore_errors=True)
+    reader, matrix = RunReader(store), build_matrix(store)
+    figures = write_figures(
+        reader, matrix, target / "figures", kinds=("svg",), wanted=lambda own: "items-" not in own
+    )
+    figures += write_figures(
+        reader,
+        matrix,
+        target / "figures",
+        kinds=("png",),
+        dpi=120,
+        wanted=lambda own: own.startswith(("matrix", "bias-against", "figure-1")),
+    )
+    made = generated(store, figures)
+    path = target / "README.md"
+    path.write_text(readme(path, store, spec_name, made), "utf-8")
+    listed(results, name, store, spec_name)
+    return target
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("run", help="folder of the run, or its name under runs/")
+    parser.add_argument("name", help="what to call it under the results folder")
+    parser.add_argument("--spec", help="spec to name in the README; default: specs/NAME.yaml")
+    parser.add_argument("--results", type=Path, default=REPO / "results")
+    options = parser.parse_args()
+    source = find_run(options.run, Path("runs")).folder
+    spec_name = options.spec or f"specs/{options.name}.yaml"
+    target = publish(source, options.name, options.results, spec_name)
+    sizes = {
+        path.name: sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file())
+        for path in sorted(target.iterdir())
+    }
+    for entry, size in sizes.items():
+        print(f"{size / 1e6:7.2f} MB  {target / entry}")
+    total = sum(sizes.values())
+    print(f"{total / 1e6:7.2f} MB  in all; {counted(Store.open(target))}")
+    if total > MOST_BYTES:
+        sys.exit(f"more than {MOST_BYTES / 1e6:.0f} MB: too much to be kept in the repository")
+
+
+if __name__ == "__main__":
+    main()
