@@ -125,7 +125,7 @@ def _groups(reader: RunReader, matrix: Matrix, *, corpus: bool) -> list[_Group]:
             all_rows=matrix.rows,
             control=all(is_control(row.cell) for row in rows),
             language=language,
-            bias=tuple(bias),
+            bias=tuple(c for c in bias if (model, c) in matrix.base),
             curves=curves,
         )
         for (model, method), rows in by_method.items()
@@ -185,6 +185,11 @@ def _standing(
         compared=len(bias),
         cost=_cost(measured),
         failed=sum(e.status == "failed" for row in rows for e in row.entries),
+        reasons=tuple(
+            dict.fromkeys(
+                e.reason or "" for row in rows for e in row.entries if e.status == "failed"
+            )
+        ),
         models=len({row.cell.fit_key for row in rows}),
         mean=mean.estimated() if mean else None,
         over_seeds=seed_summary([(row, e.improvement or 0.0) for row, e in bias]),

@@ -24,6 +24,7 @@ class Standing:
         harmed: bias scores that moved away from their target, of `compared`.
         cost: change of the language metrics, by label, as a mean over cells.
         failed: failed entries.
+        reasons: why they failed, each reason once.
         control: whether methods are compared with it.
         mean: mean improvement of all bias scores, with its interval over items.
         over_seeds: the same over seeds; None for a single seed.
@@ -67,6 +68,7 @@ class Standing:
     in_budget: bool | None = None
     warnings: tuple[str, ...] = ()
     expected: int = 0
+    reasons: tuple[str, ...] = ()
 
     @property
     def improvement(self) -> float | None:

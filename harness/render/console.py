@@ -97,14 +97,15 @@ def _table(
 ) -> Ruled:
     gap = [Text()] if with_step else []
     lines: list[list[Text]] = []
-    for model in dict.fromkeys(model for model, _ in matrix.base):
+    for model in dict.fromkeys([*(m for m, _ in matrix.base), *(r.cell.model for r in rows)]):
         bases = [matrix.base.get((model, column)) for column in columns]
         values = [Text("-" if m is None or m.value is None else f"{m.value:.2f}  ") for m in bases]
         lines.append([Text(model, "bold").append(" (base)", "not bold"), Text(), *gap, *values])
-    for i, row in enumerate(rows):
-        step = [Text(str(row.step))] if with_step else []
-        own = (cells[i, column] for column in columns)
-        lines.append([_method(row), Text(row.cell.source or ""), *step, *own])
+        for i, row in enumerate(rows):  # those of a model stand below its base
+            if row.cell.model == model:
+                step = [Text(str(row.step))] if with_step else []
+                own = (cells[i, column] for column in columns)
+                lines.append([_method(row), Text(row.cell.source or ""), *step, *own])
     least = smallest_changes(matrix)
     if any(column in least for column in columns):
         bounds = [Text(f"±{least[c]:.2f}  " if c in least else "", "dim") for c in columns]

@@ -225,7 +225,7 @@ Rows = tuple[list[str], list[list[str]]]
 
 
 def leaderboard_table(board: Leaderboard, *, intervals: bool = True) -> Rows:
-    """The leaderboard as text; controls have no rank.
+    """The leaderboard as text; controls have no rank, nor has what failed.
 
     Args:
         board: methods, best first.
@@ -235,17 +235,18 @@ def leaderboard_table(board: Leaderboard, *, intervals: bool = True) -> Rows:
     costs = list(dict.fromkeys(label for s in standings for label in s.cost))
     header = ["#", "method", "distance", "improvement", "net of control", *costs]
     header += ["in-domain", "transfer", "harmed (surely)"]
-    short = any(0 < s.compared < s.expected for s in standings)
+    short = any(s.compared < s.expected for s in standings)
     if short:
         header.append("measured")
     rows = []
     rank = 0
     for s in standings:
-        rank += not s.control
+        ranked = not s.control and s.distance is not None
+        rank += ranked
         cells = [
-            "" if s.control else str(rank),
+            str(rank) if ranked else "",
             standing_name(s, board) + (" ◆" if s.pareto else ""),
-            number(s.distance),
+            "failed" if s.distance is None and s.failed else number(s.distance),
             _estimated(s.mean, intervals) if s.mean else signed(s.improvement),
             _estimated(s.net, intervals),
         ]

@@ -35,6 +35,10 @@ def print_leaderboard(console: Console, found: Leaderboard | Sequence[Standing])
     failed = sum(standing.failed for standing in board.standings)
     if failed:
         console.print(f"[red]{failed} entries failed[/] and are left out of the means")
+    for standing in board.standings:
+        for reason in standing.reasons:
+            text = f"[red]failed[/] {escape(_name(standing, _several(board)))}: {escape(reason)}"
+            console.print(text, highlight=False, soft_wrap=True)
     for publication in board.reported:
         _reported(console, publication, width)
 
@@ -67,14 +71,17 @@ def _table(board: Leaderboard) -> Table:
             table.add_column(name.replace("_", " "), justify="right", max_width=10)
     place = 0
     for standing in board.standings:
-        ranked = not standing.control and standing.in_budget is not False
+        known = standing.distance is not None
+        ranked = not standing.control and standing.in_budget is not False and known
         place += ranked
-        mark = str(place) if ranked else "" if standing.control else "over"
+        mark = str(place) if ranked else "" if standing.control or not known else "over"
         name = escape(_name(standing, several)) + (" ◆" if standing.pareto else "")
         table.add_row(
             mark,
             name + (" [dim]control[/]" if standing.control else ""),
-            _two(f"{_number(standing.distance)} {_signed(standing.improvement)}", standing.mean),
+            _two(f"{_number(standing.distance)} {_signed(standing.improvement)}", standing.mean)
+            if known or not standing.failed
+            else "[bold red]failed[/]",
             _two(_signed(standing.net.value) if standing.net else "-", standing.net),
             f"{_signed(standing.in_domain)}\n{_signed(standing.transfer)}",
             _harm(standing),
