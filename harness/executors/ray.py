@@ -151,6 +151,7 @@ class _Driver:
             raise
         except Exception as error:  # one unit's failure, whatever it is, must not cost the others
             yield from failures(unit, unit.tasks, error)
+            self._ended += 1
             return
         sent = _Sent(unit, self._ray.put(inputs))
         self._send(sent)
