@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.bootstrap import Resampler
+from harness.bootstrap import Resampler, shared_values
 from harness.errors import StoreError
 from harness.itemtable import aligned
 from harness.matrix import test_decisions
@@ -25,6 +25,7 @@ class Compared:
         column: what it is.
         first, second: as each run has it.
         shared: items that both have; 0 where none, and then nothing is tested.
+        on_shared: the values of both on the shared items, where a run has others, too.
         interval: 95 % interval of second minus first over the shared items.
         test: McNemar on the shared items, for a share of 0/1 decisions.
         p: of the test, else of the paired bootstrap.
@@ -35,24 +36,30 @@ class Compared:
     first: Metric
     second: Metric
     shared: int = 0
+    on_shared: tuple[float, float] | None = None
     interval: Interval | None = None
     test: McNemar | None = None
     p: float | None = None
     adjusted_p: float | None = None
 
     @property
-    def difference(self) -> float | None:
-        """Second minus first."""
+    def values(self) -> tuple[float, float] | None:
+        """Of both, on the same items where they share some."""
+        if self.on_shared is not None:
+            return self.on_shared
         if self.first.value is None or self.second.value is None:
             return None
-        return self.second.value - self.first.value
+        return self.first.value, self.second.value
+
+    @property
+    def difference(self) -> float | None:
+        """Second minus first."""
+        return None if self.values is None else self.values[1] - self.values[0]
 
     @property
     def better(self) -> float | None:
         """How much nearer to the ideal the second is; negative: further."""
-        if self.first.value is None or self.second.value is None:
-            return None
-        return self.second.direction.improvement(self.first.value, self.second.value)
+        return None if self.values is None else self.second.direction.improvement(*self.values)
 
 
 @dataclass(frozen=True)
@@ -178,8 +185,10 @@ def _cell(
         if shared:
             (draws,) = resampler.paired(new, [tables])
             test = test_decisions(new, *tables)
+            more = max(len(table.ids) for table in tables) > shared
             own = replace(
                 own,
+                on_shared=shared_values(new, *tables) if more else None,
                 shared=draws.items if draws else shared,
                 interval=draws.interval if draws else None,
                 test=test,

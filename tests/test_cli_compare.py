@@ -18,7 +18,7 @@ from harness.comparing import compare
 from harness.errors import DataError, HarnessError, StoreError
 from harness.leaderboard import Leaderboard, rank
 from harness.matrix import build_matrix
-from harness.metrics import Item
+from harness.metrics import Item, Metric
 from harness.records import Cell, MeasureRef, Record, RunIndex
 from harness.store import Store
 from harness.transfer import transfers
@@ -322,6 +322,35 @@ def test_runs_without_shared_items_stand_side_by_side(tmp_path: Path) -> None:
     assert numbers
     assert all(n.shared == 0 and n.p is None and n.interval is None for n in numbers)
     assert "none shared" in text_of("compare", one.folder, two.folder)
+
+
+def test_differences_are_of_the_items_that_both_runs_have(tmp_path: Path) -> None:
+    """A run on fewer items of the same suite does not differ from the whole one by the others."""
+    one = make_run(tmp_path, name="one")
+    two = make_run(tmp_path, name="two")
+    for key in two.record_keys():
+        record = two.record(key)
+        assert record is not None
+        if key.startswith("pairs"):
+            few = []
+            for m in record.measurements:
+                items = m.items[:15]
+                metrics = tuple(
+                    Metric.of_items(
+                        metric.name, items, estimator=metric.estimator, of=metric.of,
+                        direction=metric.direction, stratum=metric.stratum, primary=metric.primary,
+                    )
+                    for metric in m.metrics
+                )  # fmt: skip
+                few.append(m.model_copy(update={"items": items, "metrics": metrics}))
+            two.write_record(record.model_copy(update={"measurements": tuple(few)}))
+    numbers = [n for cell in compare(one, two).cells for n in cell.numbers if n.shared == 15]
+    assert len(numbers) > 10
+    assert any(n.first.value != n.second.value for n in numbers)
+    assert {n.difference for n in numbers} == {0.0}
+    assert all(n.interval == (0.0, 0.0) for n in numbers)
+    text = rows(text_of("compare", one.folder, two.folder))
+    assert "over each run's own items" in text
 
 
 def test_models_of_one_run_alone_are_listed(tmp_path: Path) -> None:
