@@ -41,8 +41,8 @@ def print_comparison(console: Console, found: Comparison) -> None:
         console.print(table, width=width)
     lines = [
         "B - A on the items that both have, with its 95 % interval; + B is nearer to the ideal, ! "
-        "further from it; * p < 0.05, corrected over all of this comparison (exact McNemar for shares of "
-        "items, else the paired bootstrap); no test where no item is shared",
+        "further from it; * p < 0.05, corrected over all of this comparison (exact McNemar for "
+        "shares of items, else the paired bootstrap); no test where no item is shared",
         *(
             ["A and B are over each run's own items, so their difference may be another one"]
             if any(own.on_shared for cell in found.cells for own in cell.numbers)
