@@ -233,8 +233,8 @@ def leaderboard_table(board: Leaderboard, *, intervals: bool = True) -> Rows:
     """
     standings = board.standings
     costs = list(dict.fromkeys(label for s in standings for label in s.cost))
-    header = ["#", "method", "distance", "improvement", "net of control", *costs]
-    header += ["in-domain", "transfer", "harmed (surely)"]
+    header = ["#", "method", "distance", "improvement", "harmed (surely)", "net of control"]
+    header += [*costs, "in-domain", "transfer"]
     short = any(s.compared < s.expected for s in standings)
     if short:
         header.append("measured")
@@ -248,16 +248,13 @@ def leaderboard_table(board: Leaderboard, *, intervals: bool = True) -> Rows:
             standing_name(s, board) + (" ◆" if s.pareto else ""),
             "failed" if s.distance is None and s.failed else number(s.distance),
             _estimated(s.mean, intervals) if s.mean else signed(s.improvement),
+            f"{s.harmed}/{s.compared} ({s.surely_harmed})",
             _estimated(s.net, intervals),
         ]
         for label in costs:
             value = s.cost.get(label)
             cells.append("–" if value is None else f"{number(value[0])} ({signed(value[1])})")
-        cells += [
-            signed(s.in_domain),
-            signed(s.transfer),
-            f"{s.harmed}/{s.compared} ({s.surely_harmed})",
-        ]
+        cells += [signed(s.in_domain), signed(s.transfer)]
         if short:
             cells.append(f"{s.compared}/{s.expected}")
         rows.append(cells)
@@ -343,10 +340,10 @@ def _estimated(value: Estimated | None, intervals: bool) -> str:
 
 LEADERBOARD_NOTE = (
     "distance: mean distance of the bias scores to their ideal, in points; improvement: how much "
-    "nearer than the base; net of control: improvement minus that of the control most like the "
+    "nearer than the base; harmed: scores further from their ideal than the base's (surely: "
+    "corrected p < 0.05); net of control: improvement minus that of the control most like the "
     "method, on the same items; then the mean language score and its change; in-domain, transfer: "
-    "mean improvement on the source itself and on the other domains; harmed: scores further from "
-    "their ideal than the base's (surely: corrected p < 0.05); ◆: on the Pareto front of "
+    "mean improvement on the source itself and on the other domains; ◆: on the Pareto front of "
     "improvement and language"
 )
 
