@@ -10,6 +10,7 @@ import torch
 from harness_debiasers.cda import Cda, CdaConfig, augment, padded_blocks
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.dropout import Dropout, raised_dropout
+from harness_debiasers.lm_loss import mean_logprob, text_rows
 from harness_debiasers.word_lists import WORD_ROWS, WordRows, rows_fingerprint, word_rows
 
 from harness.data import DataStore
@@ -102,6 +103,18 @@ def test_published_blocks_train_on_padding() -> None:
     assert block.ids == (5, 6, 1, 1, 7, 8, 9)
     assert block.targets == (6, 1, 1, 7, 8, 9, 10)
     assert [len(b.targets) for b in padded_blocks([[5] * 10], 4, filler=1)] == [3, 3]
+
+
+def test_the_clean_variant_trains_on_no_padding() -> None:
+    """A short text beside a long one counts with its own tokens."""
+    model = tiny_causal_model()
+    texts = ["the girl", "the girl fed her horse near the old station"]
+    rows = text_rows(model, texts)
+    assert [len(row.targets) for row in rows] == [len(model.encode(text)) for text in texts]
+    with torch.no_grad():
+        together = float(mean_logprob(model, rows))
+    flat = [p for s in model.token_scores(texts, start=True) for p in s.logprobs]
+    assert together == pytest.approx(sum(flat) / len(flat), abs=1e-4)
 
 
 def request(

@@ -115,6 +115,32 @@ def test_sentence_debias_removes_the_first_component_and_nothing_else() -> None:
     assert np.linalg.matrix_rank(matrix) == WIDTH - 1
 
 
+def test_the_subspace_is_that_of_scikit_learns_pca() -> None:
+    from sklearn.decomposition import PCA
+
+    groups = np.random.default_rng(3).normal(size=(200, 3, WIDTH)) + np.arange(WIDTH) / 10
+    directions, explained = subspace(groups, 2)
+    unit = groups / np.linalg.norm(groups, axis=-1, keepdims=True)
+    pca = PCA(2).fit((unit - unit.mean(axis=1, keepdims=True)).reshape(-1, WIDTH))
+    assert np.allclose(np.abs((directions * pca.components_).sum(axis=1)), 1.0, atol=1e-8)
+    assert explained == pytest.approx(pca.explained_variance_ratio_.sum())
+
+
+def test_leace_is_what_the_package_erases() -> None:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from concept_erasure import LeaceEraser
+    x, y = planted(500, 1, 4)
+    found = erase(x, y, LeaceConfig())
+    assert found.bias is not None
+    z = torch.nn.functional.one_hot(torch.tensor(y)).double()
+    expected = LeaceEraser.fit(torch.tensor(x), z)(torch.tensor(x)).numpy()
+    np.testing.assert_allclose(x @ found.matrix.T + found.bias, expected, atol=1e-6)
+    assert found.log["rank_removed"] == 3
+
+
 MEN = ["the man walked to town {}", "his father sold {} in town", "my uncle knew {} very well"]
 WOMEN = ["the woman walked to town {}", "his mother sold {} in town", "my aunt knew {} very well"]
 OTHER = ["the river runs to town {}", "a farm sold {} in town", "they knew {} very well"]

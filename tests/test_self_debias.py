@@ -76,8 +76,35 @@ def test_decay_zero_is_the_plain_model(make: type) -> None:
     model.rescore(PromptContrast((PROMPT,), 0.0, 0.01))
     for one, other in zip(plain, model.token_scores(TEXTS), strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-6)
+    if model.kind == "causal":  # perplexity, first tokens and generation as well
+        base, windows = make(), [model.encode(text) for text in TEXTS]
+        for one, other in zip(
+            base.window_scores(windows), model.window_scores(windows), strict=True
+        ):
+            np.testing.assert_allclose(one, other, atol=1e-6)
+        np.testing.assert_allclose(base.start_scores([5, 9]), model.start_scores([5, 9]), atol=1e-6)
+        assert base.generate(TEXTS, max_new_tokens=6) == model.generate(TEXTS, max_new_tokens=6)
     with pytest.raises(Exception, match="changed no"):
         check_debiaser(SelfDebias, {"decay": 0.0, "prompts": [PROMPT]})
+
+
+def test_perplexity_windows_follow_the_formula_also_where_the_prompt_cuts_them() -> None:
+    """A window as long as the context is read in two parts behind a prompt."""
+    model = tiny_causal_model()
+    window = (model.encode(" ".join(TEXTS * 4)))[: model.max_tokens]
+    assert len(window) == model.max_tokens
+    prompt = model.encode(PROMPT)
+    room = model.max_tokens - len(prompt)
+    model.rescore(PromptContrast((PROMPT,), 1e4, 0.01))
+    (found,) = model.window_scores([window])
+    plain = table(model, window)
+    first = table(model, prompt + window[:room])[len(prompt) :]
+    run = window[:-1]  # the last token predicts nothing that is wanted
+    rest = table(model, prompt + run[-room:])[len(prompt) :]
+    for k in range(1, len(window)):
+        q = first[k - 1] if k - 1 < room else rest[k - 1 - (len(run) - room)]
+        expected = by_hand(plain[k - 1], q, 1e4, 0.01)[window[k]]
+        assert found[k] == pytest.approx(float(expected), abs=5e-5)
 
 
 def test_of_several_prompts_the_largest_rise_counts_and_copies_keep_it() -> None:

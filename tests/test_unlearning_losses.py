@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,38 @@ def test_npo_lets_go_of_what_is_forgotten() -> None:
     # d/dr = 2 sigmoid(beta r) / n: 1/2 at the base model, next to nothing far below it
     assert gradient[0] == pytest.approx(0.5)
     assert gradient[1] == pytest.approx(4.5e-5, rel=1e-2)
+
+
+def test_npo_and_simnpo_are_their_formulas_over_the_models_scores(tmp_path: Path) -> None:
+    base = tiny_causal_model()
+    scores = [s.logprobs for s in base.token_scores(FORGET, start=True)]
+    settings = {"learning_rate": 1e-9, "beta": 2.0, "gamma": 1.0, "retain": "none"}
+
+    def logged(method: Any, **more: Any) -> float:
+        config = method.Config(**settings, **more)
+        (point,) = method(config).debias(request(tiny_causal_model(), tmp_path, steps=(1,)))
+        return float(str(point.log["mean_forget_loss"]))
+
+    def loss(ratios: list[float]) -> float:
+        return sum(math.log(1 + math.exp(2.0 * r)) for r in ratios) / len(ratios)
+
+    assert logged(Npo) == pytest.approx(loss([0.0, 0.0]), rel=1e-5)
+    means = [float(own.mean()) + 1.5 for own in scores]
+    assert logged(SimNpo, delta=1.5) == pytest.approx(loss(means), rel=1e-4)
+
+
+def test_npo_with_a_small_beta_takes_the_step_of_gradient_ascent(tmp_path: Path) -> None:
+    """On one passage, whose sum and mean differ by its length alone, which Adam does not see."""
+    found = []
+    for method, more in ((Npo, {"beta": 1e-6}), (GradientAscent, {})):
+        asked = request(tiny_causal_model(), tmp_path, steps=(1,))
+        asked = asked.model_copy(update={"passages": asked.passages[:1]})
+        config = method.Config(learning_rate=1e-3, **more)
+        (point,) = method(config).debias(asked)
+        found.append(weights(point.model))
+    moved = (found[1] - weights(tiny_causal_model())).abs()
+    close = (found[0] - found[1]).abs() < 1e-5
+    assert float(close[moved > 9e-4].float().mean()) > 0.99
 
 
 def test_npo_at_the_base_model_is_log_two(tmp_path: Path) -> None:

@@ -75,5 +75,6 @@ class SelfDebias(Debiaser[SelfDebiasConfig]):
         prompts = tuple(prompt + ENDINGS[config.ending] for prompt in filled)
         if any(not request.model.encode(prompt) for prompt in prompts):
             raise DebiasError(f"the tokenizer of '{request.model.name}' has no token for a prompt")
-        request.model.rescore(PromptContrast(prompts, config.decay, config.epsilon))
+        if config.decay:  # else the model stays plain to the last bit
+            request.model.rescore(PromptContrast(prompts, config.decay, config.epsilon))
         yield Checkpoint(1, request.model, {"prompts": list(prompts)})
