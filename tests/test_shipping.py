@@ -173,6 +173,7 @@ def test_the_time_left_knows_of_workers_side_by_side(monkeypatch: pytest.MonkeyP
     [
         (["--retries", "2"], "--retries is for --executor ray"),
         (["--executor", "ray", "--ray-address", "ray://head:10001"], "--ray-address auto"),
+        (["--executor", "ray", "--ray-address", "127.0.0.1:9"], "no Ray cluster at '127.0.0.1:9'"),
         (["--executor", "ray", "--gpus-per-task", "-1"], "--gpus-per-task"),
         (["--executor", "dask"], "'dask' is not one of"),
     ],

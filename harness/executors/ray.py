@@ -8,6 +8,7 @@ yet. Nothing is shared but the cluster: no folder, no home.
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,9 @@ AHEAD = 16
 UNREAD = 8
 """Results that a worker may have waiting before it pauses: bounds what pieces of checkpoints take
 of the cluster's memory."""
+
+ANSWERS_WITHIN = 10.0
+"""Seconds after which an address is nobody's."""
 
 LOST = {
     "NodeDiedError": "its node is gone",
@@ -294,7 +298,10 @@ def _connect(ray: Any, address: str) -> None:
             f"--ray-address {address}: results cannot be streamed to a Ray client; run on a "
             "machine of the cluster, with --ray-address auto (see docs/scaling.md)"
         )
+    host, _, port = address.rpartition(":")
     try:
+        if host and port.isdecimal():  # Ray itself would try for minutes
+            socket.create_connection((host, int(port)), timeout=ANSWERS_WITHIN).close()
         ray.init(
             address=address,
             include_dashboard=False if address == "local" else None,
@@ -303,7 +310,10 @@ def _connect(ray: Any, address: str) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ServiceError(f"no Ray cluster at '{address}': {first}") from None
+        raise ServiceError(
+            f"no Ray cluster at '{address}': {first}; start one with `ray start --head`, or mend "
+            "--ray-address"
+        ) from None
 
 
 def _gpus(ray: Any, device: str, wanted: float | None) -> float:
