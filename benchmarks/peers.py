@@ -188,7 +188,7 @@ class Bench:
             measuring.forget_peak()
 
     def memory(self) -> tuple[float, float]:
-        """MiB in use with the model loaded, and the most since `forget_peak`."""
+        """MiB in use now, and the most since `forget_peak`."""
         if self._cuda:
             import torch
 

@@ -152,7 +152,7 @@ def measure(
             },
         }
     figures["memory_mib"] = {
-        name: {"loaded": round(now), "peak": round(peak)} for name, (now, peak) in peaks.items()
+        name: {"after": round(now), "peak": round(peak)} for name, (now, peak) in peaks.items()
     }
     figures["difference"] = {
         name: agreement(scores["harness"], scores[name]) for name in own if name != "harness"
@@ -184,7 +184,7 @@ def show(suite: str, figures: dict[str, Any], options: argparse.Namespace) -> No
                 f"{wall['over_limit'][name]:.2f}",
                 f"{cpu['times_the_harness'].get(name, 1.0):.2f}",
                 f"{cpu['over_limit'][name]:.2f}",
-                f"{memory['peak']} of which {memory['loaded']}" if memory else "-",
+                f"{memory['peak']} of which {memory['after']}" if memory else "-",
                 f"{differs['text']:.1e}" if differs else "-",
                 f"{differs['token']:.1e}" if differs else "-",
             )

@@ -12,7 +12,7 @@ import torch
 
 from harness.lm import packing
 from harness.lm.forward import Forward
-from harness.lm.handle import LanguageModel
+from harness.lm.handle import LanguageModel, ModelKind
 from harness.lm.head import logits_logprobs, streamed_logprobs
 from harness.lm.scoring import Row
 from harness.lm.transformers_model import TransformersModel
@@ -142,3 +142,27 @@ def test_slices_of_the_vocabulary_add_up_to_the_softmax(
     torch.testing.assert_close(found.double(), expected, atol=1e-4, rtol=1e-5)
     parts = logits_logprobs(logits.split([6, 7]), place, targets)
     torch.testing.assert_close(parts.double(), expected, atol=1e-4, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["causal", "masked"])
+def test_training_in_packed_rows_has_the_gradients_of_rows_alone(kind: ModelKind) -> None:
+    module, tokenizer = build_tiny(kind)
+    model = TransformersModel(module, tokenizer, kind=kind, name="tiny")
+    rows = [[1, 5, 6, 7, 8, 9, 11], [1, 5, 6, 3, 4], [3, 4, 5, 6, 7, 8, 9, 2, 1, 12], [1, 5]]
+    index, position = [2, 0, 0, 1, 2], [8, 6, 2, 3, 1]
+
+    def gradients(logits: torch.Tensor) -> list[torch.Tensor]:
+        module.zero_grad()
+        (torch.log_softmax(logits, dim=-1)[:, 7] * torch.arange(1.0, 6.0)).sum().backward()
+        return [p.grad.clone() for p in module.parameters() if p.grad is not None]
+
+    packed = model.training_logits(rows, index, position)
+    alone = torch.stack(
+        [
+            module(input_ids=torch.tensor([rows[i]])).logits[0, p]
+            for i, p in zip(index, position, strict=True)
+        ]
+    )
+    torch.testing.assert_close(packed, alone, atol=1e-4, rtol=1e-4)
+    for one, other in zip(gradients(packed), gradients(alone), strict=True):
+        torch.testing.assert_close(one, other, atol=2e-4, rtol=1e-3)

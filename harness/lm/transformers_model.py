@@ -266,23 +266,41 @@ class TransformersModel(LanguageModel):
     ) -> torch.Tensor:
         """See `LanguageModel.training_logits`.
 
-        Rows are run in groups of similar length, so that little is spent on padding.
+        Nothing is run behind the last position that is read of a row; rows are packed like those
+        that are scored, or padded in groups of similar length where the model takes no trees.
         """
-        padded = [Row(row, [], []) for row in rows]
+        asked: list[list[int]] = [[] for _ in rows]
+        for k, row in enumerate(index):
+            asked[row].append(k)
+        read = [
+            Row(list(row[: max(position[k] for k in own) + 1]), [position[k] for k in own], own)
+            if own and self.kind == "causal"
+            else Row(row, [position[k] for k in own], own)
+            for row, own in zip(rows, asked, strict=True)
+        ]
+        numbers = [i for i, row in enumerate(read) if row.targets]
+        longest = self._forward.tree_tokens()
+        short = [i for i in numbers if len(read[i].ids) <= min(longest, TRAINING_TOKENS)]
+        chosen = set(short)
         parts: list[torch.Tensor] = []
         order: list[int] = []
-        for group in batches(padded, TRAINING_TOKENS):
-            place = {row: i for i, row in enumerate(group)}
-            asked = [k for k, row in enumerate(index) if row in place]
-            if not asked:
-                continue
-            own = self._padded([padded[row] for row in group])
-            where = (
-                torch.tensor([place[index[k]] for k in asked], device=self.device),
-                torch.tensor([position[k] for k in asked], device=self.device),
+        for group in block_batches(blocks(read, short), TRAINING_TOKENS):
+            own = wanted(group, self.device)
+            inputs = forest(group, self._filler, self.device)
+            found = self._forward.logits(inputs, own.block, own.positions, chunk=len(own.block))
+            parts.append(torch.cat(list(found))[own.place])
+            order += own.targets.tolist()  # numbers of what was asked stand in place of tokens
+        padded = [read[i] for i in numbers if i not in chosen]
+        for batch in batches(padded, TRAINING_TOKENS):
+            group_rows = [padded[i] for i in batch]
+            owners = [i for i, r in enumerate(group_rows) for _ in r.targets]
+            parts += self._forward.logits(
+                self._padded(group_rows),
+                torch.tensor(owners, device=self.device),
+                torch.tensor([p for r in group_rows for p in r.positions], device=self.device),
+                chunk=len(owners),
             )
-            parts += self._forward.logits(own, *where, chunk=len(asked))
-            order += asked
+            order += [k for r in group_rows for k in r.targets]
         back = torch.argsort(torch.tensor(order, device=self.device))
         return torch.cat(parts)[back]
 

@@ -78,8 +78,6 @@ def train(
     Raises:
         DebiasError: no example, or loss or gradient is no longer finite.
     """
-    import torch
-
     if not examples:
         raise DebiasError(
             f"nothing to learn from in '{request.domain}': no usable example is left after "
