@@ -206,7 +206,7 @@ def child(options: argparse.Namespace) -> None:
     clocks.start("importing torch")
     import torch
     import torch._dynamo  # a fit imports it
-    import transformers.models.llama.modeling_llama  # noqa: F401
+    import transformers.models.llama.modeling_llama  # noqa: F401 (imported here for its time)
 
     clocks.stop()
     from harness_debiasers import training

@@ -294,7 +294,7 @@ def _serve(pipe: Any, method: str, task: Task) -> None:
             pipe.send(("", getattr(bench, name)(*arguments)))
     except EOFError:
         return
-    except Exception:
+    except Exception:  # whatever it is, the parent shows its trace
         pipe.send((traceback.format_exc(), None))
 
 
