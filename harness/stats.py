@@ -1,8 +1,7 @@
 """Paired statistics: before and after on the same items. Seeded, no global state.
 
-The tests hold every function against `scipy.stats` and `statsmodels`. Importing these takes longer
-than making a table, so what tables always need is computed here (the exact test in whole numbers),
-and `scipy.special` is imported where several seeds ask for it.
+Distributions are scipy's (`scipy.special`). `scipy.stats` and `statsmodels` take longer to import
+than a table takes to make, so they are the referees: the tests hold every function against them.
 """
 
 from __future__ import annotations
@@ -10,11 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from statistics import NormalDist
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy import special
 
 Correction = Literal["bh", "holm"]
 Floats = npt.NDArray[np.float64]
@@ -66,19 +65,13 @@ def mcnemar(before: Sequence[float] | Floats, after: Sequence[float] | Floats) -
     return McNemar(gained, lost, mcnemar_p(gained, lost))
 
 
-def mcnemar_p(gained: int, lost: int) -> float:
-    """Two-sided exact p-value of flip counts: under no change each flip is a fair coin's."""
-    return _coin_p(min(gained, lost), gained + lost)
-
-
 @lru_cache(maxsize=4096)
-def _coin_p(fewer: int, flips: int) -> float:
-    """Twice the chance of at most ``fewer`` heads in ``flips`` tosses, at most 1; never rounded."""
-    ways = tail = 1
-    for heads in range(fewer):
-        ways = ways * (flips - heads) // (heads + 1)
-        tail += ways
-    return min(1.0, 2 * tail / (1 << flips))
+def mcnemar_p(gained: int, lost: int) -> float:
+    """Two-sided exact p-value of flip counts: under no change each flip is a fair coin's.
+
+    Twice the binomial chance of at most the smaller count, and at most 1.
+    """
+    return min(1.0, 2.0 * float(special.bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
 def paired_bootstrap(
@@ -216,8 +209,7 @@ def detectable_in_draws(
 
 def _margin(alpha: float, power: float) -> float:
     """Standard errors that a change must have to be seen: 2.8 by default."""
-    normal = NormalDist()
-    return normal.inv_cdf(1 - alpha / 2) + normal.inv_cdf(power)
+    return float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
 
 
 class SeedSummary(NamedTuple):
@@ -248,8 +240,6 @@ def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
     mean = math.fsum(values) / n
     if n < 2:
         return SeedSummary(n, mean, None, None)
-    from scipy import special
-
     sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
     half = float(special.stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
     return SeedSummary(n, mean, sd, Interval(mean - half, mean + half))
@@ -265,7 +255,5 @@ def seeds_p(values: Sequence[float]) -> float | None:
         return None
     if found.sd == 0.0:
         return 1.0 if found.mean == 0.0 else None
-    from scipy import special
-
     t = abs(found.mean) / (found.sd / math.sqrt(found.n))
     return float(2.0 * special.stdtr(found.n - 1, -t))
