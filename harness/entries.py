@@ -162,6 +162,19 @@ class Row:
         return next((entry for entry in self.entries if entry.column == column), None)
 
 
+def in_common(cells: Sequence[Cell]) -> Cell:
+    """The cell that several cells of one computation are: without the inputs that differ.
+
+    A fit that reads no passage or mask (`dropout`) is the same for every label and masker.
+    """
+    differing = {
+        axis: None
+        for axis in ("corpus", "masker", "label")
+        if len({getattr(cell, axis) for cell in cells}) > 1
+    }
+    return cells[0].model_copy(update=differing) if differing else cells[0]
+
+
 def seed_summary(values: Sequence[tuple[Row, float]]) -> SeedSummary | None:
     """Mean of each seed's values, summarised; None for a single seed.
 

@@ -20,7 +20,7 @@ from harness.reading import Column, RunReader
 from harness.reported import Publication
 from harness.standings import Leaderboard, Standing
 from harness.store import Store
-from harness.transfer import mean_improvement, method_name, several_corpora
+from harness.transfer import by_method, mean_improvement, method_name, several_corpora
 
 __all__ = ["Leaderboard", "Standing", "build_leaderboard", "rank"]
 
@@ -108,10 +108,6 @@ class _Group:
 def _groups(reader: RunReader, matrix: Matrix, *, corpus: bool) -> list[_Group]:
     language = _language(matrix)
     bias = [column for column in matrix.columns if _is_bias(matrix, column)]
-    by_method: dict[tuple[str, str], list[Row]] = {}
-    for row in matrix.rows:
-        name = row.cell.model, method_name(row.cell, corpus=corpus)
-        by_method.setdefault(name, []).append(row)
     curves = {
         id(row): curve(reader, row.cell, bias, language) if language else [] for row in matrix.rows
     }
@@ -128,7 +124,7 @@ def _groups(reader: RunReader, matrix: Matrix, *, corpus: bool) -> list[_Group]:
             bias=tuple(c for c in bias if (model, c) in matrix.base),
             curves=curves,
         )
-        for (model, method), rows in by_method.items()
+        for (model, method), rows in by_method(matrix.rows, corpus=corpus).items()
     ]
 
 

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.entries import Entry, Matrix, Row
+from harness.entries import Entry, Matrix, Row, in_common
 from harness.records import Cell
 from harness.stats import Floats, Interval, percentile_interval
 
@@ -118,6 +118,31 @@ def several_corpora(cells: Iterable[Cell]) -> bool:
     return len({cell.corpus for cell in cells if cell.corpus is not None}) > 1
 
 
+def by_method(rows: Sequence[Row], *, corpus: bool) -> dict[tuple[str, str], list[Row]]:
+    """The rows of each model and method, over its sources and seeds.
+
+    What is one computation under several labels or maskers (`dropout`) is one method, once.
+
+    Args:
+        rows: of a matrix.
+        corpus: name methods with their corpus.
+    """
+    named: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        named.setdefault((row.cell.model, method_name(row.cell, corpus=corpus)), []).append(row)
+    same: dict[tuple[object, ...], list[list[Row]]] = {}
+    for number, ((model, _), own) in enumerate(named.items()):
+        fits = {(row.cell.seed, row.cell.source, row.step, row.cell.fit_key) for row in own}
+        known = all(row.cell.fit_key is not None for row in own)
+        name = model, own[0].cell.debiaser, frozenset(fits) if known else number
+        same.setdefault(name, []).append(own)
+    found: dict[tuple[str, str], list[Row]] = {}
+    for groups in same.values():
+        cell = in_common([own[0].cell for own in groups])
+        found[cell.model, method_name(cell, corpus=corpus)] = groups[0]
+    return found
+
+
 def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
     """Transfer of every method of a matrix, by each metric that has a target value.
 
@@ -128,14 +153,10 @@ def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
         pairs: also each source and target by itself.
     """
     found = []
-    groups: dict[tuple[str, str], list[Row]] = {}
     corpus = several_corpora(row.cell for row in matrix.rows)
-    for row in matrix.rows:
-        if row.cell.source is not None:
-            name = method_name(row.cell, corpus=corpus)
-            groups.setdefault((row.cell.model, name), []).append(row)
     kinds = dict.fromkeys(c[:3] for c in matrix.columns)
-    for (model, method), rows in groups.items():
+    of_a_source = [row for row in matrix.rows if row.cell.source is not None]
+    for (model, method), rows in by_method(of_a_source, corpus=corpus).items():
         for kind in kinds:
             own = _transfer(model, method, kind, rows, pairs=pairs)
             if own is not None:

@@ -108,7 +108,7 @@ def make_run(
     targets: Sequence[str] = ("gender", "race", "religion"),
     steps: Sequence[int] = (10, 20, 30),
     methods: Sequence[str] = ("mlm-unlearning",),
-    maskers: Sequence[str] = ("wordlist",),
+    maskers: Sequence[str | None] = ("wordlist",),
     seeds: Sequence[int] = (0,),
     evaluators: Sequence[str] = ("pairs", "wikitext2-perplexity", "corpus-perplexity"),
     identity: bool = True,

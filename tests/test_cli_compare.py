@@ -19,7 +19,7 @@ from harness.errors import DataError, HarnessError, StoreError
 from harness.leaderboard import Leaderboard, rank
 from harness.matrix import build_matrix
 from harness.metrics import Item, Metric
-from harness.records import Cell, MeasureRef, Record, RunIndex
+from harness.records import Cell, ControlKind, MeasureRef, Record, RunIndex
 from harness.store import Store
 from harness.transfer import transfers
 from harness.types import Measurement
@@ -39,6 +39,54 @@ def text_of(*words: object, width: int = 100) -> str:
 
 def rows(text: str) -> str:
     return " ".join(text.split())
+
+
+def with_label(store: Store, debiaser: str, label: str) -> None:
+    """The cells of a debiaser once more, as the same computation under another label."""
+    index = store.index()
+    again = [
+        cell.model_copy(update={"label": label})
+        for cell in index.cells
+        if cell.debiaser == debiaser
+    ]
+    assert again
+    store.write_index(index.model_copy(update={"cells": (*index.cells, *again)}))
+
+
+def test_what_reads_no_passage_is_shown_once_under_all_labels(tmp_path: Path) -> None:
+    store = make_run(tmp_path, methods=["dropout"], maskers=[None], seeds=[0, 1])
+    before = text_of("matrix", store.folder), text_of("leaderboard", store.folder)
+    with_label(store, "dropout", "non-hateful")
+    assert "non-hateful" in text_of("export", store.folder, "--format", "csv")
+    assert (text_of("matrix", store.folder), text_of("leaderboard", store.folder)) == before
+    assert before[0].count("dropout, 2 seeds") == 4  # two sources, columns in two blocks
+
+
+def test_every_control_is_subtracted_and_none_is_cut_off(tmp_path: Path) -> None:
+    kinds: dict[str, ControlKind] = {
+        "a-control-of-a-long-name": "change",
+        "another-control-of-a-long-name": "texts",
+        "neutral-ascent-and-no-more": "change",
+        "weight-noise": "change",
+    }
+    store = make_run(tmp_path, methods=["mlm-unlearning", *kinds], seeds=[0, 1])
+    index = store.index()
+    cells = [
+        cell.model_copy(update={"control_kind": kinds.get(cell.debiaser or "")})
+        for cell in index.cells
+    ]
+    store.write_index(index.model_copy(update={"cells": tuple(cells)}))
+    board = rank([store])
+    (method,) = (s for s in board.standings if not s.control)
+    nets = {net.control: net for net in method.nets}
+    assert set(nets) == {f"{name} + wordlist" for name in kinds if kinds[name] != "texts"} | {
+        "identity"
+    }
+    table = text_of("leaderboard", store.folder, width=80).split("Net of each control")[1]
+    for name, net in nets.items():
+        assert rows(name) in rows(table)
+        assert net.over_seeds is not None
+    assert max(map(len, table.splitlines())) <= 80
 
 
 # -- matrix ----------------------------------------------------------------------------------

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
-from harness.entries import Matrix, Row, SeedRow
+from harness.entries import Matrix, Row, SeedRow, in_common
 from harness.reading import Column
 from harness.records import Cell
 
@@ -18,30 +19,37 @@ ANY = "any"
 def shown_rows(matrix: Matrix, *, each_seed: bool = False) -> list[Row | SeedRow]:
     """Rows in their order, fewer where that loses nothing.
 
-    Several seeds become one row with their mean, unless each is asked for. A fit that names no
-    source (`dropout`, `identity`) is one computation with the same scores from every source: it
-    is shown once.
+    Several seeds become one row with their mean, unless each is asked for. A fit that reads no
+    source, passage or mask (`dropout`, `identity`) is one computation with the same scores for
+    each of them: it is shown once.
     """
     rows = list[Row | SeedRow](matrix.rows) if each_seed else _summarised(matrix)
-    found: dict[tuple[object, ...], Row | SeedRow] = {}
-    sources: dict[tuple[object, ...], list[str]] = {}
+    found: dict[tuple[object, ...], list[Row | SeedRow]] = {}
     for number, row in enumerate(rows):
         cell = row.cell
-        name = (*_seedless(cell, row.step)[:4], cell.label, row.step, cell.seed, cell.fit_key)
-        if name in found and found[name].entries == row.entries and cell.fit_key is not None:
-            sources[name].append(cell.source or "")
-        else:
-            name = (*name, number) if name in found else name
-            found[name], sources[name] = row, [cell.source or ""]
+        name: tuple[object, ...] = (
+            cell.model,
+            cell.debiaser,
+            row.step,
+            cell.seed,
+            cell.fit_key,
+        )
+        known = found.get(name)
+        if known and (cell.fit_key is None or known[0].entries != row.entries):
+            name = (*name, number)
+        found.setdefault(name, []).append(row)
     every = {row.cell.source for row in rows}
-    return [_of_sources(row, sources[name], len(every)) for name, row in found.items()]
+    return [_in_one(same, every) for same in found.values()]
 
 
-def _of_sources(row: Row | SeedRow, sources: list[str], known: int) -> Row | SeedRow:
-    if len(sources) < 2:
-        return row
-    source = ANY if len(sources) == known else ", ".join(sources)
-    return replace(row, cell=row.cell.model_copy(update={"source": source}))
+def _in_one(rows: Sequence[Row | SeedRow], every: Set[str | None]) -> Row | SeedRow:
+    """One row of those that are one computation, without the axes that make no difference."""
+    cell = in_common([row.cell for row in rows])
+    sources = list(dict.fromkeys(row.cell.source for row in rows))
+    if len(sources) > 1:
+        name = ANY if set(sources) == every else ", ".join(s or "" for s in sources)
+        cell = cell.model_copy(update={"source": name})
+    return replace(rows[0], cell=cell)
 
 
 def _summarised(matrix: Matrix) -> list[Row | SeedRow]:

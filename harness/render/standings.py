@@ -159,16 +159,20 @@ def _nets(console: Console, board: Leaderboard, width: int) -> None:
         ]
         title = "Over seeds: mean ± standard deviation, 95 % t interval"
         console.print(Ruled(title, header, rows, left=1), width=width)
-    names = dict.fromkeys(n.control for s in board.standings for n in s.nets)
-    if len(names) > 1:
-        header = ["method", *(name.replace(" + ", "\n+ ") for name in names)]
-        rows = []
-        for s in board.standings:
-            if s.nets:
-                own = {n.control: n for n in s.nets}
-                rows.append([_name_text(s, several), *(_net(own.get(name)) for name in names)])
-        title = "Net of each control: mean improvement minus the control's, over items"
-        console.print(Ruled(title, header, rows, left=1), width=width)
+    if len({n.control for s in board.standings for n in s.nets}) > 1:
+        header = ["method", "minus control", "over items", "over seeds"]
+        rows = [
+            [
+                _name_text(s, several) if first else Text(),
+                Text(own.control),
+                _net(own),
+                _seeds(own.over_seeds),
+            ]
+            for s in board.standings
+            for first, own in zip([True, *[False] * len(s.nets)], s.nets, strict=False)
+        ]
+        title = "Net of each control: mean improvement minus the control's"
+        console.print(Ruled(title, header, rows, left=2), width=width)
 
 
 def _matched(console: Console, board: Leaderboard, width: int) -> None:
@@ -225,9 +229,7 @@ def _seeds(own: SeedSummary | None) -> Text:
     return text
 
 
-def _net(own: MeanNet | None) -> Text:
-    if own is None:
-        return Text("-", "dim")
+def _net(own: MeanNet) -> Text:
     text = _points(own.effect.value, None)
     if own.effect.interval is not None:
         low, high = own.effect.interval
