@@ -24,6 +24,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import measuring
+
 FACTS = Path(__file__).with_name("cost.json")
 BEGIN, END = "<!-- benchmarks/cost.py writes from here", "<!-- to here -->"
 
@@ -220,7 +222,6 @@ def measure(options: Namespace) -> dict[str, Any]:
     """Count the tokens of a measurement and of a fit step, and measure both on this machine."""
     import fit_step
     import flop_count
-    import measuring
     import peers
 
     from harness.data import DataStore
@@ -310,7 +311,7 @@ def parser() -> argparse.ArgumentParser:
         "--gpu", help="A100, H100, or NAME=TFLOPS,GB,TB/S,DOLLARS of your own, for --dtype"
     )
     made.add_argument("--measure", action="store_true", help="count, measure and write cost.json")
-    made.add_argument("--data-dir", type=Path, help="default: HARNESS_DATA, then the user cache")
+    measuring.add_data_option(made)
     made.add_argument("--page", type=Path, help="rewrite the tables of this page")
     return made
 

@@ -21,7 +21,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import measuring
@@ -40,7 +39,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--data-dir", type=Path, help="default: HARNESS_DATA, then the user cache")
+    measuring.add_data_option(made)
     made.add_argument("--corpus", default="dghs", help="plugin that gives the passages")
     made.add_argument("--domain", default="gender")
     made.add_argument("--passages", type=int, default=100)

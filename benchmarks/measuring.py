@@ -29,6 +29,17 @@ def add_history_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--note", default="", help="a remark to keep with the figures")
 
 
+def add_data_option(parser: argparse.ArgumentParser) -> None:
+    """``--data-dir``, as the harness's own commands understand it."""
+    named = os.environ.get("HARNESS_DATA")
+    parser.add_argument(
+        "--data-dir",
+        type=Path,
+        default=Path(named) if named else None,
+        help="default: HARNESS_DATA, then the user cache",
+    )
+
+
 def machine(device: str = "cpu") -> dict[str, Any]:
     """The machine, the software and how busy the machine is, as plain data."""
     import torch

@@ -64,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--data-dir", type=Path, help="default: HARNESS_DATA, then the user cache")
+    measuring.add_data_option(made)
     made.add_argument("--spec", default="transfer")
     made.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     made.add_argument("--help-rounds", type=int, default=9)

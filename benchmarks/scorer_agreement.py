@@ -17,6 +17,7 @@ import json
 import time
 from pathlib import Path
 
+import measuring
 import numpy as np
 import torch
 from harness_evaluators import crows_pairs, stereoset
@@ -116,7 +117,7 @@ def compare(model: LanguageModel, name: str, groups: list[tuple[str, ...]]) -> d
 def main() -> None:
     """Parse the arguments, compare, write, and fail if a bound is broken."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--data-dir", type=Path)
+    measuring.add_data_option(parser)
     parser.add_argument("--limit", type=int, help="items a suite")
     options = parser.parse_args()
     data = DataStore(data_dir=options.data_dir)

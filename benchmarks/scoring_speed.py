@@ -26,7 +26,6 @@ import argparse
 import statistics
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import measuring
@@ -52,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--data-dir", type=Path, help="default: HARNESS_DATA, then the user cache")
+    measuring.add_data_option(made)
     made.add_argument("--suite", action="append", choices=["crows-pairs", "stereoset", "wikitext2"])
     made.add_argument("--model", default="smollm2-135m", help="or a folder or hub id")
     made.add_argument("--limit", type=int, help="groups a suite, spread over it; default: all")

@@ -83,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--data-dir", type=Path, help="default: HARNESS_DATA, then the user cache")
+    measuring.add_data_option(made)
     made.add_argument("--lm-eval-python", type=Path, help="Python that has lm-eval installed")
     made.add_argument("--limit", type=int, help="pairs, spread over the suite; default: all")
     made.add_argument("--rounds", type=int, default=3, help="how often each side runs")

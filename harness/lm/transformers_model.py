@@ -284,7 +284,7 @@ class TransformersModel(LanguageModel):
         chosen = set(short)
         parts: list[torch.Tensor] = []
         order: list[int] = []
-        for group in block_batches(blocks(read, short), TRAINING_TOKENS):
+        for group in block_batches(blocks(read, short, TRAINING_TOKENS), TRAINING_TOKENS):
             own = wanted(group, self.device)
             inputs = forest(group, self._filler, self.device)
             found = self._forward.logits(inputs, own.block, own.positions, chunk=len(own.block))
