@@ -116,13 +116,15 @@ def test_weights_are_loaded_by_transformers(runs: Runs, step: int, tmp_path: Pat
 
 
 def test_an_adapter_is_loaded_by_peft(runs: Runs, tmp_path: Path) -> None:
-    from peft import PeftModel
+    from peft import AutoPeftModelForCausalLM, PeftModel
 
     done = runs.export(runs.kept, "adapter", tmp_path / "model")
     assert done.holds == ("adapter",)
     assert not (tmp_path / "model" / "model.safetensors").exists()
     module: Any = PeftModel.from_pretrained(base(runs), tmp_path / "model")
     assert_scores(module, tmp_path / "model", runs.stored("adapter", 4))
+    by_itself: Any = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "model")  # finds its base
+    assert_scores(by_itself.eval(), tmp_path / "model", runs.stored("adapter", 4))
 
 
 @pytest.mark.parametrize("cell", ["matrix", "matrix-and-bias", "inner-matrix"])

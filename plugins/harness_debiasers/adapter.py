@@ -21,8 +21,14 @@ class LoraSettings(PluginConfig):
     )
 
 
-def attach(module: Any, settings: LoraSettings, seed: int) -> None:
+def attach(module: Any, settings: LoraSettings, seed: int, *, causal: bool) -> None:
     """Put a fresh adapter into a transformers model and freeze all else; its output stays.
+
+    Args:
+        module: a transformers model.
+        settings: of the adapter.
+        seed: of its random half.
+        causal: whether the model is a causal one, which peft's own loader asks of a saved adapter.
 
     Raises:
         DebiasError: peft is missing, or no layer has such a name.
@@ -44,6 +50,7 @@ def attach(module: Any, settings: LoraSettings, seed: int) -> None:
         lora_dropout=settings.dropout,
         target_modules=wanted,
         fan_in_fan_out=any(type(part).__name__ == "Conv1D" for part in module.modules()),
+        task_type="CAUSAL_LM" if causal else None,  # peft knows no name for masked models
         base_model_name_or_path=module.config._name_or_path or None,
     )
     for weight in module.parameters():

@@ -86,7 +86,7 @@ def train(
     model, module = request.model, request.model.module
     total = request.steps[-1]
     if config.lora is not None:
-        attach(module, config.lora, request.seed)
+        attach(module, config.lora, request.seed, causal=model.kind == "causal")
     weights = [p for p in module.parameters() if p.requires_grad]
     if any(p.is_meta for p in weights):
         raise DebiasError(
