@@ -49,7 +49,7 @@ def test_the_budget_of_a_batch_changes_no_score(
 ) -> None:
     whole = tiny_causal.token_scores(TEXTS, start=True)
     tiny_causal.forget_scores()
-    monkeypatch.setattr("harness.lm.transformers_model.TOKENS_A_BATCH", 8)
+    monkeypatch.setattr("harness.lm.engine.TOKENS_A_BATCH", 8)
     for one, other in zip(whole, tiny_causal.token_scores(TEXTS, start=True), strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
 

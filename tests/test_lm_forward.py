@@ -38,10 +38,10 @@ def test_each_route_gives_the_scores_of_the_whole_model(kind: ModelKind, expecte
     found = {}
     for route in ("head", "cut", "whole"):
         model = TransformersModel(module, tokenizer, kind=kind, name="tiny")
-        assert model._forward.route() == expected
+        assert model._engine.forward.route() == expected
         if route == "head" and expected != "head":
             continue  # BERT has a layer between its body and its output embeddings
-        model._forward._route = route  # type: ignore[assignment]
+        model._engine.forward._route = route  # type: ignore[assignment]
         found[route] = flat(model)
     for scores in found.values():
         np.testing.assert_allclose(scores, found["whole"], atol=1e-5)
@@ -59,7 +59,7 @@ def test_a_head_that_scales_its_logits_is_not_taken_for_a_plain_one() -> None:
     plain = flat(TransformersModel(module, tokenizer, kind="causal", name="plain"))
     module.forward = scaled  # type: ignore[method-assign]
     model = TransformersModel(module, tokenizer, kind="causal", name="scaled")
-    assert model._forward.route() == "cut"
+    assert model._engine.forward.route() == "cut"
     (found,) = model.token_scores(TEXTS[:1])
     run = torch.tensor([found.ids.tolist()])
     with torch.no_grad():
@@ -151,7 +151,7 @@ def test_a_projection_at_the_last_layer_is_seen_by_every_reader(kind: ModelKind)
     assert not np.allclose(projected, before, atol=0.1)
     for route in ("cut", "whole"):
         model.forget_scores()
-        model._forward._route = route  # type: ignore[assignment]
+        model._engine.forward._route = route  # type: ignore[assignment]
         np.testing.assert_allclose(flat(model), projected, atol=1e-5)
     run = model.encode(TEXTS[0])
     logits = model.training_logits([run], [0], [2])

@@ -108,7 +108,7 @@ def test_a_model_that_ignores_positions_is_run_in_rows() -> None:
 
     module.base_model.forward = deaf
     model = TransformersModel(module, tokenizer, kind="causal", name="deaf")
-    assert model._forward.tree_tokens() == 0
+    assert model._engine.forward.tree_tokens() == 0
     texts = ["Women wait near the station.", "Women wait near the house."]
     found = model.token_scores(texts)
     with model.alone():

@@ -14,24 +14,11 @@ import torch
 
 from harness.errors import ModelError
 from harness.lm import projection
-from harness.lm.forward import Forward, Inputs
+from harness.lm.engine import Correction, Engine
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
-from harness.lm.head import logits_logprobs
-from harness.lm.packing import BLOCK_TOKENS, Block, block_batches, blocks, forest, wanted
 from harness.lm.quiet import quiet
-from harness.lm.rescoring import PromptContrast, behind
-from harness.lm.scoring import (
-    TOKENS_A_BATCH,
-    TOKENS_A_BATCH_GPU,
-    Row,
-    batches,
-    halving,
-    pad,
-    score_rows,
-)
-
-TRAINING_TOKENS = 512
-"""Padded tokens that go forward at once while training."""
+from harness.lm.rescoring import PromptContrast
+from harness.lm.scoring import Row, batches
 
 
 class TransformersModel(LanguageModel):
@@ -42,17 +29,19 @@ class TransformersModel(LanguageModel):
         self.tokenizer = tokenizer
         self.kind = kind
         self.name = name
-        self.tokens_scored = 0
         self.max_tokens = _context(module, tokenizer)
         self._scores: dict[tuple[str, bool], TokenScores] = {}
-        self._forward = Forward(self.module, kind, self._filler)
-        self._contrast: PromptContrast | None = None
-        self._alone = False
+        self._engine = Engine(self.module, kind, self._filler)
 
     @property
     def device(self) -> torch.device:
         """Where the weights live."""
-        return self._forward.device
+        return self._engine.device
+
+    @property
+    def tokens_scored(self) -> int:  # type: ignore[override]
+        """See `LanguageModel`."""
+        return self._engine.tokens_run
 
     @property
     def start_id(self) -> int:
@@ -88,11 +77,11 @@ class TransformersModel(LanguageModel):
     def start_scores(self, ids: Sequence[int]) -> np.ndarray:
         """See `LanguageModel.start_scores`."""
         self._need("causal", "start_scores")
-        with self._forward.inference():
-            (logits,) = self._logits([Row([self.start_id], [0], [])])
+        with self._engine.forward.inference():
+            (logits,) = self._engine.logits([Row([self.start_id], [0], [])])
             table = torch.log_softmax(logits[0].double(), dim=-1)
             found = table[torch.tensor(list(ids), dtype=torch.long, device=self.device)]
-        self.tokens_scored += 1
+        self._engine.tokens_run += 1
         return found.cpu().numpy()
 
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
@@ -116,7 +105,7 @@ class TransformersModel(LanguageModel):
         """See `LanguageModel.masked_scores_of`."""
         self._need("masked", "masked_scores")
         rows = [self._masked_row(ids, [k]) for ids, positions in texts for k in positions]
-        flat = iter(self._score(rows))
+        flat = iter(self._engine.score(rows))
         return [
             np.array([next(flat)[0] for _ in positions], dtype=np.float64) for _, positions in texts
         ]
@@ -124,12 +113,12 @@ class TransformersModel(LanguageModel):
     @contextmanager
     def alone(self) -> Iterator[None]:
         """See `LanguageModel.alone`."""
-        kept, before = self._scores, self._alone
-        self._scores, self._alone = {}, True
+        kept, before = self._scores, self._engine.alone
+        self._scores, self._engine.alone = {}, True
         try:
             yield
         finally:
-            self._scores, self._alone = kept, before
+            self._scores, self._engine.alone = kept, before
 
     def _causal_scores(self, encoded: Sequence[Sequence[int]], start: bool) -> list[np.ndarray]:
         rows = []
@@ -137,7 +126,7 @@ class TransformersModel(LanguageModel):
             run = [self.start_id, *ids] if start else list(ids)
             # the last token predicts nothing that is wanted: it need not be run
             rows.append(Row(run[:-1] or run, range(len(run) - 1), run[1:]))
-        scored = self._score(rows)
+        scored = self._engine.score(rows)
         if start:
             return scored
         return [np.concatenate([[np.nan], scores]) for scores in scored]
@@ -169,140 +158,11 @@ class TransformersModel(LanguageModel):
                 return whole[:at], whole[at + len(plain) :]
         raise ModelError(f"the tokenizer of model '{self.name}' changes a text's tokens")
 
-    def _score(self, rows: Sequence[Row]) -> list[np.ndarray]:
-        if self._alone:
-            return [self._score_alone(row) for row in rows]
-        longest = 0 if self._contrast is not None else self._forward.tree_tokens()
-        short = [i for i, row in enumerate(rows) if len(row.ids) <= min(longest, BLOCK_TOKENS)]
-        if len(short) < 2:
-            return score_rows(rows, self._score_batch, self._budget)
-        in_trees = set(short)
-        others = [i for i in range(len(rows)) if i not in in_trees]
-        found: list[np.ndarray] = [np.empty(len(row.positions)) for row in rows]
-        plain = score_rows([rows[i] for i in others], self._score_batch, self._budget)
-        for i, scores in zip(others, plain, strict=True):
-            found[i] = scores
-        work = block_batches(blocks(rows, short), self._budget)
-        for batch, flat in halving(work, self._score_blocks, lambda block: len(block.ids)):
-            reads = (read for block in batch for read in block.reads)
-            for read, score in zip(reads, flat.tolist(), strict=True):
-                found[read.row][read.place] = score
-        return found
-
-    @property
-    def _budget(self) -> int:
-        return TOKENS_A_BATCH if self.device.type == "cpu" else TOKENS_A_BATCH_GPU
-
-    def _score_blocks(self, batch: Sequence[Block]) -> np.ndarray:
-        """Scores of the reads of a batch of trees, flat, block by block."""
-        with self._forward.inference():
-            own = forest(batch, self._filler, self.device)
-            found = self._forward.logprobs(own, *wanted(batch, self.device)).cpu().numpy()
-        self.tokens_scored += sum(len(block.ids) for block in batch)
-        return found
-
-    def _score_batch(self, rows: Sequence[Row]) -> np.ndarray:
-        """Scores of a batch of rows, flat, row by row."""
-        read = [p for row in rows for p in row.positions]
-        targets = torch.tensor([t for row in rows for t in row.targets], device=self.device)
-        index = torch.tensor(
-            [i for i, row in enumerate(rows) for _ in row.positions], device=self.device
-        )
-        place = torch.arange(len(read), device=self.device)
-        with self._forward.inference():
-            if not read:
-                found = targets.float()
-            elif self._contrast is not None:
-                found = logits_logprobs(self._logits(rows), place, targets)
-            else:
-                positions = torch.tensor(read, device=self.device)
-                own = self._padded(rows)
-                found = self._forward.logprobs(own, index, positions, place, targets)
-        self.tokens_scored += sum(len(row.ids) for row in rows)
-        return found.cpu().numpy()
-
-    def _score_alone(self, row: Row) -> np.ndarray:
-        """Scores of one row by itself, through the whole model and a plain softmax."""
-        self.tokens_scored += len(row.ids)
-        if not row.positions:
-            return np.empty(0)
-        with self._forward.inference():
-            if self._contrast is not None:
-                logits = torch.cat(list(self._logits([row])))
-            else:
-                ids = torch.tensor([list(row.ids)], device=self.device)
-                logits = self.module(input_ids=ids).logits[0, list(row.positions)]
-            table = torch.log_softmax(logits.float(), dim=-1)
-            own = torch.tensor(list(row.targets), device=table.device)
-            return table.gather(-1, own.unsqueeze(-1))[:, 0].double().cpu().numpy()
-
-    def _logits(self, rows: Sequence[Row]) -> Iterator[torch.Tensor]:
-        """Logits at every position read, row by row, some at a time: ``(n, vocabulary)``."""
-        contrast, read = self._contrast, [p for row in rows for p in row.positions]
-        if not read:
-            return
-        index = [i for i, row in enumerate(rows) for _ in row.positions]
-        streams = [self._run(rows, index, read)]
-        if contrast is not None:
-            front = [self.start_id] if self.kind == "causal" else self._surrounding[0]
-            for prompt in contrast.prompts:
-                made = behind(rows, self.encode(prompt), front, self.max_tokens)
-                streams.append(self._run(*made))
-        for plain, *prompted in zip(*streams, strict=True):
-            yield plain if contrast is None else contrast.apply(plain, prompted)
-
-    def _run(
-        self, rows: Sequence[Row], index: Sequence[int], positions: Sequence[int]
-    ) -> Iterator[torch.Tensor]:
-        owners = torch.tensor(index, device=self.device)
-        where = torch.tensor(positions, device=self.device)
-        return self._forward.logits(self._padded(rows), owners, where)
-
-    def _padded(self, rows: Sequence[Row]) -> Inputs:
-        return Inputs(*pad(rows, self._filler, self.device))
-
     def training_logits(
         self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
     ) -> torch.Tensor:
-        """See `LanguageModel.training_logits`.
-
-        Nothing is run behind the last position that is read of a row; rows are packed like those
-        that are scored, or padded in groups of similar length where the model takes no trees.
-        """
-        asked: list[list[int]] = [[] for _ in rows]
-        for k, row in enumerate(index):
-            asked[row].append(k)
-        read = [
-            Row(list(row[: max(position[k] for k in own) + 1]), [position[k] for k in own], own)
-            if own and self.kind == "causal"
-            else Row(row, [position[k] for k in own], own)
-            for row, own in zip(rows, asked, strict=True)
-        ]
-        numbers = [i for i, row in enumerate(read) if row.targets]
-        longest = self._forward.tree_tokens()
-        short = [i for i in numbers if len(read[i].ids) <= min(longest, TRAINING_TOKENS)]
-        chosen = set(short)
-        parts: list[torch.Tensor] = []
-        order: list[int] = []
-        for group in block_batches(blocks(read, short, TRAINING_TOKENS), TRAINING_TOKENS):
-            own = wanted(group, self.device)
-            inputs = forest(group, self._filler, self.device)
-            found = self._forward.logits(inputs, own.block, own.positions, chunk=len(own.block))
-            parts.append(torch.cat(list(found))[own.place])
-            order += own.targets.tolist()  # numbers of what was asked stand in place of tokens
-        padded = [read[i] for i in numbers if i not in chosen]
-        for batch in batches(padded, TRAINING_TOKENS):
-            group_rows = [padded[i] for i in batch]
-            owners = [i for i, r in enumerate(group_rows) for _ in r.targets]
-            parts += self._forward.logits(
-                self._padded(group_rows),
-                torch.tensor(owners, device=self.device),
-                torch.tensor([p for r in group_rows for p in r.positions], device=self.device),
-                chunk=len(owners),
-            )
-            order += [k for r in group_rows for k in r.targets]
-        back = torch.argsort(torch.tensor(order, device=self.device))
-        return torch.cat(parts)[back]
+        """See `LanguageModel.training_logits`."""
+        return self._engine.training_logits(rows, index, position)
 
     def forget_scores(self) -> None:
         """See `LanguageModel.forget_scores`."""
@@ -314,10 +174,10 @@ class TransformersModel(LanguageModel):
         """See `LanguageModel.hidden_states`."""
         rows = [Row(self._checked(text, False), [], []) for text in texts]
         found: list[np.ndarray] = [np.empty(0)] * len(rows)
-        with self._forward.inference():
-            for batch in batches(rows, self._budget):
+        with self._engine.forward.inference():
+            for batch in batches(rows, self._engine.budget):
                 hidden = projection.read(
-                    self._forward, self._padded([rows[i] for i in batch]), layer
+                    self._engine.forward, self._engine.padded([rows[i] for i in batch]), layer
                 )
                 for i, states in zip(batch, hidden, strict=True):
                     found[i] = states[: len(rows[i].ids)].float().cpu().numpy().copy()
@@ -332,13 +192,17 @@ class TransformersModel(LanguageModel):
 
     def rescore(self, contrast: PromptContrast | None) -> None:
         """See `LanguageModel.rescore`."""
-        self._contrast = contrast
+        self._engine.correction = None
+        if contrast is not None:
+            front = [self.start_id] if self.kind == "causal" else self._surrounding[0]
+            prompts = tuple(tuple(self.encode(prompt)) for prompt in contrast.prompts)
+            self._engine.correction = Correction(contrast, prompts, tuple(front), self.max_tokens)
         self.forget_scores()
 
     @property
     def contrast(self) -> PromptContrast | None:
         """The correction in force; see `rescore`."""
-        return self._contrast
+        return self._engine.correction.contrast if self._engine.correction else None
 
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
         """See `LanguageModel.generate`."""
@@ -347,7 +211,7 @@ class TransformersModel(LanguageModel):
         answers = [""] * len(encoded)
         to_come = [self._filler] * max_new_tokens
         lengths = [Row([*own, *to_come], [], []) for own in encoded]
-        for batch in batches(lengths, self._budget):
+        for batch in batches(lengths, self._engine.budget):
             prompts_ids = [encoded[i] for i in batch]
             for i, answer in zip(batch, self._continue(prompts_ids, max_new_tokens), strict=True):
                 answers[i] = answer
@@ -360,7 +224,7 @@ class TransformersModel(LanguageModel):
         for i, own in enumerate(prompts):  # padded on the left: new tokens follow the prompt
             ids[i, width - len(own) :] = torch.tensor(own)
             mask[i, width - len(own) :] = 1
-        with self._forward.inference():
+        with self._engine.forward.inference():
             out = self.module.generate(  # type: ignore[operator]
                 input_ids=ids.to(self.device),
                 attention_mask=mask.to(self.device),
@@ -375,14 +239,14 @@ class TransformersModel(LanguageModel):
 
     def _corrections(self, padding: Sequence[int]) -> dict[str, Any]:
         """What makes generation see the re-scored distributions, given each row's left padding."""
-        if self._contrast is None:
+        if self._engine.correction is None:
             return {}
 
         def corrected(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
             """Logits of the next token of each row so far, run anew behind the prompts."""
             so_far = [own[left:] for own, left in zip(ids.tolist(), padding, strict=True)]
             rows = [Row(own, [len(own) - 1], []) for own in so_far]
-            return torch.cat(list(self._logits(rows))).to(scores.dtype)
+            return torch.cat(list(self._engine.logits(rows))).to(scores.dtype)
 
         return {"logits_processor": [corrected]}
 
@@ -434,7 +298,7 @@ class TransformersModel(LanguageModel):
         twin = TransformersModel(
             copy.deepcopy(self.module), self.tokenizer, kind=self.kind, name=self.name
         )
-        twin.rescore(self._contrast)
+        twin.rescore(self.contrast)
         return twin
 
     @property

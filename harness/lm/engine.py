@@ -1,0 +1,206 @@
+"""Rows of tokens through a model: in trees, in padded rows, or one at a time; for scores and
+for training.
+
+The engine knows tokens and positions. What a text, its special tokens or a protocol is, is the
+handle's business (`harness.lm.transformers_model`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from harness.lm.forward import Forward, Inputs
+from harness.lm.handle import ModelKind
+from harness.lm.head import logits_logprobs
+from harness.lm.packing import BLOCK_TOKENS, Block, block_batches, blocks, forest, wanted
+from harness.lm.rescoring import PromptContrast, behind
+from harness.lm.scoring import (
+    TOKENS_A_BATCH,
+    TOKENS_A_BATCH_GPU,
+    Row,
+    batches,
+    halving,
+    pad,
+    score_rows,
+)
+
+TRAINING_TOKENS = 512
+"""Padded tokens that go forward at once while training."""
+
+
+class Correction(NamedTuple):
+    """A contrast with prompts, in tokens.
+
+    Attributes:
+        contrast: how distributions are corrected.
+        prompts: tokens of each prompt.
+        front: special tokens that rows start with, and that a prompt follows.
+        most: longest row that the model takes.
+    """
+
+    contrast: PromptContrast
+    prompts: tuple[tuple[int, ...], ...]
+    front: tuple[int, ...]
+    most: int
+
+
+class Engine:
+    """Runs rows through a module.
+
+    Attributes:
+        forward: the one way through the module.
+        alone: one row at a time, through the whole model and a plain softmax.
+        correction: of every next-token distribution, if any.
+        tokens_run: tokens that went through the model for scores so far.
+    """
+
+    def __init__(self, module: Any, kind: ModelKind, filler: int) -> None:
+        self.forward = Forward(module, kind, filler)
+        self.alone = False
+        self.correction: Correction | None = None
+        self.tokens_run = 0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights live."""
+        return self.forward.device
+
+    @property
+    def budget(self) -> int:
+        """Padded tokens in a batch."""
+        return TOKENS_A_BATCH if self.device.type == "cpu" else TOKENS_A_BATCH_GPU
+
+    def score(self, rows: Sequence[Row]) -> list[np.ndarray]:
+        """Log-probability of each row's targets, row by row, each ``(targets,)`` in float64."""
+        if self.alone:
+            return [self._score_alone(row) for row in rows]
+        longest = 0 if self.correction is not None else self.forward.tree_tokens()
+        short = [i for i, row in enumerate(rows) if len(row.ids) <= min(longest, BLOCK_TOKENS)]
+        if len(short) < 2:
+            return score_rows(rows, self._score_batch, self.budget)
+        in_trees = set(short)
+        others = [i for i in range(len(rows)) if i not in in_trees]
+        found: list[np.ndarray] = [np.empty(len(row.positions)) for row in rows]
+        plain = score_rows([rows[i] for i in others], self._score_batch, self.budget)
+        for i, scores in zip(others, plain, strict=True):
+            found[i] = scores
+        work = block_batches(blocks(rows, short), self.budget)
+        for batch, flat in halving(work, self._score_blocks, lambda block: len(block.ids)):
+            reads = (read for block in batch for read in block.reads)
+            for read, score in zip(reads, flat.tolist(), strict=True):
+                found[read.row][read.place] = score
+        return found
+
+    def _score_blocks(self, batch: Sequence[Block]) -> np.ndarray:
+        """Scores of the reads of a batch of trees, flat, block by block."""
+        with self.forward.inference():
+            own = forest(batch, self.forward.filler, self.device)
+            found = self.forward.logprobs(own, *wanted(batch, self.device)).cpu().numpy()
+        self.tokens_run += sum(len(block.ids) for block in batch)
+        return found
+
+    def _score_batch(self, rows: Sequence[Row]) -> np.ndarray:
+        """Scores of a batch of rows, flat, row by row."""
+        read = [p for row in rows for p in row.positions]
+        targets = torch.tensor([t for row in rows for t in row.targets], device=self.device)
+        index = torch.tensor(
+            [i for i, row in enumerate(rows) for _ in row.positions], device=self.device
+        )
+        place = torch.arange(len(read), device=self.device)
+        with self.forward.inference():
+            if not read:
+                found = targets.float()
+            elif self.correction is not None:
+                found = logits_logprobs(self.logits(rows), place, targets)
+            else:
+                positions = torch.tensor(read, device=self.device)
+                own = self.padded(rows)
+                found = self.forward.logprobs(own, index, positions, place, targets)
+        self.tokens_run += sum(len(row.ids) for row in rows)
+        return found.cpu().numpy()
+
+    def _score_alone(self, row: Row) -> np.ndarray:
+        """Scores of one row by itself, through the whole model and a plain softmax."""
+        self.tokens_run += len(row.ids)
+        if not row.positions:
+            return np.empty(0)
+        with self.forward.inference():
+            if self.correction is not None:
+                logits = torch.cat(list(self.logits([row])))
+            else:
+                ids = torch.tensor([list(row.ids)], device=self.device)
+                logits = self.forward.module(input_ids=ids).logits[0, list(row.positions)]
+            table = torch.log_softmax(logits.float(), dim=-1)
+            own = torch.tensor(list(row.targets), device=table.device)
+            return table.gather(-1, own.unsqueeze(-1))[:, 0].double().cpu().numpy()
+
+    def logits(self, rows: Sequence[Row]) -> Iterator[torch.Tensor]:
+        """Logits at every position read, row by row, some at a time: ``(n, vocabulary)``."""
+        own, read = self.correction, [p for row in rows for p in row.positions]
+        if not read:
+            return
+        index = [i for i, row in enumerate(rows) for _ in row.positions]
+        streams = [self._run(rows, index, read)]
+        if own is not None:
+            for prompt in own.prompts:
+                streams.append(self._run(*behind(rows, prompt, own.front, own.most)))
+        for plain, *prompted in zip(*streams, strict=True):
+            yield plain if own is None else own.contrast.apply(plain, prompted)
+
+    def _run(
+        self, rows: Sequence[Row], index: Sequence[int], positions: Sequence[int]
+    ) -> Iterator[torch.Tensor]:
+        owners = torch.tensor(index, device=self.device)
+        where = torch.tensor(positions, device=self.device)
+        return self.forward.logits(self.padded(rows), owners, where)
+
+    def padded(self, rows: Sequence[Row]) -> Inputs:
+        """Rows as a model takes them, padded on the right."""
+        return Inputs(*pad(rows, self.forward.filler, self.device))
+
+    def training_logits(
+        self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
+    ) -> torch.Tensor:
+        """Logits with a graph at the places asked for; see `LanguageModel.training_logits`.
+
+        Nothing is run behind the last position that is read of a row; rows are packed like those
+        that are scored, or padded in groups of similar length where the model takes no trees.
+        """
+        asked: list[list[int]] = [[] for _ in rows]
+        for k, row in enumerate(index):
+            asked[row].append(k)
+        read = [
+            Row(list(row[: max(position[k] for k in own) + 1]), [position[k] for k in own], own)
+            if own and self.forward.kind == "causal"
+            else Row(row, [position[k] for k in own], own)
+            for row, own in zip(rows, asked, strict=True)
+        ]
+        numbers = [i for i, row in enumerate(read) if row.targets]
+        longest = self.forward.tree_tokens()
+        short = [i for i in numbers if len(read[i].ids) <= min(longest, TRAINING_TOKENS)]
+        chosen = set(short)
+        parts: list[torch.Tensor] = []
+        order: list[int] = []
+        for group in block_batches(blocks(read, short, TRAINING_TOKENS), TRAINING_TOKENS):
+            own = wanted(group, self.device)
+            inputs = forest(group, self.forward.filler, self.device)
+            found = self.forward.logits(inputs, own.block, own.positions, chunk=len(own.block))
+            parts.append(torch.cat(list(found))[own.place])
+            order += own.targets.tolist()  # numbers of what was asked stand in place of tokens
+        padded = [read[i] for i in numbers if i not in chosen]
+        for batch in batches(padded, TRAINING_TOKENS):
+            group_rows = [padded[i] for i in batch]
+            owners = [i for i, r in enumerate(group_rows) for _ in r.targets]
+            parts += self.forward.logits(
+                self.padded(group_rows),
+                torch.tensor(owners, device=self.device),
+                torch.tensor([p for r in group_rows for p in r.positions], device=self.device),
+                chunk=len(owners),
+            )
+            order += [k for r in group_rows for k in r.targets]
+        back = torch.argsort(torch.tensor(order, device=self.device))
+        return torch.cat(parts)[back]
