@@ -34,7 +34,7 @@ class CdaConfig(TrainingConfig):
     variant: Literal["clean", "bias-bench"] = Field(
         "clean",
         description="clean: case kept, pronouns by context, no loss on padding; bias-bench: the "
-        "published behaviour, quirks and all (METHODS 3.8)",
+        "published behaviour, quirks and all",
     )
     sides: Literal["two", "one"] = Field(
         "two", description="two: train on the swapped text and on its original; one: swapped alone"

@@ -28,7 +28,7 @@ class Swapper:
 
     ``clean``: whole words in any case, the case kept, the longest match first, the words between
     untouched; ``her``, ``his`` and ``him`` by what follows. ``bias-bench``: what the published
-    code does (METHODS 3.8): lower-case tokens between spaces, at most one mark after them, the
+    code of Meade et al. 2022 does: lower-case tokens between spaces, at most one mark after them, the
     last row wins, white space made single, and for three roles a target drawn once a text and role.
     """
 

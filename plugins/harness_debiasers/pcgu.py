@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class PcguConfig(TrainingConfig):
-    """Which part of the weights is moved, and how. Published on BERT; see METHODS 3.14."""
+    """Which part of the weights is moved, and how. Published on BERT."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
         "sgd", description="optimiser (as published)"
