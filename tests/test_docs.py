@@ -14,6 +14,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from fresh_env import REPO
+from harness_debiasers.hooks import harness_debiasers
 
 from harness import __version__, hookspecs
 from harness.cli.main import COMMANDS, cli
@@ -65,6 +66,13 @@ def test_every_command_parses(page: str, words: list[str]) -> None:
         assert found is not None
         command = found
     command.make_context(command.name, arguments, parent=context)  # raises on a wrong option
+
+
+def test_every_method_stands_in_the_table_of_methods() -> None:
+    page = (REPO / "docs" / "methods.md").read_text("utf-8")
+    table = re.findall(r"^\| `([\w-]+)`( \(control\))? \|", page, re.MULTILINE)
+    built_in = {method.name: method.control or method.sham for method in harness_debiasers()}
+    assert {name: bool(control) for name, control in table} == built_in
 
 
 @pytest.mark.parametrize("words", [w for _, w in COMMAND_LINES if w[0] == "plugins"], ids=str)
