@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.bootstrap import Resampler, shared_values
+from harness.bootstrap import Resampler
 from harness.errors import StoreError
 from harness.itemtable import aligned
 from harness.matrix import test_decisions
@@ -15,6 +15,7 @@ from harness.records import Cell
 from harness.reported import Publication, ReportedNumber
 from harness.stats import Correction, Interval, McNemar, adjust, bootstrap_p
 from harness.store import Store
+from harness.sums import shared_values
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness.bootstrap import Resampler, layout_of
+from harness.bootstrap import Resampler
 from harness.itemtable import ItemTable, aligned
 from harness.metrics import HIGHER, LOWER, TOWARDS_0, TOWARDS_50, Estimator, Item, Metric, estimate
 from harness.stats import (
@@ -27,6 +27,7 @@ from harness.stats import (
     resample,
     seeds_p,
 )
+from harness.sums import layout_of
 from harness.transfer import ratio
 
 # -- tests and corrections --------------------------------------------------------------------
