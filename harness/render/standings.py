@@ -80,8 +80,10 @@ def _table(board: Leaderboard) -> Table:
             mark,
             name + (" [dim]control[/]" if standing.control else ""),
             _two(f"{_number(standing.distance)} {_signed(standing.improvement)}", standing.mean)
-            if known or not standing.failed
-            else "[bold red]failed[/]",
+            if known
+            else "[bold red]failed[/]"
+            if standing.failed
+            else "[dim]not run[/]",
             _two(_signed(standing.net.value) if standing.net else "-", standing.net),
             f"{_signed(standing.in_domain)}\n{_signed(standing.transfer)}",
             _harm(standing),
