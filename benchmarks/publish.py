@@ -1,6 +1,7 @@
 """Publish a run: a folder under results/ with the run, its page, figures, tables and a README.
 
     python benchmarks/publish.py runs/my-run my-run [--spec my-run] [--results results]
+        [--reported meade2022]
 
 Copies the index, the records, the items and the failures (no checkpoints), checks that every
 number follows from its items and that no path of this machine is in them, and writes report.html,
@@ -16,6 +17,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,7 @@ from harness.reading import RunReader
 from harness.render.console import print_matrix
 from harness.render.figures import write_figures
 from harness.render.standings import print_leaderboard
+from harness.reported import find_publication
 from harness.store import Store, find_run
 from harness.verification import verify
 
@@ -105,23 +108,29 @@ def _listed(value: object) -> list[str]:
     return [str(own) for own in (value if isinstance(value, list) else [value])]
 
 
-def shown(store: Store) -> tuple[str, str]:
-    """The matrix and the leaderboard as the console shows them at 100 columns."""
+def shown(store: Store, reported: Sequence[str] = ()) -> tuple[str, str]:
+    """The matrix and the leaderboard as the console shows them at 100 columns.
+
+    Args:
+        store: the run.
+        reported: publications whose numbers are shown below, in sections of their own.
+    """
     texts = []
     for what in ("matrix", "leaderboard"):
         console = Console(file=io.StringIO(), width=100, color_system=None)
         if what == "matrix":
             print_matrix(console, build_matrix(store))
         else:
-            print_leaderboard(console, rank([store]))
+            publications = [find_publication(name) for name in reported]
+            print_leaderboard(console, rank([store], reported=publications))
         text = console.file.getvalue()  # type: ignore[attr-defined]
         texts.append("\n".join(line.rstrip() for line in text.strip().splitlines()))
     return texts[0], texts[1]
 
 
-def generated(store: Store, figures: list[Path]) -> str:
+def generated(store: Store, figures: list[Path], reported: Sequence[str] = ()) -> str:
     """The part of a README that is written anew each time."""
-    matrix, board = shown(store)
+    matrix, board = shown(store, reported)
     images = [path for path in figures if path.suffix == ".png"]
     pictures = [f"![{path.stem}](figures/{path.name})" for path in images]
     parts = [
@@ -180,7 +189,9 @@ def harness(*words: object) -> None:
         sys.exit(f"harness {words[0]} failed")
 
 
-def publish(source: Path, name: str, results: Path, spec_name: str) -> Path:
+def publish(
+    source: Path, name: str, results: Path, spec_name: str, reported: Sequence[str] = ()
+) -> Path:
     """Write the folder; returns it.
 
     Raises:
@@ -209,7 +220,7 @@ def publish(source: Path, name: str, results: Path, spec_name: str) -> Path:
         dpi=120,
         wanted=lambda own: own.startswith(("matrix", "bias-against", "figure-1")),
     )
-    made = generated(store, figures)
+    made = generated(store, figures, reported)
     path = target / "README.md"
     path.write_text(readme(path, store, spec_name, made), "utf-8")
     listed(results, name, store, spec_name)
@@ -224,10 +235,16 @@ def main() -> None:
     parser.add_argument("name", help="what to call it under the results folder")
     parser.add_argument("--spec", help="spec to name in the README; default: specs/NAME.yaml")
     parser.add_argument("--results", type=Path, default=REPO / "results")
+    parser.add_argument(
+        "--reported",
+        action="append",
+        default=[],
+        help="publication whose numbers stand below the leaderboard, in a section of their own",
+    )
     options = parser.parse_args()
     source = find_run(options.run, Path("runs")).folder
     spec_name = options.spec or f"specs/{options.name}.yaml"
-    target = publish(source, options.name, options.results, spec_name)
+    target = publish(source, options.name, options.results, spec_name, options.reported)
     sizes = {
         path.name: sum(p.stat().st_size for p in [path, *path.rglob("*")] if p.is_file())
         for path in sorted(target.iterdir())

@@ -15,7 +15,7 @@ from test_runner import Bench
 def publish(run: Path, results: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(REPO / "benchmarks" / "publish.py"), str(run), "mine"]
     return subprocess.run(
-        [*command, "--results", str(results), "--spec", "specs/mine.yaml"],
+        [*command, "--results", str(results), "--spec", "specs/mine.yaml", "--reported", "paper"],
         capture_output=True,
         text=True,
     )
@@ -46,7 +46,7 @@ def test_a_published_run_is_whole_and_the_same_each_time(run: Path, tmp_path: Pa
     readme = first["README.md"].decode()
     assert "harness run specs/mine.yaml" in readme
     assert "To be written" in readme
-    assert "Leaderboard: mean distance" in readme
+    assert "Reported, not measured here" in readme.split("Leaderboard: mean distance")[1]
     assert "[mine](mine/README.md)" in (tmp_path / "README.md").read_text()
     path = tmp_path / "mine" / "README.md"
     path.write_text(readme.replace("*To be written", "Nothing. *Once", 1), "utf-8")
