@@ -21,6 +21,7 @@ from harness.lm.rescoring import PromptContrast, behind
 from harness.lm.scoring import (
     TOKENS_A_BATCH,
     TOKENS_A_BATCH_GPU,
+    TOKENS_A_BATCH_LONG,
     Row,
     batches,
     halving,
@@ -81,18 +82,29 @@ class Engine:
         longest = 0 if self.correction is not None else self.forward.tree_tokens()
         short = [i for i, row in enumerate(rows) if len(row.ids) <= min(longest, BLOCK_TOKENS)]
         if len(short) < 2:
-            return score_rows(rows, self._score_batch, self.budget)
+            return self._score_rows(rows)
         in_trees = set(short)
         others = [i for i in range(len(rows)) if i not in in_trees]
         found: list[np.ndarray] = [np.empty(len(row.positions)) for row in rows]
-        plain = score_rows([rows[i] for i in others], self._score_batch, self.budget)
-        for i, scores in zip(others, plain, strict=True):
+        for i, scores in zip(others, self._score_rows([rows[i] for i in others]), strict=True):
             found[i] = scores
         work = block_batches(blocks(rows, short), self.budget)
         for batch, flat in halving(work, self._score_blocks, lambda block: len(block.ids)):
             reads = (read for block in batch for read in block.reads)
             for read, score in zip(reads, flat.tolist(), strict=True):
                 found[read.row][read.place] = score
+        return found
+
+    def _score_rows(self, rows: Sequence[Row]) -> list[np.ndarray]:
+        """Scores of rows that stand by themselves, long ones in batches of their own."""
+        found: list[np.ndarray] = [np.empty(0)] * len(rows)
+        on_cpu = self.device.type == "cpu"
+        for is_long in (True, False):
+            chosen = [i for i, row in enumerate(rows) if (len(row.ids) > BLOCK_TOKENS) is is_long]
+            budget = min(self.budget, TOKENS_A_BATCH_LONG) if is_long and on_cpu else self.budget
+            scored = score_rows([rows[i] for i in chosen], self._score_batch, budget)
+            for i, scores in zip(chosen, scored, strict=True):
+                found[i] = scores
         return found
 
     def _score_blocks(self, batch: Sequence[Block]) -> np.ndarray:

@@ -16,6 +16,10 @@ R = TypeVar("R")
 TOKENS_A_BATCH = 2048
 """Padded tokens in a batch on a CPU: enough to keep a matrix product busy."""
 
+TOKENS_A_BATCH_LONG = 1024
+"""The same of long rows, whose attention wants the cache: two windows together take longer than one
+after the other."""
+
 TOKENS_A_BATCH_GPU = 16384
 """Padded tokens in a batch on any other device; halved where memory does not allow it."""
 

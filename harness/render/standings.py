@@ -21,6 +21,12 @@ from harness.transfer import Estimated
 WIDTH = 100
 MOST_WARNINGS = 4
 
+INTERVAL = 14
+"""Width of a printed interval."""
+
+NAME = 20
+"""Width that the name of a method is left with at least."""
+
 
 def print_leaderboard(console: Console, found: Leaderboard | Sequence[Standing]) -> None:
     """Print methods by distance to the target, with what they cost beside it."""
@@ -161,20 +167,29 @@ def _nets(console: Console, board: Leaderboard, width: int) -> None:
         ]
         title = "Over seeds: mean ± standard deviation, 95 % t interval"
         console.print(Ruled(title, header, rows, left=1), width=width)
-    if len({n.control for s in board.standings for n in s.nets}) > 1:
-        header = ["method", "minus control", "over items", "over seeds"]
-        rows = [
-            [
-                _name_text(s, several) if first else Text(),
-                Text(own.control),
-                _net(own),
-                _seeds(own.over_seeds),
-            ]
-            for s in board.standings
-            for first, own in zip([True, *[False] * len(s.nets)], s.nets, strict=False)
-        ]
+    controls = list(dict.fromkeys(n.control for s in board.standings for n in s.nets))
+    if len(controls) > 1:
         title = "Net of each control: mean improvement minus the control's"
-        console.print(Ruled(title, header, rows, left=2), width=width)
+        console.print(_net_grid(board, controls, title, width), width=width)
+
+
+def _net_grid(board: Leaderboard, controls: Sequence[str], title: str, width: int) -> Ruled:
+    """Controls in columns where they all fit and there is one seed, else in rows."""
+    several = _several(board)
+    methods = [(_name_text(s, several), {n.control: n for n in s.nets}) for s in board.standings]
+    methods = [(name, nets) for name, nets in methods if nets]
+    names = [name.replace(" + ", "\n+ ") for name in controls]
+    room = sum(max(INTERVAL, *map(len, name.split("\n"))) + 1 for name in names)
+    seeds = any(net.over_seeds for _, nets in methods for net in nets.values())
+    if not seeds and room <= width - NAME:
+        rows = [[name, *(_net(nets.get(own)) for own in controls)] for name, nets in methods]
+        return Ruled(f"{title}, over items", ["method", *names], rows, left=1)
+    rows = [
+        [name if first else Text(), Text(own), _net(net), _seeds(net.over_seeds)]
+        for name, nets in methods
+        for first, (own, net) in zip([True, *[False] * len(nets)], nets.items(), strict=False)
+    ]
+    return Ruled(title, ["method", "minus control", "over items", "over seeds"], rows, left=2)
 
 
 def _matched(console: Console, board: Leaderboard, width: int) -> None:
@@ -231,7 +246,9 @@ def _seeds(own: SeedSummary | None) -> Text:
     return text
 
 
-def _net(own: MeanNet) -> Text:
+def _net(own: MeanNet | None) -> Text:
+    if own is None:
+        return Text("-", "dim")
     text = _points(own.effect.value, None)
     if own.effect.interval is not None:
         low, high = own.effect.interval
