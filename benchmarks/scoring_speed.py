@@ -99,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "product": options.product,
         }
         case = " ".join((suite, options.device, options.dtype))
+        if options.limit is not None and suite != "wikitext2":
+            case += f" limit {options.limit}"  # beside the whole suite, not in its place
         measuring.add_to_history(
             options, "scoring_speed", case, settings, figures, device=options.device
         )
