@@ -3,7 +3,8 @@
 Methods differ in how far they go, so their last steps compare dose as much as kind. Here the
 curve of each debiased model (improvement over cost, from the base at step 0) is read where it
 first crosses one and the same cost, by linear interpolation between the steps on either side,
-and never beyond the steps that were measured.
+and never beyond the steps that were measured. Intervals are over items, from the bootstrap values
+of both steps; the cost is taken as it was measured.
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
+from harness.bootstrap import Resampler
 from harness.entries import Row, seed_summary
 from harness.reading import Column, RunReader
 from harness.records import Cell
-from harness.stats import SeedSummary
+from harness.stats import Floats, Interval, SeedSummary, percentile_interval
 
 ONE_SHOT = [1]
 ROUND = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
@@ -32,6 +36,18 @@ class Point(NamedTuple):
     improvement: float
 
 
+class Crossing(NamedTuple):
+    """Where a curve has a cost: between two steps, so far from the left one to the right one."""
+
+    left: Point
+    right: Point
+    share: float
+
+    def between(self, left: Floats, right: Floats) -> Floats:
+        """What lies there, of what is known at both steps."""
+        return left + self.share * (right - left)
+
+
 @dataclass(frozen=True)
 class Matched:
     """A method read at one cost.
@@ -43,6 +59,7 @@ class Matched:
         net: the value minus that of the control most like each curve, at the same cost; None
             unless each of these reaches it, too.
         net_over_seeds: the same over seeds; None for one.
+        interval, net_interval: 95 % over items, of the value and of the net one.
     """
 
     cost: float
@@ -50,10 +67,72 @@ class Matched:
     over_seeds: SeedSummary | None = None
     net: float | None = None
     net_over_seeds: SeedSummary | None = None
+    interval: Interval | None = None
+    net_interval: Interval | None = None
 
 
-Curves = Mapping[int, list[Point]]
-"""The curve of each row, by the row's `id`."""
+class Curves:
+    """The curves of a run's rows, and the bootstrap values along them.
+
+    Args:
+        reader: of the run.
+        rows: of its matrix.
+        bias: the columns whose mean improvement is read.
+        language: the column that is the cost; None: there are no curves.
+        resampler: the matrix's own, so that all is of the same resampled items.
+    """
+
+    def __init__(
+        self,
+        reader: RunReader,
+        rows: Sequence[Row],
+        bias: list[Column],
+        language: Column | None,
+        resampler: Resampler,
+    ) -> None:
+        self._reader = reader
+        self._bias = bias
+        self._resampler = resampler
+        self._points = {
+            id(row): curve(reader, row.cell, bias, language) if language else [] for row in rows
+        }
+        self._drawn: dict[tuple[int, int], Floats | None] = {}
+
+    def of(self, row: Row) -> list[Point]:
+        """The curve of a row."""
+        return self._points[id(row)]
+
+    def draws_at(self, row: Row, cost: float) -> Floats | None:
+        """Bootstrap values of `read_at`, shape ``(draws,)``; None where a score has none."""
+        crossing = crossing_at(self.of(row), cost)
+        if crossing is None:
+            return None
+        left, right = (self._draws(row, point.step) for point in crossing[:2])
+        return None if left is None or right is None else crossing.between(left, right)
+
+    def _draws(self, row: Row, step: int) -> Floats | None:
+        """Of the mean improvement at a step; those of the step in the matrix are known."""
+        key = id(row), step
+        if key not in self._drawn:
+            found = [self._improvement(row, step, column) for column in self._bias]
+            known = [own for own in found if own is not None]
+            whole = len(known) == len(found) > 0
+            self._drawn[key] = np.mean(known, axis=0) if whole else None
+        return self._drawn[key]
+
+    def _improvement(self, row: Row, step: int, column: Column) -> Floats | None:
+        if step == 0:
+            return np.zeros(1)
+        if step == row.step:
+            entry = row.entry(column)
+            return entry.draws.improvement if entry is not None and entry.draws else None
+        base = self._reader.find(row.cell, 0, column)
+        after = self._reader.find(row.cell, step, column)
+        if base is None or after is None:
+            return None
+        tables = self._reader.items(base.place), self._reader.items(after.place)
+        (draws,) = self._resampler.paired(after.metrics[column.metric], [tables])
+        return draws.improvement if draws else None
 
 
 def matched(
@@ -65,23 +144,29 @@ def matched(
 
     Args:
         rows: of the method.
-        curves: of these and of their controls.
+        curves: of the run.
         partners: the control of each row, by the row's `id`; empty for a control.
         cost: in percent of the base's.
     """
     values: list[tuple[Row, float]] = []
     nets: list[tuple[Row, float]] = []
+    drawn: list[Floats | None] = []
+    net_drawn: list[Floats | None] = []
     for row in rows:
-        if not _measured(curves[id(row)]):
+        if not _measured(curves.of(row)):
             continue
-        value = read_at(curves[id(row)], cost)
+        value = read_at(curves.of(row), cost)
         if value is None:
             return Matched(cost, None)
+        own = curves.draws_at(row, cost)
         values.append((row, value))
+        drawn.append(own)
         partner = partners.get(id(row))
-        other = read_at(curves[id(partner)], cost) if partner is not None else None
-        if other is not None:
+        other = read_at(curves.of(partner), cost) if partner is not None else None
+        if partner is not None and other is not None:
             nets.append((row, value - other))
+            theirs = curves.draws_at(partner, cost)
+            net_drawn.append(None if own is None or theirs is None else own - theirs)
     whole = len(nets) == len(values)
     return Matched(
         cost,
@@ -89,7 +174,17 @@ def matched(
         seed_summary(values),
         _mean(nets) if whole else None,
         seed_summary(nets) if whole else None,
+        _interval(drawn),
+        _interval(net_drawn) if whole else None,
     )
+
+
+def _interval(drawn: Sequence[Floats | None]) -> Interval | None:
+    """Of the mean over rows; None unless each of them has bootstrap values."""
+    known = [own for own in drawn if own is not None]
+    if not known or len(known) < len(drawn) or any(len(own) < 2 for own in known):
+        return None
+    return percentile_interval(np.mean(known, axis=0))
 
 
 def levels(methods: Sequence[Sequence[list[Point]]], least: float | None) -> tuple[float, ...]:
@@ -143,15 +238,22 @@ def curve(reader: RunReader, cell: Cell, bias: list[Column], language: Column) -
 
 def read_at(points: list[Point], cost: float) -> float | None:
     """Improvement where the curve first crosses a cost; None where it never does."""
+    found = crossing_at(points, cost)
+    if found is None:
+        return None
+    left, right = found.left.improvement, found.right.improvement
+    return left + found.share * (right - left)
+
+
+def crossing_at(points: list[Point], cost: float) -> Crossing | None:
+    """Where the curve first crosses a cost; None where it never does."""
     for left, right in pairwise(points):
         low, high = sorted((left.cost, right.cost))
         if low <= cost <= high:
-            if high == low:
-                return left.improvement
-            share = (cost - left.cost) / (right.cost - left.cost)
-            return left.improvement + share * (right.improvement - left.improvement)
+            share = (cost - left.cost) / (right.cost - left.cost) if high > low else 0.0
+            return Crossing(left, right, share)
     if len(points) == 1 and points[0].cost == cost:
-        return points[0].improvement
+        return Crossing(points[0], points[0], 0.0)
     return None
 
 

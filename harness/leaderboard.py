@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from harness.bootstrap import Resampler
 from harness.controls import MeanNet, alike, check_control, control_of, is_control, mean_net
-from harness.curves import Curves, common_cost, curve, levels, matched
+from harness.curves import Curves, common_cost, levels, matched
 from harness.domains import NO_DOMAIN, OVERALL
 from harness.entries import Entry, Matrix, Row, seed_summary
 from harness.matrix import matrix_of
@@ -64,12 +64,13 @@ def rank(
     groups: list[_Group] = []
     every: list[Row] = []
     for reader in readers:
-        matrix = matrix_of(reader, step=step, resampler=Resampler(seed))
+        resampler = Resampler(seed)
+        matrix = matrix_of(reader, step=step, resampler=resampler)
         every += matrix.rows
-        groups += _groups(reader, matrix, corpus=corpus)
+        groups += _groups(reader, matrix, resampler, corpus=corpus)
     if control is not None:
         check_control(control, every)
-    methods = [[group.curves[id(row)] for row in group.rows] for group in groups if group.ranked]
+    methods = [[group.curves.of(row) for row in group.rows] for group in groups if group.ranked]
     first = match_at
     if first is None:
         first = common_cost([points for own in methods for points in own])
@@ -105,12 +106,12 @@ class _Group:
         return not self.control and self.language is not None
 
 
-def _groups(reader: RunReader, matrix: Matrix, *, corpus: bool) -> list[_Group]:
+def _groups(
+    reader: RunReader, matrix: Matrix, resampler: Resampler, *, corpus: bool
+) -> list[_Group]:
     language = _language(matrix)
     bias = [column for column in matrix.columns if _is_bias(matrix, column)]
-    curves = {
-        id(row): curve(reader, row.cell, bias, language) if language else [] for row in matrix.rows
-    }
+    curves = Curves(reader, matrix.rows, bias, language, resampler)
     return [
         _Group(
             run=matrix.name,

@@ -6,6 +6,7 @@ import gzip
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 from harness_evaluators.embedded import EmbeddedConfig, embedded_pairs
@@ -20,6 +21,7 @@ from harness.leaderboard import Leaderboard, rank
 from harness.matrix import build_matrix
 from harness.metrics import Item, Metric
 from harness.records import Cell, ControlKind, MeasureRef, Record, RunIndex
+from harness.stats import percentile_interval
 from harness.store import Store
 from harness.transfer import transfers
 from harness.types import Measurement
@@ -294,6 +296,31 @@ def test_curves_are_read_at_the_same_cost_and_never_beyond(tmp_path: Path) -> No
     assert beyond[strong].matched[0].value is not None
     text = text_of("leaderboard", store.folder, "--at-perplexity-increase", costs[strong] / 2)
     assert f"fitted at once and have no curve: {weak}" in rows(text)
+
+
+def test_intervals_at_the_same_cost_are_those_of_the_steps_on_either_side(tmp_path: Path) -> None:
+    store = make_run(tmp_path, sources=["race"])
+
+    def at(step: int) -> tuple[float, np.ndarray]:
+        """Cost, and bootstrap values of the mean improvement, read from a matrix of that step."""
+        (method,) = (s for s in board(store, step=step).standings if not s.control)
+        row = build_matrix(store, step=step).rows[0]
+        draws = [e.draws.improvement for e in row.entries if e.towards_target and e.draws]
+        return method.cost_increase or 0.0, np.mean(draws, axis=0)
+
+    (low, before), (high, after), (last, _) = at(10), at(20), at(30)
+    assert low < high < last
+    (middle,) = (
+        s for s in board(store, match_at=low + 0.25 * (high - low)).standings if not s.control
+    )
+    expected = percentile_interval(0.75 * before + 0.25 * after)
+    assert middle.matched[0].interval == pytest.approx(expected)
+    (end,) = (s for s in board(store, match_at=last).standings if not s.control)
+    assert end.mean is not None
+    assert end.matched[0].interval == pytest.approx(end.mean.interval)
+    start = percentile_interval(0.5 * before)  # the base has improved by nothing in every sample
+    (half,) = (s for s in board(store, match_at=low / 2).standings if not s.control)
+    assert half.matched[0].interval == pytest.approx(start)
 
 
 def test_a_budget_keeps_costly_methods_out_of_the_ranking(tmp_path: Path) -> None:

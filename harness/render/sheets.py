@@ -15,7 +15,7 @@ from harness.entries import ALPHA, Entry, Matrix, OverSeeds, Row, SeedRow
 from harness.reading import Column
 from harness.render.rows import ANY, row_name, shown_rows, smallest_changes
 from harness.standings import Leaderboard, Standing
-from harness.stats import SeedSummary
+from harness.stats import Interval, SeedSummary
 from harness.transfer import Estimated
 
 Mark = Literal["better", "worse", "same"]
@@ -310,9 +310,9 @@ def matched_table(board: Leaderboard) -> Rows | None:
     for s in board.standings:
         cells = []
         for m in s.matched:
-            text = _spread(m.value, m.over_seeds)
-            net = "" if m.net is None else f" (net {_spread(m.net, m.net_over_seeds)})"
-            cells.append(text + net)
+            text = _with_bounds(_spread(m.value, m.over_seeds), m.interval)
+            net = _with_bounds(_spread(m.net, m.net_over_seeds), m.net_interval)
+            cells.append(text if m.net is None else f"{text} (net {net})")
         if any(m.value is not None for m in s.matched):
             rows.append([standing_name(s, board), *cells])
     header = ["method", *(f"at +{cost:.3g} %" for cost in board.levels)]
@@ -322,8 +322,11 @@ def matched_table(board: Leaderboard) -> Rows | None:
 def _summary(own: SeedSummary | None) -> str:
     if own is None:
         return "–"
-    bounds = interval(*own.interval) if own.interval else ""
-    return f"{_spread(own.mean, own)} {bounds}".strip()
+    return _with_bounds(_spread(own.mean, own), own.interval)
+
+
+def _with_bounds(text: str, own: Interval | None) -> str:
+    return f"{text} {interval(*own)}" if own else text
 
 
 def _spread(value: float | None, over_seeds: SeedSummary | None) -> str:
@@ -334,8 +337,7 @@ def _spread(value: float | None, over_seeds: SeedSummary | None) -> str:
 def _estimated(value: Estimated | None, intervals: bool) -> str:
     if value is None:
         return "–"
-    bounds = interval(*value.interval) if intervals and value.interval else ""
-    return f"{signed(value.value)} {bounds}".strip()
+    return _with_bounds(signed(value.value), value.interval if intervals else None)
 
 
 LEADERBOARD_NOTE = (
@@ -357,8 +359,8 @@ def matched_note(board: Leaderboard) -> str:
     return (
         f"improvement where each curve over steps first crosses the same {language}, in percent "
         "above the base's, read between measured steps and never beyond; net: minus the control's "
-        "at the same cost; ± standard deviation over seeds; methods that reach none of these costs "
-        "or were fitted at once are left out"
+        "at the same cost; 95 % intervals over items; ± standard deviation over seeds; methods "
+        "that reach none of these costs or were fitted at once are left out"
     )
 
 

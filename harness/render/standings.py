@@ -15,7 +15,7 @@ from harness.curves import Matched
 from harness.render.ruled import Ruled
 from harness.reported import Publication, ReportedNumber
 from harness.standings import Leaderboard, Standing
-from harness.stats import SeedSummary
+from harness.stats import Interval, SeedSummary
 from harness.transfer import Estimated
 
 WIDTH = 100
@@ -210,7 +210,7 @@ def _matched(console: Console, board: Leaderboard, width: int) -> None:
     console.print(Ruled(title, header, rows, left=1), width=width)
     lines = [
         "read between measured steps, never beyond; - not reached; net: minus the control's at "
-        "the same cost; ± standard deviation over seeds",
+        "the same cost; 95 % intervals over items; ± standard deviation over seeds",
     ]
     if missing:
         lines.append(
@@ -224,9 +224,16 @@ def _at_cost(own: Matched) -> Text:
     if own.value is None:
         return Text("-", "dim")
     text = _points(own.value, own.over_seeds)
+    _append_interval(text, own.interval)
     if own.net is not None:
         text.append("\nnet ", "dim").append_text(_points(own.net, own.net_over_seeds))
+        _append_interval(text, own.net_interval)
     return text
+
+
+def _append_interval(text: Text, interval: Interval | None) -> None:
+    if interval is not None:
+        text.append(f"\n[{interval.low:+.1f}, {interval.high:+.1f}]", "dim")
 
 
 def _points(value: float, over_seeds: SeedSummary | None) -> Text:
@@ -241,8 +248,7 @@ def _seeds(own: SeedSummary | None) -> Text:
     if own is None:
         return Text("-", "dim")
     text = _points(own.mean, own)
-    if own.interval is not None:
-        text.append(f"\n[{own.interval.low:+.1f}, {own.interval.high:+.1f}]", "dim")
+    _append_interval(text, own.interval)
     return text
 
 
@@ -250,9 +256,7 @@ def _net(own: MeanNet | None) -> Text:
     if own is None:
         return Text("-", "dim")
     text = _points(own.effect.value, None)
-    if own.effect.interval is not None:
-        low, high = own.effect.interval
-        text.append(f"\n[{low:+.1f}, {high:+.1f}]", "dim")
+    _append_interval(text, own.effect.interval)
     return text
 
 
