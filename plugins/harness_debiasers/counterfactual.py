@@ -27,9 +27,10 @@ class Swapper:
     """Makes counterfactuals from rows of counterparts.
 
     ``clean``: whole words in any case, the case kept, the longest match first, the words between
-    untouched; ``her``, ``his`` and ``him`` by what follows. ``bias-bench``: what the published
-    code of Meade et al. 2022 does: lower-case tokens between spaces, at most one mark after them, the
-    last row wins, white space made single, and for three roles a target drawn once a text and role.
+    untouched; ``her``, ``his`` and ``him`` by what follows. ``bias-bench``: what the code
+    of Meade et al. 2022 does: lower-case tokens between spaces, at most one mark after them, the
+    last row wins, white space made single, and for three roles a target drawn once a text and
+    role.
     """
 
     def __init__(self, rows: WordRows, variant: Variant = "clean") -> None:

@@ -26,7 +26,7 @@ E_contra = TypeVar("E_contra", contravariant=True)
 
 
 class TrainingConfig(PluginConfig):
-    """How weights are moved. Where the paper is silent, defaults are this project's (docs/methods.md)."""
+    """How weights are moved. Where the paper is silent, defaults are this project's."""
 
     learning_rate: float = Field(1e-5, gt=0, description="step size (paper: 1e-5)")
     batch_size: int = Field(8, ge=1, description="examples a step (paper: 8)")
