@@ -14,7 +14,7 @@ import torch
 PLACES = 1024
 """Hidden states that go through the output layer at once."""
 
-SLICE = 4096
+SLICE = 2048
 """Tokens of the vocabulary whose logits exist at once, on a CPU."""
 
 SLICE_GPU = 65536
