@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import csv
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from harness.errors import ModelError
 from harness.lm import scoring
 from harness.lm.handle import LanguageModel
 from harness.lm.loading import load_transformers
+from harness.lm.transformers_model import TransformersModel
 from harness.tiny_models import save_tiny_model
 
 TEXTS = [
@@ -206,3 +208,24 @@ def test_smollm2_scores_are_plain_scores(smollm2: LanguageModel, shared_data: Pa
         for text, scores in zip(texts, smollm2.token_scores(texts, start=start), strict=True):
             expected = plain(smollm2, smollm2.encode(text), before)
             np.testing.assert_allclose(scores.logprobs, expected, atol=1e-4)
+
+
+def test_tokens_of_a_long_text_are_kept_for_the_same_tokenizer_alone(
+    tiny_causal: TransformersModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("harness.lm.transformers_model.LONG_TEXT", 10)
+    monkeypatch.setattr("harness.lm.transformers_model._long_texts", {})
+    text = "she sold bread in the town to the old man"
+    plain = list(tiny_causal.tokenizer(text, add_special_tokens=False)["input_ids"])
+    first = tiny_causal.encode(text)
+    first.append(-1)  # a reader's own list
+    twin = tiny_causal.copy()
+    called: list[str] = []
+    monkeypatch.setattr(twin, "_encoded", lambda own: called.append(own) or [0])
+    assert twin.encode(text) == plain
+    assert not called
+    twin.tokenizer = copy.deepcopy(twin.tokenizer)
+    twin.tokenizer.add_tokens(["bread"])
+    del twin.__dict__["_tokenizer_digest"]
+    assert twin.encode(text) == [0]
+    assert called == [text]

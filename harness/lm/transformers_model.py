@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -19,6 +20,15 @@ from harness.lm.handle import LanguageModel, ModelKind, TokenScores
 from harness.lm.quiet import quiet
 from harness.lm.rescoring import PromptContrast
 from harness.lm.scoring import Row, batches
+
+LONG_TEXT = 100_000
+"""Characters from which on a text's tokens are kept: a test set read as one text takes a second to
+tokenise, and every checkpoint of a run, a model loaded afresh, reads the same."""
+
+MOST_LONG_TEXTS = 4
+
+_long_texts: dict[tuple[bytes, str], tuple[int, ...]] = {}
+"""Tokens of long texts, by what the tokenizer does, the oldest first."""
 
 
 class TransformersModel(LanguageModel):
@@ -254,7 +264,23 @@ class TransformersModel(LanguageModel):
 
     def encode(self, text: str) -> list[int]:
         """See `LanguageModel.encode`."""
+        if len(text) < LONG_TEXT or self._tokenizer_digest is None:
+            return self._encoded(text)
+        key = self._tokenizer_digest, text
+        if key not in _long_texts:
+            if len(_long_texts) >= MOST_LONG_TEXTS:
+                _long_texts.pop(next(iter(_long_texts)))
+            _long_texts[key] = tuple(self._encoded(text))
+        return list(_long_texts[key])
+
+    def _encoded(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+
+    @cached_property
+    def _tokenizer_digest(self) -> bytes | None:
+        """Of all that a fast tokenizer does; None for a slow one."""
+        backend = getattr(self.tokenizer, "backend_tokenizer", None)
+        return None if backend is None else hashlib.sha256(backend.to_str().encode()).digest()
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See `LanguageModel.encode_with_offsets`."""
