@@ -15,13 +15,15 @@ from fresh_env import REPO
 
 @pytest.fixture(scope="module")
 def cost() -> ModuleType:
-    """benchmarks/cost.py, imported."""
+    """benchmarks/cost.py, imported as the command finds it: beside what it imports."""
     found = importlib.util.spec_from_file_location("cost", REPO / "benchmarks" / "cost.py")
     assert found is not None
     assert found.loader is not None
     module = importlib.util.module_from_spec(found)
     sys.modules["cost"] = module  # dataclasses look their module up
-    found.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(REPO / "benchmarks"))
+        found.loader.exec_module(module)
     return module
 
 
