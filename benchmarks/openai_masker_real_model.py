@@ -129,6 +129,7 @@ def main() -> None:
 
     os.environ.setdefault("OPENAI_API_KEY", "none")
     registry = load_registry(strict=True)
+    # `create` answers with a plugin of any family: hence the ignores below
     data = DataStore()
     model = load_model(
         registry.get("model", "smollm2-135m"),

@@ -123,7 +123,7 @@ def shown(store: Store, reported: Sequence[str] = ()) -> tuple[str, str]:
         else:
             publications = [find_publication(name) for name in reported]
             print_leaderboard(console, rank([store], reported=publications))
-        text = console.file.getvalue()  # type: ignore[attr-defined]
+        text = console.file.getvalue()  # type: ignore[attr-defined]  # the StringIO from above
         texts.append("\n".join(line.rstrip() for line in text.strip().splitlines()))
     return texts[0], texts[1]
 

@@ -22,6 +22,9 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
+# Specifications have no body: plugins answer (empty-body below).
+
+
 @hookspec
 def harness_corpora() -> Sequence[type[Corpus[Any]]]:  # type: ignore[empty-body]
     """Return the corpora that the plugin offers."""

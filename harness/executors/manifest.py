@@ -32,6 +32,7 @@ def manifest(job: Job, registry: Callable[[], Registry], put: Put, *, here: bool
         DataError: a file that is there cannot be read.
     """
     plugins = {
+        # family is one of the known names, which a loop over pairs forgets
         (family, use.label): (use, job.registry.create(family, use.use, use.config))  # type: ignore[arg-type]
         for family, use in _uses(job.units)
     }

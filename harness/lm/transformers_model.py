@@ -48,6 +48,7 @@ class TransformersModel(LanguageModel):
         """Where the weights live."""
         return self._engine.device
 
+    # The contract's attribute, which no reader sets; here the engine counts.
     @property
     def tokens_scored(self) -> int:  # type: ignore[override]
         """See `LanguageModel`."""
