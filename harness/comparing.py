@@ -263,11 +263,32 @@ def beside_reported(store: Store, publication: Publication) -> list[Beside]:
             reported = number.value - known if known is not None and number.method else None
             found.append(Beside(number, cell.title(), step, value, reported, change))
     if not found:
-        raise StoreError(
+        raise StoreError(_nothing_beside(reader, publication))
+    return found
+
+
+def _nothing_beside(reader: RunReader, publication: Publication) -> str:
+    """Why no number of a run stands where a reported one does: first of all, the scorers."""
+    ours = {
+        (ref.evaluator, protocol)
+        for cell in reader.index.cells
+        for ref in cell.measures
+        for protocol, _ in reader.record(ref.key) or {}
+    }
+    theirs = {(number.evaluator, number.protocol) for number in publication.numbers}
+    if ours & theirs:
+        return (
             f"{reader.index.name} has no number where {publication.id} has one (same evaluator, "
             "scorer, metric, domain, method and step)"
         )
-    return found
+
+    def listed(pairs: set[tuple[str, str]]) -> str:
+        return ", ".join(f"{evaluator} by '{protocol}'" for evaluator, protocol in sorted(pairs))
+
+    return (
+        f"{publication.id} measured {listed(theirs)}; {reader.index.name} has none of these but "
+        f"{listed(ours)}: add the scorer to an evaluator of the spec and run it again"
+    )
 
 
 def _uses(reader: RunReader) -> dict[str, str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from harness_debiasers.inlp import Inlp, InlpConfig, nullspace
 from harness_debiasers.leace import Leace, LeaceConfig, erase
 from harness_debiasers.projection_fit import Projection, complement, labelled_sentences
@@ -16,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from harness.data import DataStore
 from harness.errors import DebiasError, ModelError
 from harness.lm.handle import LanguageModel
+from harness.lm.projection import AffineMap
 from harness.tiny_models import tiny_causal_model, tiny_masked_model
 from harness.types import DebiasRequest, Passage, no_progress
 
@@ -184,6 +186,13 @@ def test_a_projected_model_scores_otherwise_and_a_copy_carries_it(
     assert not np.allclose(before[1:], after[1:])
     assert np.array_equal(checkpoint.model.copy().token_scores(text)[0].logprobs[1:], after[1:])
     assert int(str(checkpoint.log["rank_removed"])) >= 1
+
+
+def test_a_map_follows_the_layer_to_the_device_that_it_lies_on() -> None:
+    affine = AffineMap(np.eye(3), None)
+    assert affine(torch.empty(2, 3, device="meta")).device.type == "meta"
+    hidden = torch.randn(2, 3)
+    assert torch.equal(affine(hidden), hidden)
 
 
 def test_classes_are_balanced_and_named_by_group(tmp_path: Path) -> None:

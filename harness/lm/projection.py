@@ -25,8 +25,9 @@ class AffineMap(torch.nn.Module):
         self.register_buffer("bias", torch.tensor(np.asarray(shift), dtype=torch.float32))
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Map ``(..., width)``, in float32 whatever the model's dtype."""
-        mapped = torch.nn.functional.linear(hidden.float(), self.matrix, self.bias)  # type: ignore[arg-type]
+        """Map ``(..., width)``, in float32 whatever the model's dtype, on the device it lies on."""
+        matrix, bias = (part.to(hidden.device) for part in self.buffers())
+        mapped = torch.nn.functional.linear(hidden.float(), matrix, bias)
         return mapped.to(hidden.dtype)
 
 

@@ -69,7 +69,8 @@ class Pcgu(Debiaser[PcguConfig]):
             pull = passage if config.direction == "decrease" else [-g for g in other]
             # a stand-in with the level as its value and the kept rows of the pull as its gradient
             parts = zip(weights, pull, kept, strict=True)
-            moved = torch.stack([(w * g * keep).sum() for w, g, keep in parts]).sum()
+            sums = [(w * g * keep).sum() for w, g, keep in parts]
+            moved = torch.stack([part.to(level.device) for part in sums]).sum()
             loss = level + moved - moved.detach()
             return loss, {"vectors_moved": float(sum(int(keep.sum()) for keep in kept))}
 
@@ -109,12 +110,12 @@ def lowest_cosines(
         long, short = a.norm(dim=1), b.norm(dim=1)
         cosine = (a * b).sum(1) / (long * short).clamp_min(1e-30)  # 0 where one side is 0
         cosines.append(torch.where(long + short > 0, cosine, torch.inf))
-    joined = torch.cat(cosines)
+    joined = torch.cat([cosine.to(cosines[0].device) for cosine in cosines])  # layers may lie apart
     marked = torch.zeros_like(joined, dtype=torch.bool)
     least = torch.topk(joined, min(count, len(joined)), largest=False)
     marked[least.indices[least.values.isfinite()]] = True
     parts = torch.split(marked, [len(c) for c in cosines])
     return [
-        part.reshape(-1, *[1] * (g.dim() - 1)) if g.dim() > 1 else part
+        (part.reshape(-1, *[1] * (g.dim() - 1)) if g.dim() > 1 else part).to(g.device)
         for part, g in zip(parts, one, strict=True)
     ]

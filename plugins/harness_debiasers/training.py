@@ -136,7 +136,8 @@ def gradient_norm(weights: Sequence[Any], bound: float | None) -> float:
     if bound is not None:
         return float(torch.nn.utils.clip_grad_norm_(weights, bound))
     norms = [torch.linalg.vector_norm(p.grad) for p in weights if p.grad is not None]
-    return float(torch.linalg.vector_norm(torch.stack(norms)))
+    joined = torch.stack([norm.to(norms[0].device) for norm in norms])  # layers may lie apart
+    return float(torch.linalg.vector_norm(joined))
 
 
 def _keep_few_activations(module: Any) -> None:

@@ -1,0 +1,53 @@
+"""harness verify: stored numbers follow from their items."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from command_line import invoke, rows, text_of
+from test_runner import Bench
+
+from harness.verification import verify
+
+
+def test_every_stored_number_follows_from_its_items(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.run()
+    found = verify(bench.store)
+    assert found.records == len(list(bench.store.record_keys()))
+    assert found.numbers > found.records
+    assert found.differences == ()
+    assert "all as stored" in text_of("verify", bench.store.folder)
+
+
+def test_altered_numbers_items_and_inputs_are_found(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.run()
+    keys = list(bench.store.record_keys())
+    suites = [k for k in keys if "stereotype_score" in _path(bench, k).read_text()]
+
+    def alter(key: str, old: str, new: str) -> None:
+        text = _path(bench, key).read_text()
+        assert old in text
+        _path(bench, key).write_text(text.replace(old, new, 1))
+
+    alter(suites[0], '"value":', '"value":1')
+    alter(suites[1], '"n":2', '"n":3')
+    alter(suites[2], '"schema":1', '"schema":2')
+    items = bench.store.folder / "items"
+    (items / f"{suites[3]}.json.gz").unlink()
+    (items / f"{suites[4]}.json.gz").write_bytes(b"not gzip")
+    found = {d.key: d.what for d in verify(bench.store).differences}
+    assert "value is" in found[suites[0]]
+    assert found[suites[1]] == "n is 3, its items give 2"
+    assert "not the hash" in found[suites[2]]
+    assert "cannot read the items" in found[suites[3]]
+    assert "cannot read the items" in found[suites[4]]
+    assert len(found) == 5
+    result = invoke("verify", bench.store.folder)
+    assert result.exit_code == 1
+    assert "5 do not agree" in rows(result.output)
+
+
+def _path(bench: Bench, key: str) -> Path:
+    return bench.store.folder / "records" / f"{key}.json"
