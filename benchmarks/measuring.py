@@ -169,9 +169,6 @@ def product_rate(
     """
     import torch
 
-    from harness.lm.memory import tune_memory
-
-    tune_memory()  # the machine's own product has what the models have
     a, b = (torch.randn(size, size, device=device, dtype=getattr(torch, dtype)) for _ in range(2))
     out = torch.empty_like(a)
 

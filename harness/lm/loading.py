@@ -20,7 +20,7 @@ from transformers.models.auto.modeling_auto import (
 
 from harness.errors import ModelError
 from harness.lm.handle import ModelKind
-from harness.lm.memory import tune_memory
+from harness.lm.memory import keep_freed_memory
 from harness.lm.placement import joined, place, single, spreading
 from harness.lm.quiet import quiet
 from harness.lm.transformers_model import TransformersModel
@@ -58,7 +58,7 @@ def load_transformers(
     if gguf_file is not None:
         options["gguf_file"] = gguf_file
     if where.type == "cpu":
-        tune_memory()
+        keep_freed_memory()
     with quiet():
         try:
             config = AutoConfig.from_pretrained(source, **options)
