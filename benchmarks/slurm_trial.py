@@ -3,8 +3,8 @@
     sudo apt-get install slurm-wlm munge iproute2
     sudo .venv/bin/python benchmarks/slurm_trial.py --data-dir DIR [--kill]
 
-A node is a network of its own (a namespace behind a bridge, 10.77.0.0/24), with a host name, a
-``/tmp``, a Ray session and a harness cache of its own; the nodes share the checkout and the folder
+A node is a network of its own (a namespace behind a bridge, 10.77.0.0/24), with a host name,
+processes, a ``/tmp``, a Ray session and a harness cache of its own; the nodes share the checkout and the folder
 of results, as those of a cluster share a project's folder. The script is the one on the page but
 for what `ADAPTED` changes: this machine's size, no GPU, a small spec.
 
@@ -35,6 +35,7 @@ import measuring
 
 ROOT = Path(__file__).parents[1]
 NODES = {"trial1": "10.77.0.2", "trial2": "10.77.0.3"}
+ALONE = ("unshare", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc")
 HERE = "10.77.0.1"
 BRIDGE = "trial-br"
 
@@ -159,7 +160,7 @@ def cluster(folder: Path) -> Iterator[None]:
     host = os.uname().nodename
     text = CONFIGURATION.format(host=host, here=HERE, folder=folder, nodes=nodes, names=names)
     (folder / "slurm.conf").write_text(text, "utf-8")
-    (folder / "cgroup.conf").write_text("CgroupAutomount=no\n", "utf-8")
+    (folder / "cgroup.conf").write_text("IgnoreSystemd=yes\n", "utf-8")
     lines = ["127.0.0.1 localhost", *(f"{address} {name}" for name, address in NODES.items())]
     hosts = folder / "hosts"
     hosts.write_text("\n".join([*lines, f"{HERE} {host}", ""]), "utf-8")
@@ -176,8 +177,13 @@ def cluster(folder: Path) -> Iterator[None]:
                 f"hostname {name} && mount --bind {hosts} /etc/hosts && "
                 f"mount -t tmpfs tmpfs /tmp && exec slurmd -D -f {folder}/slurm.conf"
             )
-            command = ["ip", "netns", "exec", name, "unshare", "--uts", "--mount"]
-            running.append(subprocess.Popen([*command, "sh", "-c", inside], env=environment))
+            running.append(
+                subprocess.Popen(
+                    ["nsenter", f"--net=/run/netns/{name}", *ALONE, "sh", "-c", inside],
+                    env=environment,
+                )
+            )
+        ready(environment)
         yield
     finally:
         for process in reversed(running):
@@ -186,6 +192,20 @@ def cluster(folder: Path) -> Iterator[None]:
             end_processes(name)
             run("ip", "netns", "delete", name, check=False)
         run("ip", "link", "delete", BRIDGE, check=False)
+
+
+def ready(environment: dict[str, str]) -> None:
+    """Wait for both nodes.
+
+    Raises:
+        SystemExit: one does not come up.
+    """
+    for _ in range(30):
+        time.sleep(1)
+        states = run("sinfo", "-h", "-N", "-o", "%T", env=environment, check=False).split()
+        if states == ["idle"] * len(NODES):
+            return
+    sys.exit(f"the nodes are {states}, not idle; see their logs")
 
 
 def network() -> None:

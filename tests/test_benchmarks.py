@@ -298,3 +298,12 @@ def test_the_page_s_commands_parse() -> None:
         assert Path(str(module.__file__)) == REPO / script
         module.parser().parse_args(words)
     assert "torch" in sys.modules
+
+
+def test_the_slurm_trial_runs_the_script_of_the_page() -> None:
+    import slurm_trial
+
+    script = slurm_trial.page_script(slurm_trial.LIMITS)
+    assert "ray symmetric-run" in script
+    assert "cuda" not in script
+    assert all(limit in script for limit in slurm_trial.LIMITS)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import re
 import shlex
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,11 @@ def test_there_are_commands_to_check() -> None:
 def test_every_command_parses(page: str, words: list[str]) -> None:
     if words[0] == "example-groups":  # of the package in docs/plugins.md, run by its own test
         return
+    parse(words)
+
+
+def parse(words: Sequence[str]) -> None:
+    """As the command line does; it raises on a wrong command or option."""
     context: click.Context = click.Context(cli)
     command: click.Command = cli
     arguments = list(words)
@@ -65,7 +71,22 @@ def test_every_command_parses(page: str, words: list[str]) -> None:
         _, found, arguments = command.resolve_command(context, arguments)
         assert found is not None
         command = found
-    command.make_context(command.name, arguments, parent=context)  # raises on a wrong option
+    command.make_context(command.name, arguments, parent=context)
+
+
+def test_what_starts_a_run_on_a_cluster_is_right() -> None:
+    page = REPO / "docs" / "scaling.md"
+    slurm = next(b for b in blocks(page, "bash") if "#SBATCH" in b)
+    assert subprocess.run(["bash", "-n"], input=slurm, text=True, check=False).returncode == 0
+    (job,) = [yaml.safe_load(b) for b in blocks(page, "yaml") if "RayJob" in b]
+    lines = [slurm.replace("\\\n", " ").split(" -- ")[1], job["spec"]["entrypoint"]]
+    for words in map(shlex.split, lines):
+        assert words[0] == "harness"
+        parse(words[1:])
+    volumes = job["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    (head,) = volumes["containers"]
+    mounted = {mount["mountPath"] for mount in head["volumeMounts"]}
+    assert mounted == {part for part in shlex.split(lines[1]) if part.startswith("/")}
 
 
 def test_every_method_stands_in_the_table_of_methods() -> None:
