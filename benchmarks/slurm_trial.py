@@ -4,9 +4,9 @@
     sudo .venv/bin/python benchmarks/slurm_trial.py --data-dir DIR [--kill]
 
 A node is a network of its own (a namespace behind a bridge, 10.77.0.0/24), with a host name,
-processes, a ``/tmp``, a Ray session and a harness cache of its own; the nodes share the checkout and the folder
-of results, as those of a cluster share a project's folder. The script is the one on the page but
-for what `ADAPTED` changes: this machine's size, no GPU, a small spec.
+processes, a ``/tmp``, a Ray session and a harness cache of its own; the nodes share the checkout
+and the folder of results, as those of a cluster share a project's folder. The script is the one on
+the page but for what `ADAPTED` changes: this machine's size, no GPU, a small spec.
 
 Prints what each node's cache was sent, and fails if a node was sent no model, or unless all records
 are those of a local run with one thread, byte for byte but for times. ``--kill`` ends all processes
