@@ -49,6 +49,9 @@ ADAPTED = {
 }
 """What of the page's script is another here."""
 
+CACHE = "/tmp/harness-cache"
+"""Of the harness, on each node: its ``/tmp`` is its own."""
+
 LEAST_SENT = 100 * 2**20
 """Bytes; the default model in fp32 is five times as large."""
 
@@ -107,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "SLURM_CONF": str(folder / "slurm.conf"),
             "SCRATCH": str(folder),
             "HARNESS_DATA": str(options.data_dir.resolve()) if options.data_dir else "",
-            "HARNESS_CACHE": "/tmp/harness-cache",  # each node's own
+            "HARNESS_CACHE": CACHE,
             "RAY_AUTH_MODE": "token",
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
         }
@@ -238,7 +241,7 @@ def caches() -> dict[str, int]:
     for name in NODES:
         for number in run("ip", "netns", "pids", name).split()[:1]:
             enter = ("nsenter", "--mount", "--target", number)
-            shown = run(*enter, "du", "--bytes", "--summarize", "/tmp/harness-cache", check=False)
+            shown = run(*enter, "du", "--bytes", "--summarize", CACHE, check=False)
             found[name] = int(shown.split()[0]) if shown else 0
     return found
 

@@ -36,6 +36,20 @@ PROVENANCE = Provenance(
 )
 
 
+def write_measurement(store: Store, key: str, measurement: Measurement) -> None:
+    """A record of one measurement, with nothing else to tell."""
+    store.write_record(
+        Record(
+            key=key,
+            inputs={},
+            measurements=(measurement,),
+            provenance=PROVENANCE,
+            created_at=NOW,
+            seconds={},
+        )
+    )
+
+
 def pairs(domain: str, shift: float, n: int = 40) -> Measurement:
     """Pairs whose margin for the stereotype is a fixed noise plus 0.25 minus a shift."""
     noise = np.random.default_rng(sum(map(ord, domain))).normal(0.25, 1.0, n)

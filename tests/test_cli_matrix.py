@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 from command_line import invoke, rows, text_of
 from harness_evaluators.pairs import pair_metrics
-from made_runs import NOW, PROVENANCE, make_run
+from made_runs import NOW, make_run, write_measurement
 
 from harness.errors import StoreError
 from harness.leaderboard import rank
 from harness.matrix import build_matrix
 from harness.metrics import Item
-from harness.records import Cell, ControlKind, MeasureRef, Record, RunIndex
+from harness.records import Cell, ControlKind, MeasureRef, RunIndex
 from harness.store import Store
 from harness.transfer import transfers
 from harness.types import Measurement
@@ -153,16 +153,7 @@ def skewed(folder: Path) -> Store:
         measurement = Measurement(
             domain="race", protocol="hf_nll", metrics=pair_metrics(items), items=tuple(items)
         )
-        store.write_record(
-            Record(
-                key=key,
-                inputs={},
-                measurements=(measurement,),
-                provenance=PROVENANCE,
-                created_at=NOW,
-                seconds={},
-            )
-        )
+        write_measurement(store, key, measurement)
 
     record("base", 0.0)
     record("after", 0.3)

@@ -9,11 +9,11 @@ import pytest
 from command_line import invoke, rows, text_of
 from harness_evaluators.embedded import EmbeddedConfig, embedded_pairs
 from harness_evaluators.pairs import pair_metrics
-from made_runs import NOW, PROVENANCE
+from made_runs import NOW, write_measurement
 
 from harness.errors import HarnessError
 from harness.metrics import Item
-from harness.records import Cell, MeasureRef, Record, RunIndex
+from harness.records import Cell, MeasureRef, RunIndex
 from harness.store import Store
 from harness.types import Measurement
 
@@ -42,16 +42,7 @@ def suite(folder: Path) -> Store:
         measurement = Measurement(
             domain="gender", protocol="hf_nll", metrics=pair_metrics(items), items=items
         )
-        store.write_record(
-            Record(
-                key=key,
-                inputs={},
-                measurements=(measurement,),
-                provenance=PROVENANCE,
-                created_at=NOW,
-                seconds={},
-            )
-        )
+        write_measurement(store, key, measurement)
 
     record("base", {})
     record("after", {3: -0.2, 70: -0.9, 100: -0.5, 5: 0.4})
