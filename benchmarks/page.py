@@ -170,10 +170,12 @@ def fit(lines: Sequence[Line]) -> str:
 
 
 def overhead(lines: Sequence[Line]) -> str:
-    """Parts of a run."""
+    """Parts of a run, and what it was limited to."""
     rows: list[tuple[object, ...]] = []
+    limits: dict[str, str] = {}
     for line in lines:
         wall, cpu = line["figures"]["wall"], line["figures"]["cpu"]
+        limits |= dict(own.split("=", 1) for own in line["settings"]["set"])  # the last one counts
         order = sorted(wall["parts"], key=lambda name: -float(cpu["parts"][name]))
         rows += [
             (name, f"{wall['parts'][name]:.2f}", f"{cpu['parts'][name]:.2f}") for name in order
@@ -185,7 +187,8 @@ def overhead(lines: Sequence[Line]) -> str:
                 f"{cpu['overhead_share']:.1%}",
             )
         )
-    return markdown(("part", "s", "CPU s"), rows)
+    listed = ", ".join(f"`{key}={value}`" for key, value in limits.items())
+    return markdown(("part", "s", "CPU s"), rows) + f"\nLimits: {listed}.\n"
 
 
 def simple(lines: Sequence[Line]) -> str:
