@@ -30,9 +30,9 @@ test: $(VENV)/.stamp-test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
-	echo "left out: tests/test_report_browser.py, as no Chromium is installed"
+	echo "left out: tests/render/test_report_browser.py, as no Chromium is installed"
 	@command -v pdflatex >/dev/null || \
-	echo "left out: compiling LaTeX in tests/test_export.py, as pdflatex is not installed"
+	echo "left out: compiling LaTeX in tests/render/test_export.py, as pdflatex is not installed"
 	$(BIN)/pytest -n 2 --dist loadgroup
 
 $(BIN)/python:

@@ -224,7 +224,7 @@ def measure(options: Namespace) -> dict[str, Any]:
     import flop_count
     import peers
 
-    from harness.data import DataStore
+    from harness.data.places import DataStore
 
     model = peers.load("smollm2-135m", "cpu", "float32")
     costs = flop_count.costs(model.module)

@@ -71,7 +71,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Times of steps, of their parts, and of plain passes."""
     from harness_debiasers.mlm_unlearning import MlmUnlearning, MlmUnlearningConfig
 
-    from harness.data import DataStore
+    from harness.data.places import DataStore
     from harness.types import DebiasRequest, no_progress
 
     data = DataStore(data_dir=options.data_dir)

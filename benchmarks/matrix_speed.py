@@ -22,10 +22,11 @@ from pathlib import Path
 import measuring
 import numpy as np
 
-from harness.domains import DOMAINS
+from harness.data.domains import DOMAINS
 from harness.metrics import LOWER, TOWARDS_50, Item, Metric
-from harness.records import Cell, MeasureRef, Provenance, Record, RunIndex
-from harness.store import Store
+from harness.storage.cells import Cell, MeasureRef
+from harness.storage.records import Provenance, Record, RunIndex
+from harness.storage.store import Store
 from harness.types import Measurement
 
 TARGETS = tuple(DOMAINS)[:9]

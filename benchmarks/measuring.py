@@ -44,7 +44,7 @@ def machine(device: str = "cpu") -> dict[str, Any]:
     """The machine, the software and how busy the machine is, as plain data."""
     import torch
 
-    from harness.provenance import provenance
+    from harness.running.provenance import provenance
 
     known = provenance(device, ())
     facts: dict[str, Any] = {

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.boundary import load_model, mask_passages, read_passages
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel
 from harness.plugins import load_registry
 from harness.types import LoadRequest, MaskRequest, PassageRequest

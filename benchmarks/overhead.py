@@ -211,12 +211,13 @@ def child(options: argparse.Namespace) -> None:
     clocks.stop()
     from harness_debiasers import training
 
-    from harness import plan, worker
     from harness.cli import run
     from harness.cli.main import cli
     from harness.lm.transformers_model import TransformersModel
-    from harness.store import Store
-    from harness.work import Preparer
+    from harness.planning import plan
+    from harness.running import worker
+    from harness.running.preparing import Preparer
+    from harness.storage.store import Store
 
     clocks.around(plan, "build_plan", "planning")
     clocks.around(worker, "load_model", "loading weights")

@@ -43,13 +43,13 @@ class Task(NamedTuple):
 
 def load(name: str, device: str, dtype: str) -> LanguageModel:
     """Load ``smollm2-135m``, ``tiny`` (random weights), or a folder or hub id of transformers."""
-    from harness.data import DataStore
+    from harness.data.places import DataStore
     from harness.families import PluginConfig
-    from harness.lm.loading import load_transformers
+    from harness.lm.loading.loading import load_transformers
     from harness.types import LoadRequest
 
     if name == "tiny":
-        from harness.tiny_models import tiny_causal_model
+        from harness.testing.tiny_models import tiny_causal_model
 
         return tiny_causal_model()
     if name == "smollm2-135m":
@@ -119,7 +119,7 @@ def windows_with_harness(model: LanguageModel, text: str, size: int, most: int) 
     """Mean log-probability of each window, as the evaluator of perplexity gets it."""
     from harness_evaluators.perplexity import measure_windows
 
-    from harness.data import DataStore
+    from harness.data.places import DataStore
     from harness.types import EvaluationRequest, no_progress
 
     request = EvaluationRequest(
@@ -310,7 +310,7 @@ def suites(
     """
     from harness_evaluators import crows_pairs, perplexity, stereoset
 
-    from harness.data import DataStore
+    from harness.data.places import DataStore
 
     data = DataStore(data_dir=data_dir)
     found: dict[str, Sequence[Group]] = {}

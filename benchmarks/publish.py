@@ -23,15 +23,15 @@ from typing import Any
 
 from rich.console import Console
 
-from harness.leaderboard import rank
-from harness.matrix import build_matrix
-from harness.reading import RunReader
-from harness.render.console import print_matrix
-from harness.render.figures import write_figures
-from harness.render.standings import print_leaderboard
-from harness.reported import find_publication
-from harness.store import Store, find_run
-from harness.verification import verify
+from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.ranking import rank
+from harness.analysis.reported import find_publication
+from harness.render.console.leaderboard import print_leaderboard
+from harness.render.console.matrix import print_matrix
+from harness.render.paper_figures import write_figures
+from harness.replay.verification import verify
+from harness.storage.reader import RunReader
+from harness.storage.store import Store, find_run
 
 REPO = Path(__file__).resolve().parents[1]
 MOST_BYTES = 6_000_000

@@ -24,7 +24,7 @@ from harness_evaluators import crows_pairs, stereoset
 from harness_models.smollm2 import SmolLM2
 from rich.progress import track
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.families import PluginConfig
 from harness.lm.handle import LanguageModel
 from harness.types import LoadRequest

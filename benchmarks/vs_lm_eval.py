@@ -141,7 +141,7 @@ def write_inputs(work: Path, data_dir: Path | None, limit: int | None) -> None:
     """Write the same pairs as a CSV for the harness and as a task for lm-eval."""
     from harness_evaluators import crows_pairs
 
-    from harness.data import DataStore
+    from harness.data.places import DataStore
 
     path = DataStore(data_dir=data_dir).locate(crows_pairs.PIN)
     rows = peers.spread(list(crows_pairs.parse(path)), limit)
@@ -172,7 +172,7 @@ def environment() -> Path:
     """Python of an environment with lm-eval, made where there is none."""
     import torch
 
-    from harness.data import user_cache
+    from harness.data.places import user_cache
 
     folder = user_cache() / f"lm-eval-{VERSION}"
     python = folder / "bin" / "python"
@@ -204,8 +204,8 @@ def harness_side(options: argparse.Namespace, out: Path) -> None:
     import torch
     from harness_evaluators.crows_pairs import CrowsPairs, CrowsPairsConfig, parse
 
-    from harness.data import DataStore
-    from harness.domains import domain_of
+    from harness.data.domains import domain_of
+    from harness.data.places import DataStore
     from harness.types import EvaluationRequest, no_progress
 
     model = peers.load(str(options.model), options.device, "float32")

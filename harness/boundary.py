@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from harness.domains import NO_DOMAIN, OVERALL
+from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import DebiasError, PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
 from harness.lm.handle import LanguageModel

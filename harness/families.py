@@ -14,7 +14,8 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from harness.data import DataStore, Pin
+from harness.data.pins import Pin
+from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel, ModelKind
 from harness.types import (
     Checkpoint,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel
 from harness.metrics import Item, Metric
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import DataStore, user_cache
+from harness.data.places import DataStore, user_cache
 from harness.lm.handle import LanguageModel
-from harness.tiny_models import tiny_causal_model, tiny_masked_model
+from harness.testing import tiny_causal_model, tiny_masked_model
 
 REPO = Path(__file__).resolve().parent.parent
 

@@ -19,8 +19,8 @@ from harness.cli.main import cli
 from harness.families import Debiaser, PluginConfig
 from harness.hookspecs import hookimpl
 from harness.plugins import Origin, Registry, build_registry
-from harness.store import Store
-from harness.tiny_models import save_tiny_model
+from harness.storage.store import Store
+from harness.testing import save_tiny_model
 from harness.types import Checkpoint, DebiasRequest
 
 CAUSAL, MASKED = "causal-tiny", "masked-tiny"

@@ -11,7 +11,7 @@ import pytest
 from toy_plugins import ToyModel
 
 from harness import boundary
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError, PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model, PluginConfig
 from harness.metrics import HIGHER, Item, Metric

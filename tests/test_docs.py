@@ -14,18 +14,19 @@ import click
 import pytest
 import yaml
 from click.testing import CliRunner
+from fences import FENCE
 from fresh_env import REPO
 from harness_debiasers.hooks import harness_debiasers
 
 from harness import __version__, hookspecs
 from harness.cli.main import COMMANDS, cli
+from harness.planning.spec import Limits, Spec
+from harness.planning.spec_reader import build_spec, find_spec
+from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
-from harness.spec import Limits, Spec, build_spec, find_spec
-from harness.yamlfile import Lines
 
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
 PACKAGE = REPO / "tests" / "plugins" / "third_party"
-FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -113,7 +114,7 @@ def test_specs_that_are_named_ship() -> None:
 
 
 def test_overrides_that_are_named_work(registry: Registry) -> None:
-    from harness.spec import load_spec
+    from harness.planning.spec_reader import load_spec
 
     for _, words in COMMAND_LINES:
         overrides = [words[i + 1] for i, word in enumerate(words) if word == "--set"]

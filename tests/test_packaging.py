@@ -70,7 +70,10 @@ def test_console_command_and_plugins(elsewhere: FreshEnv) -> None:
 
 
 def test_reported_numbers_are_found(elsewhere: FreshEnv) -> None:
-    code = "from harness.reported import find_publication as f; print(len(f('paper').numbers))"
+    code = (
+        "from harness.analysis.reported import find_publication as f; "
+        "print(len(f('paper').numbers))"
+    )
     shown = elsewhere.run("python", "-c", code)
     assert shown.stdout.strip() == "48", shown.stderr
 

@@ -21,6 +21,8 @@ from harness.cli.main import COMMANDS, cli
 from harness.errors import PluginError
 from harness.families import Masker, Plugin, PluginConfig
 from harness.hookspecs import hookimpl
+from harness.planning.spec import PLUGIN_KEYS
+from harness.planning.yaml_lines import parse_yaml
 from harness.plugins import (
     HOOKS,
     Origin,
@@ -30,10 +32,8 @@ from harness.plugins import (
     build_registry,
     load_registry,
 )
-from harness.render.plugins import example_fragment, print_plugin
-from harness.spec import PLUGIN_KEYS
+from harness.render.console.plugins import example_fragment, print_plugin
 from harness.types import MaskedPassage, MaskRequest
-from harness.yamlfile import parse_yaml
 
 ORIGIN = Origin("stranger", "strange-distribution", "7.8")
 

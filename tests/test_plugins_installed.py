@@ -11,10 +11,10 @@ import pytest
 from fresh_env import FreshEnv
 
 from harness.plugins import HOOKS
-from harness.store import Store
+from harness.storage.store import Store
 from harness.testing import save_tiny_model
 
-PACKAGES = Path(__file__).parent / "plugins"
+PACKAGES = Path(__file__).parent / "support" / "packages"
 BUILT_IN = "corpora,maskers,debiasers,evaluators,models"
 
 SPEC = """
@@ -34,7 +34,7 @@ steps: [1, 3]
 
 @pytest.fixture(scope="module")
 def env(tmp_path_factory: pytest.TempPathFactory) -> FreshEnv:
-    """An environment with all the packages of tests/plugins; HARNESS_PLUGINS chooses."""
+    """An environment with all the packages of tests/support/packages; HARNESS_PLUGINS chooses."""
     folder = tmp_path_factory.mktemp("strangers")
     made = FreshEnv.make(folder, with_checkout=True)
     sources = folder / "sources"

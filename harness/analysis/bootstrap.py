@@ -1,8 +1,9 @@
 """The paired bootstrap of any metric: one set of resampled units for all that is compared.
 
-Every metric is a function of sums over resampling units (`harness.sums`). So a bootstrap sample is
-a row of counts (how often each unit was drawn), all samples of all models are one matrix product,
-and base, method and control are always recomputed on the *same* resampled items.
+Every metric is a function of sums over resampling units
+(`harness.analysis.resampling_units`). So a bootstrap sample is a row of counts (how often each
+unit was drawn), all samples of all models are one matrix product, and base, method and control
+are always recomputed on the *same* resampled items.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.itemtable import ItemTable
+from harness.analysis.resampling_units import Layouts, Sums, Value
+from harness.analysis.stats import DRAWS, LEVEL, Floats, Interval, percentile_interval, resample
 from harness.metrics import Direction, Metric
-from harness.stats import DRAWS, LEVEL, Floats, Interval, percentile_interval, resample
-from harness.sums import Layouts, Sums, Value
+from harness.storage.item_table import ItemTable
 
 
 @dataclass(frozen=True)

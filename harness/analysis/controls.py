@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.entries import Entry, Row, seed_summary
+from harness.analysis.matrix import Entry, Row, seed_summary
+from harness.analysis.stats import Floats, Interval, SeedSummary, percentile_interval
+from harness.analysis.transfer import Estimated
 from harness.errors import StoreError, did_you_mean
-from harness.records import Cell, ControlKind
-from harness.stats import Floats, Interval, SeedSummary, percentile_interval
-from harness.transfer import Estimated
+from harness.storage.cells import Cell, ControlKind
 
 PREFERENCE: tuple[ControlKind, ...] = ("masks", "texts", "change", "identity")
 """Which control is subtracted unless another is asked for: the one most like the method."""
@@ -49,11 +49,6 @@ class MeanNet:
     control: str
     effect: Estimated
     over_seeds: SeedSummary | None
-
-
-def is_control(cell: Cell) -> bool:
-    """Whether methods are compared with a cell instead of ranked against it."""
-    return cell.control or cell.control_kind is not None
 
 
 def control_of(row: Row, rows: Sequence[Row], label: str | None = None) -> Row | None:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.errors import StoreError
-from harness.itemtable import ItemTable, aligned
 from harness.metrics import Metric
-from harness.reading import Column, RunReader
-from harness.records import Cell
+from harness.storage.cells import Cell
+from harness.storage.item_table import ItemTable, aligned
+from harness.storage.reader import Column, RunReader
 
 
 @dataclass(frozen=True)
@@ -51,34 +51,6 @@ class Flips:
     decisions: bool
     items: int
     flips: tuple[Flip, ...]
-
-
-def select_cell(cells: tuple[Cell, ...], name: str) -> Cell:
-    """Return the one debiased cell whose title has every part of ``name``.
-
-    Args:
-        cells: of an index.
-        name: parts between slashes, each a part of the cell's title: ``wordlist/gender``.
-
-    Raises:
-        StoreError: none has, or several have; says which there are.
-    """
-    parts = [part.strip().lower() for part in name.split("/") if part.strip()]
-    debiased = [cell for cell in cells if not cell.is_base]
-    found = [cell for cell in debiased if set(parts) <= set(_parts(cell))]
-    if len(found) == 1:
-        return found[0]
-    what = "several cells are" if found else "no cell is"
-    shown = found or debiased
-    titles = "; ".join(" / ".join(_parts(cell)) for cell in shown[:12])
-    more = f"; and {len(shown) - 12} more" if len(shown) > 12 else ""
-    raise StoreError(f"{what} '{name}': name parts of one, between slashes: {titles}{more}")
-
-
-def _parts(cell: Cell) -> list[str]:
-    seed = f"seed {cell.seed}" if cell.seed is not None else None
-    parts = (cell.model, cell.debiaser, cell.corpus, cell.masker, cell.source, cell.label, seed)
-    return [part.lower() for part in parts if part]
 
 
 def find_flips(reader: RunReader, cell: Cell, step: int, column: Column) -> Flips | None:

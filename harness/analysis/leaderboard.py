@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from harness.controls import MeanNet
-from harness.curves import Matched
-from harness.reading import Column
-from harness.reported import Publication
-from harness.stats import SeedSummary
-from harness.transfer import Estimated
+from harness.analysis.controls import MeanNet
+from harness.analysis.matched_cost import Matched
+from harness.analysis.reported import Publication
+from harness.analysis.stats import SeedSummary
+from harness.analysis.transfer import Estimated
+from harness.storage.reader import Column
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from harness.bootstrap import Resampler
-from harness.controls import is_control
-from harness.matrix import Column, Entry, Matrix, Row, matrix_of
+from harness.analysis.bootstrap import Resampler
+from harness.analysis.matrix_builder import Column, Entry, Matrix, Row, matrix_of
 from harness.metrics import Direction, Metric
-from harness.reading import RunReader
-from harness.store import Store
+from harness.storage.cells import is_control
+from harness.storage.reader import RunReader
+from harness.storage.store import Store
 
 
 @dataclass(frozen=True)

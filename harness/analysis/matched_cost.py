@@ -16,11 +16,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.bootstrap import Resampler
-from harness.entries import Row, seed_summary
-from harness.reading import Column, RunReader
-from harness.records import Cell
-from harness.stats import Floats, Interval, SeedSummary, percentile_interval
+from harness.analysis.bootstrap import Resampler
+from harness.analysis.matrix import Row, seed_summary
+from harness.analysis.stats import Floats, Interval, SeedSummary, percentile_interval
+from harness.storage.cells import Cell
+from harness.storage.reader import Column, RunReader
 
 ONE_SHOT = [1]
 ROUND = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from harness.bootstrap import Draws
+from harness.analysis.bootstrap import Draws
+from harness.analysis.stats import Correction, Interval, McNemar, SeedSummary, over_seeds
 from harness.metrics import Metric
-from harness.reading import Column
-from harness.records import Cell
-from harness.stats import Correction, Interval, McNemar, SeedSummary, over_seeds
+from harness.storage.cells import Cell
+from harness.storage.reader import Column
 
 Status = Literal["measured", "failed", "missing"]
 

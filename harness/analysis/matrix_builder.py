@@ -11,14 +11,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from harness.bootstrap import Draws, Resampler
-from harness.entries import ALPHA, Entry, Half, Matrix, OverSeeds, Row, SeedRow, Status
-from harness.errors import StoreError
-from harness.itemtable import ItemTable, aligned, uncollected
-from harness.metrics import Metric
-from harness.reading import Column, Measured, Place, RunReader
-from harness.records import Cell, RunIndex
-from harness.stats import (
+from harness.analysis.bootstrap import Draws, Resampler
+from harness.analysis.matrix import ALPHA, Entry, Half, Matrix, OverSeeds, Row, SeedRow, Status
+from harness.analysis.stats import (
     Correction,
     McNemar,
     adjust,
@@ -29,7 +24,13 @@ from harness.stats import (
     over_seeds,
     seeds_p,
 )
-from harness.store import Store
+from harness.errors import StoreError
+from harness.metrics import Metric
+from harness.storage.cells import Cell
+from harness.storage.item_table import ItemTable, aligned, uncollected
+from harness.storage.reader import Column, Measured, Place, RunReader
+from harness.storage.records import RunIndex
+from harness.storage.store import Store
 
 __all__ = [
     "ALPHA",

@@ -10,17 +10,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.bootstrap import Resampler
-from harness.controls import MeanNet, alike, check_control, control_of, is_control, mean_net
-from harness.curves import Curves, common_cost, levels, matched
-from harness.domains import NO_DOMAIN, OVERALL
-from harness.entries import Entry, Matrix, Row, seed_summary
-from harness.matrix import matrix_of
-from harness.reading import Column, RunReader
-from harness.reported import Publication
-from harness.standings import Leaderboard, Standing
-from harness.store import Store
-from harness.transfer import by_method, mean_improvement, method_name, several_corpora
+from harness.analysis.bootstrap import Resampler
+from harness.analysis.controls import MeanNet, alike, check_control, control_of, mean_net
+from harness.analysis.leaderboard import Leaderboard, Standing
+from harness.analysis.matched_cost import Curves, common_cost, levels, matched
+from harness.analysis.matrix import Entry, Matrix, Row, seed_summary
+from harness.analysis.matrix_builder import matrix_of
+from harness.analysis.reported import Publication
+from harness.analysis.transfer import by_method, mean_improvement
+from harness.data.domains import NO_DOMAIN, OVERALL
+from harness.storage.cells import is_control, method_name, several_corpora
+from harness.storage.reader import Column, RunReader
+from harness.storage.store import Store
 
 __all__ = ["Leaderboard", "Standing", "build_leaderboard", "rank"]
 
@@ -49,7 +50,7 @@ def rank(
         stores: the runs.
         step: checkpoint; default: each cell's last.
         control: debiaser, masker or passage label to compare with; default: the control most
-            like the method (`harness.controls.control_of`).
+            like the method (`harness.analysis.controls.control_of`).
         budget: greatest increase of the language metric, in percent of the base's.
         match_at: cost, in percent, at which curves are read; default: the largest that the
             curves of all methods reach.

@@ -14,9 +14,9 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.itemtable import ItemTable, aligned
+from harness.analysis.stats import Floats
 from harness.metrics import Estimator, Metric
-from harness.stats import Floats
+from harness.storage.item_table import ItemTable, aligned
 
 _NO_CLUSTER = "\0none"
 

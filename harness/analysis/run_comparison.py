@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from harness.bootstrap import Resampler
+from harness.analysis.bootstrap import Resampler
+from harness.analysis.matrix_builder import test_decisions
+from harness.analysis.resampling_units import shared_values
+from harness.analysis.stats import Correction, Interval, McNemar, adjust, bootstrap_p
 from harness.errors import StoreError
-from harness.itemtable import aligned
-from harness.matrix import test_decisions
 from harness.metrics import Metric
-from harness.reading import Column, RunReader
-from harness.records import Cell
-from harness.reported import Publication, ReportedNumber
-from harness.stats import Correction, Interval, McNemar, adjust, bootstrap_p
-from harness.store import Store
-from harness.sums import shared_values
+from harness.storage.cells import Cell
+from harness.storage.item_table import aligned
+from harness.storage.reader import Column, RunReader
+from harness.storage.store import Store
 
 
 @dataclass(frozen=True)
@@ -157,11 +156,6 @@ def _named(reader: RunReader, by_model: bool) -> dict[tuple[object, ...], Cell]:
     }
 
 
-def _last(cell: Cell, step: int | None) -> int:
-    steps = cell.steps
-    return step if step in steps else max(steps, default=0)
-
-
 def _cell(
     one: RunReader,
     cell: Cell,
@@ -171,7 +165,7 @@ def _cell(
     step: int | None,
     resampler: Resampler,
 ) -> ComparedCell | None:
-    at, there = _last(cell, step), _last(other, step)
+    at, there = cell.measured_step(step), other.measured_step(step)
     if cell.is_base:
         at = there = 0
     numbers = []
@@ -213,104 +207,3 @@ def _adjusted(cells: Sequence[ComparedCell], correction: Correction) -> Iterable
 
 
 # -- numbers from the literature -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Beside:
-    """A reported number and what the run has in its place, with each one's change from its base.
-
-    Never tested: the items behind a reported number are not known.
-    """
-
-    number: ReportedNumber
-    title: str
-    step: int
-    value: float
-    reported_change: float | None
-    change: float | None
-
-
-def beside_reported(store: Store, publication: Publication) -> list[Beside]:
-    """Numbers of a run that stand where reported ones do: same suite, scorer, metric and domain.
-
-    A method is matched by the plugin's name or its label, a step by its number; a reported number
-    without a step stands beside the last.
-
-    Raises:
-        StoreError: nothing of the run stands where a reported number does.
-    """
-    reader = RunReader(store)
-    uses = _uses(reader)
-    base = {
-        (n.model, n.evaluator, n.protocol, n.metric, n.domain): n.value
-        for n in publication.numbers
-        if n.method is None
-    }
-    found: list[Beside] = []
-    for number in publication.numbers:
-        column = Column(number.evaluator, number.protocol, number.metric, number.domain)
-        for cell in reader.index.cells:
-            if not _same_method(cell, number, uses):
-                continue
-            if number.step is not None and number.step not in cell.steps:
-                continue
-            step = 0 if cell.is_base else _last(cell, number.step)
-            value, first = _value(reader, cell, step, column), _value(reader, cell, 0, column)
-            if value is None:
-                continue
-            known = base.get((number.model, *column))
-            change = value - first if first is not None and not cell.is_base else None
-            reported = number.value - known if known is not None and number.method else None
-            found.append(Beside(number, cell.title(), step, value, reported, change))
-    if not found:
-        raise StoreError(_nothing_beside(reader, publication))
-    return found
-
-
-def _nothing_beside(reader: RunReader, publication: Publication) -> str:
-    """Why no number of a run stands where a reported one does: first of all, the scorers."""
-    ours = {
-        (ref.evaluator, protocol)
-        for cell in reader.index.cells
-        for ref in cell.measures
-        for protocol, _ in reader.record(ref.key) or {}
-    }
-    theirs = {(number.evaluator, number.protocol) for number in publication.numbers}
-    if ours & theirs:
-        return (
-            f"{reader.index.name} has no number where {publication.id} has one (same evaluator, "
-            "scorer, metric, domain, method and step)"
-        )
-
-    def listed(pairs: set[tuple[str, str]]) -> str:
-        return ", ".join(f"{evaluator} by '{protocol}'" for evaluator, protocol in sorted(pairs))
-
-    return (
-        f"{publication.id} measured {listed(theirs)}; {reader.index.name} has none of these but "
-        f"{listed(ours)}: add the scorer to an evaluator of the spec and run it again"
-    )
-
-
-def _uses(reader: RunReader) -> dict[str, str]:
-    """Plugin names by label, of the debiasers in the spec."""
-    uses = reader.index.spec.get("debiaser")
-    return {
-        str(use.get("label")): str(use.get("use"))
-        for use in (uses if isinstance(uses, list) else [])
-        if isinstance(use, dict)
-    }
-
-
-def _same_method(cell: Cell, number: ReportedNumber, uses: dict[str, str]) -> bool:
-    if number.method is None or cell.debiaser is None:
-        return number.method is None and cell.is_base
-    if number.source is not None and cell.source not in (None, number.source):
-        return False
-    if cell.control_kind is not None or cell.label not in (None, "hateful"):
-        return False
-    return number.method in (cell.debiaser, uses.get(cell.debiaser))
-
-
-def _value(reader: RunReader, cell: Cell, step: int, column: Column) -> float | None:
-    found = reader.find(cell, step, column)
-    return found.metrics[column.metric].value if found else None

@@ -86,7 +86,7 @@ def paired_bootstrap(
     """Percentile interval of the mean change ``after - before``, resampling whole clusters.
 
     Items without a cluster are clusters of their own. None for fewer than two clusters: no
-    interval is not a zero interval. `harness.bootstrap` does the same for every metric.
+    interval is not a zero interval. `harness.analysis.bootstrap` does the same for every metric.
     """
     groups: dict[str, list[float]] = {}
     triples = zip(before, after, clusters, strict=True)

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from harness.controls import is_control
-from harness.domains import NO_DOMAIN, OVERALL
-from harness.matrix import Column, Matrix
+from harness.analysis.matrix_builder import Column, Matrix
+from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.metrics import Direction, Metric
-from harness.reading import RunReader
-from harness.records import Cell
+from harness.storage.cells import Cell, is_control
+from harness.storage.reader import RunReader
 
 MOST_CURVES = 8
 """In one pair of axes."""

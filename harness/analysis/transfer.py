@@ -9,8 +9,8 @@ none, below 0 harm. A ratio says nothing where the source itself did not surely 
 undefined there, with the reason, instead of a wild number. The ratio of a method is the mean
 improvement on other domains over the mean improvement on the sources.
 
-Intervals are over items, by the paired bootstrap of `harness.bootstrap`; seeds of a source are
-averaged first.
+Intervals are over items, by the paired bootstrap of `harness.analysis.bootstrap`; seeds of a
+source are averaged first.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.entries import Entry, Matrix, Row, in_common
-from harness.records import Cell
-from harness.stats import Floats, Interval, percentile_interval
+from harness.analysis.matrix import Entry, Matrix, Row, in_common
+from harness.analysis.stats import Floats, Interval, percentile_interval
+from harness.storage.cells import method_name, several_corpora
 
 
 class Estimated(NamedTuple):
@@ -99,23 +99,6 @@ class Transfer:
     compared: int
     source_harmed: int
     sources: int
-
-
-def method_name(cell: Cell, *, corpus: bool = True) -> str:
-    """Name a method: debiaser, masker, corpus, and the label if it is not the usual one.
-
-    Args:
-        cell: of the method.
-        corpus: name the corpus; no use where there is but one.
-    """
-    label = None if cell.label == "hateful" else cell.label
-    parts = (cell.debiaser, cell.masker, cell.corpus if corpus else None, label)
-    return " + ".join(p for p in parts if p)
-
-
-def several_corpora(cells: Iterable[Cell]) -> bool:
-    """Whether a method must be named with its corpus to be told from another."""
-    return len({cell.corpus for cell in cells if cell.corpus is not None}) > 1
 
 
 def by_method(rows: Sequence[Row], *, corpus: bool) -> dict[tuple[str, str], list[Row]]:

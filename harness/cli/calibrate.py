@@ -44,8 +44,8 @@ def calibrate_command(
     CrowS-Pairs with hf_nll, all nine types; StereoSet dev, micro; WikiText-2 in windows of 1,024.
     Ends with exit code 1 if a figure differs. Where GPT-2 cannot be had, it says so.
     """
-    from harness.calibration import check, expected_figures, measure_figures, write_figures
-    from harness.render.calibration import print_checks
+    from harness.render.console.calibration import print_checks
+    from harness.replay.calibration import check, expected_figures, measure_figures, write_figures
 
     if limit is not None and counts is None and write_counts is None:
         raise click.UsageError("--limit goes with --counts or --write-counts: GPT-2's are whole")

@@ -11,7 +11,7 @@ from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from harness.stats import Correction
+    from harness.analysis.stats import Correction
 
 
 @click.command("compare")
@@ -38,10 +38,11 @@ def compare_command(
     Models with the same labels in both specs are compared, and the base models. Where the runs
     share items, the comparison is paired and tested; where not, values stand side by side.
     """
-    from harness.comparing import beside_reported, compare
-    from harness.render.comparing import print_comparison, print_reported
-    from harness.reported import find_publication
-    from harness.store import find_run
+    from harness.analysis.reported import find_publication
+    from harness.analysis.reported_comparison import beside_reported
+    from harness.analysis.run_comparison import compare
+    from harness.render.console.comparison import print_comparison, print_reported
+    from harness.storage.store import find_run
 
     if (other is None) == (reported is None):
         raise click.UsageError("name a second run, or a publication with --reported")

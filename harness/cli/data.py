@@ -13,7 +13,7 @@ import click
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from harness.data import Pin
+    from harness.data.pins import Pin
 
 
 class Known(NamedTuple):
@@ -79,7 +79,7 @@ def verify_command(session: Session, names: tuple[str, ...]) -> None:
     "bytes ok": the canonical file; "items ok": another file with the same items in the same
     order.
     """
-    from harness.data import check
+    from harness.data.pins import check
     from harness.errors import DataError
 
     bad = False
@@ -105,7 +105,7 @@ def _known(session: Session, names: Iterable[str]) -> Iterator[Known]:
     Raises:
         DataError: a name is no data set's.
     """
-    from harness.data import DataStore
+    from harness.data.places import DataStore
     from harness.errors import DataError, did_you_mean
 
     users: dict[str, list[str]] = {}

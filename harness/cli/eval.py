@@ -59,8 +59,9 @@ def eval_command(
 
     Nothing is debiased and nothing is kept.
     """
-    from harness.spec import apply_override, build_spec
-    from harness.yamlfile import Lines
+    from harness.planning.overrides import apply_override
+    from harness.planning.spec_reader import build_spec
+    from harness.planning.yaml_lines import Lines
 
     data: dict[str, Any] = {
         "name": "eval",
@@ -85,7 +86,7 @@ def eval_command(
 
 
 def _all_domains(session: Session, evaluators: tuple[str, ...]) -> list[str]:
-    from harness.domains import DOMAINS
+    from harness.data.domains import DOMAINS
 
     names = session.registry.names("evaluator")
     domains: set[str] = set()
@@ -98,11 +99,11 @@ def _all_domains(session: Session, evaluators: tuple[str, ...]) -> list[str]:
 
 def _measure(session: Session, spec: Any, folder: Path) -> tuple[list[dict[str, Any]], bool]:
     """Run the spec in a throw-away store; return evaluator and measurement of each."""
-    from harness.plan import build_plan
-    from harness.render.progress import ConsoleReporter
-    from harness.runner import Runner
-    from harness.store import Store
-    from harness.texts import Texts
+    from harness.planning.passages import Texts
+    from harness.planning.plan import build_plan
+    from harness.render.console.progress import ConsoleReporter
+    from harness.running.runner import Runner
+    from harness.storage.store import Store
 
     texts = Texts(session.registry, session.data, spec.limits)
     store = Store(folder)

@@ -19,7 +19,7 @@ from harness.cli.session import Session, pass_session
 def explain_command(session: Session, run: str, key: str, results: Path) -> None:
     """Show all that KEY (or its beginning) of RUN is a hash of, and the cells that use it."""
     from harness.errors import StoreError
-    from harness.store import find_run
+    from harness.storage.store import find_run
 
     store = find_run(run, results)
     found = [own for own in store.record_keys() if own.startswith(key)]

@@ -10,7 +10,7 @@ import click
 from harness.cli.options import results_option
 
 if TYPE_CHECKING:
-    from harness.store import Store
+    from harness.storage.store import Store
 
 FORMATS = ("csv", "parquet", "markdown", "latex", "json")
 
@@ -31,7 +31,7 @@ def export_command(run: str, results: Path, kind: str, out: Path | None) -> None
     transfer matrix and the leaderboard as tables.
     """
     from harness.errors import StoreError
-    from harness.store import find_run
+    from harness.storage.store import find_run
 
     if kind == "parquet" and out is None:
         raise click.UsageError("parquet is binary: name a file with --out")
@@ -47,15 +47,15 @@ def export_command(run: str, results: Path, kind: str, out: Path | None) -> None
 
 def _content(kind: str, store: Store) -> bytes:
     if kind in ("markdown", "latex"):
-        from harness.leaderboard import rank
-        from harness.matrix import build_matrix
-        from harness.render.latex import latex_text
-        from harness.render.markdown import markdown_text
+        from harness.analysis.matrix_builder import build_matrix
+        from harness.analysis.ranking import rank
+        from harness.render.tables.latex import latex_text
+        from harness.render.tables.markdown import markdown_text
 
         text = markdown_text if kind == "markdown" else latex_text
         return text(build_matrix(store), rank([store])).encode()
-    from harness.render import writers
-    from harness.tidy import tidy_rows
+    from harness.analysis.long_table import tidy_rows
+    from harness.render.tables import data_files as writers
 
     write = {
         "csv": writers.csv_bytes,

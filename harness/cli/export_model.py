@@ -12,7 +12,7 @@ from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from harness.reproduction import Agreement
+    from harness.replay.reproduction import Agreement
 
 HOW_TO_LOAD = {
     ("weights",): "load it with transformers: from_pretrained('{path}')",
@@ -54,11 +54,11 @@ def export_model_command(
     A checkpoint that the run kept (`keep_checkpoints: true`) is copied. Where none was kept, the
     cell is fitted again from the run's spec, and its scores are compared with the stored ones.
     """
-    from harness.exporting import export_model
-    from harness.flips import select_cell
-    from harness.render.progress import ConsoleReporter
-    from harness.rerun import Rerun
-    from harness.store import find_run
+    from harness.render.console.progress import ConsoleReporter
+    from harness.replay.model_export import export_model
+    from harness.replay.rerun import Rerun
+    from harness.storage.cells import select_cell
+    from harness.storage.store import find_run
 
     store = find_run(run, results)
     with ConsoleReporter(session.stderr) as reporter:
@@ -76,7 +76,7 @@ def export_model_command(
 
 
 def _agreement(rows: Sequence[Agreement], *, checked: bool) -> str:
-    from harness.render.reproduction import summary
+    from harness.render.console.reproduction import summary
 
     if rows:
         items = sum(len(row.items) for row in rows)

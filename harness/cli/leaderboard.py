@@ -53,11 +53,11 @@ def leaderboard_command(
     as_json: bool,
 ) -> None:
     """Rank the methods of RUNS by distance to the ideal, with the language cost beside it."""
-    from harness.leaderboard import rank
-    from harness.render.plain import leaderboard_json
-    from harness.render.standings import print_leaderboard
-    from harness.reported import find_publication
-    from harness.store import find_run
+    from harness.analysis.ranking import rank
+    from harness.analysis.reported import find_publication
+    from harness.render.console.leaderboard import print_leaderboard
+    from harness.render.tables.plain import leaderboard_json
+    from harness.storage.store import find_run
 
     board = rank(
         [find_run(run, results) for run in runs],

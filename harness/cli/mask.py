@@ -13,8 +13,8 @@ import click
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from harness.analysis.mask_summary import MaskSummary
     from harness.families import Family
-    from harness.masks import MaskSummary
     from harness.plugins import Registry
     from harness.types import MaskedPassage, MaskEstimate, Passage
 
@@ -66,9 +66,9 @@ def mask_command(
     So a mask rule can be judged before a run is paid for. What a service would cost is told
     first; it is called after a yes.
     """
-    from harness.domains import check_domain
+    from harness.analysis.mask_summary import summarise
+    from harness.data.domains import check_domain
     from harness.errors import DataError
-    from harness.masks import summarise
 
     texts = _Use(session.registry, "corpus", corpus, "embedded", corpus_settings)
     rule = _Use(session.registry, "masker", masker, "wordlist", settings)
@@ -88,7 +88,7 @@ def mask_command(
     if as_json:
         click.echo(json.dumps(_as_json(rule, domain, shown, summary), indent=1, ensure_ascii=False))
         return
-    from harness.render.masks import print_masked, print_summary
+    from harness.render.console.masks import print_masked, print_summary
 
     print_masked(session.stdout, shown)
     print_summary(session.stdout, summary)
@@ -143,7 +143,7 @@ def _with_settings(
 ) -> dict[str, Any]:
     """Set dotted ``key=value`` pairs, each value being YAML."""
     from harness.errors import SpecError
-    from harness.yamlfile import parse_yaml
+    from harness.planning.yaml_lines import parse_yaml
 
     found: dict[str, Any] = dict(config)
     for setting in settings:
@@ -165,7 +165,7 @@ def _from_spec(
 ) -> tuple[str | None, str | None]:
     """Let a spec name corpus and masker; return its first source domain and label."""
     from harness.errors import SpecError, did_you_mean
-    from harness.spec import load_spec
+    from harness.planning.spec_reader import load_spec
 
     spec = load_spec(path, registry)
     for use, entries in ((texts, spec.corpus), (rule, spec.masker)):

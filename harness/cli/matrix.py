@@ -11,7 +11,7 @@ from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from harness.stats import Correction
+    from harness.analysis.stats import Correction
 
 
 @click.command("matrix")
@@ -50,10 +50,10 @@ def matrix_command(
     A row is a method and its source domain, a column a target domain; below the tables stands
     what was transferred, and what was harmed.
     """
-    from harness.matrix import build_matrix
-    from harness.render.console import print_matrix
-    from harness.render.plain import matrix_json
-    from harness.store import find_run
+    from harness.analysis.matrix_builder import build_matrix
+    from harness.render.console.matrix import print_matrix
+    from harness.render.tables.plain import matrix_json
+    from harness.storage.store import find_run
 
     matrix = build_matrix(
         find_run(run, results),

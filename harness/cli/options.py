@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
-    from harness.executors import Executor
+    from harness.running.executors import Executor
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -97,13 +97,13 @@ def make_executor(
         "--retries": retries,
     }
     if executor == "local":
-        from harness.executors.local import LocalExecutor
+        from harness.running.executors.local import LocalExecutor
 
         for name, value in given.items():
             if value is not None:
                 raise click.UsageError(f"{name} is for --executor ray")
         return LocalExecutor()
-    from harness.executors.ray import Needs, RayExecutor
+    from harness.running.executors.ray import Needs, RayExecutor
 
     needs = Needs(
         cpus=1 if cpus_per_task is None else cpus_per_task,

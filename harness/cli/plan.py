@@ -21,12 +21,12 @@ def plan_command(session: Session, spec: str, overrides: tuple[str, ...], result
 
     Loads no model and calls no service. Ends with exit code 1 if something is missing.
     """
-    from harness.plan import build_plan
-    from harness.render.survey import print_survey
-    from harness.spec import load_spec
-    from harness.store import Store
-    from harness.survey import survey
-    from harness.texts import Texts
+    from harness.planning.passages import Texts
+    from harness.planning.plan import build_plan
+    from harness.planning.spec_reader import load_spec
+    from harness.planning.survey import survey
+    from harness.render.console.plan import print_survey
+    from harness.storage.store import Store
 
     loaded = load_spec(spec, session.registry, overrides)
     texts = Texts(session.registry, session.data, loaded.limits)

@@ -44,7 +44,7 @@ def show_command(session: Session, name: str) -> None:
     A name that stands in two families shows both.
     """
     from harness.errors import PluginError, did_you_mean
-    from harness.render.plugins import print_plugin
+    from harness.render.console.plugins import print_plugin
 
     found = session.registry.find(name)
     if not found:
@@ -96,7 +96,7 @@ def _as_json(entries: list[Registered], failures: list[LoadFailure]) -> dict[str
 
 
 def _print_list(session: Session, entries: list[Registered], failures: list[LoadFailure]) -> None:
-    from harness.render.plugins import print_plugins
+    from harness.render.console.plugins import print_plugins
 
     print_plugins(session.stdout, entries)
     for failure in failures:

@@ -11,8 +11,8 @@ from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from harness.matrix import Matrix
-    from harness.store import Store
+    from harness.analysis.matrix_builder import Matrix
+    from harness.storage.store import Store
 
 
 @click.command("report")
@@ -44,7 +44,7 @@ def report_command(
     sentences: bool,
 ) -> None:
     """Write RUN as one HTML page that needs no network, or its figures for a paper."""
-    from harness.store import find_run
+    from harness.storage.store import find_run
 
     store = find_run(run, results)
     if figures is not None:
@@ -58,11 +58,11 @@ def report_command(
 
 
 def _page(session: Session, store: Store, sentences: bool) -> str:
-    from harness.leaderboard import rank
-    from harness.matrix import build_matrix
-    from harness.reading import RunReader
-    from harness.render.html import Sources, html_page
-    from harness.reported import load_publications
+    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.ranking import rank
+    from harness.analysis.reported import load_publications
+    from harness.render.page.html import Sources, html_page
+    from harness.storage.reader import RunReader
 
     references = {(e.family, e.name): e.plugin.reference for e in session.registry}
     matrix = build_matrix(store)
@@ -80,9 +80,9 @@ def _page(session: Session, store: Store, sentences: bool) -> str:
 
 def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, tuple[str, ...]]:
     """Sentences of the bias scores' items; one line on stderr for each that cannot be had."""
+    from harness.analysis.step_curves import is_bias
     from harness.errors import HarnessError
-    from harness.plotdata import is_bias
-    from harness.sentences import find_sentences
+    from harness.replay.sentences import find_sentences
 
     found: dict[str, tuple[str, ...]] = {}
     wanted = {(c.evaluator, c.domain) for c in matrix.columns if is_bias(matrix, c)}
@@ -97,9 +97,9 @@ def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, tuple[st
 
 
 def _figures(store: Store, folder: Path) -> list[Path]:
-    from harness.matrix import build_matrix
-    from harness.reading import RunReader
-    from harness.render.figures import write_figures
+    from harness.analysis.matrix_builder import build_matrix
+    from harness.render.paper_figures import write_figures
+    from harness.storage.reader import RunReader
 
     return write_figures(RunReader(store), build_matrix(store), folder)
 

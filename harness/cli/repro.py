@@ -13,10 +13,10 @@ from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from harness.lm.handle import LanguageModel
-    from harness.plan import MeasureTask
-    from harness.reproduction import Agreement
-    from harness.rerun import Rerun
-    from harness.store import Store
+    from harness.planning.plan import MeasureTask
+    from harness.replay.reproduction import Agreement
+    from harness.replay.rerun import Rerun
+    from harness.storage.store import Store
 
 ITEMS = 20
 """Items a domain in a sample."""
@@ -70,11 +70,11 @@ def repro_command(
     kept from one text to the next. Ends with exit code 1 if a score differs by more than the
     tolerance, or if an item is not in the record.
     """
-    from harness.flips import select_cell
-    from harness.render.progress import ConsoleReporter
-    from harness.reproduction import TOLERANCE
-    from harness.rerun import Rerun
-    from harness.store import find_run
+    from harness.render.console.progress import ConsoleReporter
+    from harness.replay.reproduction import TOLERANCE
+    from harness.replay.rerun import Rerun
+    from harness.storage.cells import select_cell
+    from harness.storage.store import find_run
 
     store = find_run(run, results)
     good = True
@@ -120,8 +120,8 @@ def _check(
 ) -> bool:
     """Score, compare and print; whether all is within the tolerance."""
     from harness.errors import StoreError, did_you_mean
-    from harness.render.reproduction import print_agreement
-    from harness.reproduction import reproduce
+    from harness.render.console.reproduction import print_agreement
+    from harness.replay.reproduction import reproduce
 
     if evaluator is not None:
         known = {task.evaluator.label for task in tasks.values()}
@@ -137,7 +137,7 @@ def _check(
 
 
 def _verdict(session: Session, rows: list[Agreement], tolerance: float | None) -> bool:
-    from harness.render.reproduction import summary
+    from harness.render.console.reproduction import summary
 
     if tolerance is None:
         _line(session, summary(rows))
@@ -156,10 +156,10 @@ def report_precision(session: Session, store: Store) -> None:
     from torch import OutOfMemoryError
 
     from harness.errors import HarnessError
-    from harness.render.progress import ConsoleReporter
-    from harness.render.reproduction import summary
-    from harness.reproduction import reproduce
-    from harness.rerun import Rerun
+    from harness.render.console.progress import ConsoleReporter
+    from harness.render.console.reproduction import summary
+    from harness.replay.reproduction import reproduce
+    from harness.replay.rerun import Rerun
 
     lines = []
     with ConsoleReporter(session.stderr) as reporter:

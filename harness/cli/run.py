@@ -28,12 +28,12 @@ def run_command(
     counts, on a sample, the item decisions that differ from float32's. Ends with exit code 9 if a
     cell failed.
     """
-    from harness.plan import build_plan
-    from harness.render.progress import ConsoleReporter
-    from harness.runner import Runner
-    from harness.spec import load_spec
-    from harness.store import Store
-    from harness.texts import Texts
+    from harness.planning.passages import Texts
+    from harness.planning.plan import build_plan
+    from harness.planning.spec_reader import load_spec
+    from harness.render.console.progress import ConsoleReporter
+    from harness.running.runner import Runner
+    from harness.storage.store import Store
 
     chosen = make_executor(**executor)
     loaded = load_spec(spec, session.registry, overrides)
@@ -63,10 +63,10 @@ def run_command(
 
 
 def _show(session: Session, store: object) -> None:
-    from harness.leaderboard import build_leaderboard
-    from harness.matrix import build_matrix
-    from harness.render.console import print_leaderboard, print_matrix
-    from harness.store import Store
+    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.ranking import build_leaderboard
+    from harness.render.console.matrix import print_leaderboard, print_matrix
+    from harness.storage.store import Store
 
     assert isinstance(store, Store)
     print_matrix(session.stdout, build_matrix(store))

@@ -12,7 +12,7 @@ import click
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from harness.data import DataStore
+    from harness.data.places import DataStore
     from harness.plugins import Registry
 
 
@@ -37,7 +37,7 @@ class Session:
     @cached_property
     def data(self) -> DataStore:
         """Where data is looked for."""
-        from harness.data import DataStore
+        from harness.data.places import DataStore
 
         return DataStore(data_dir=self.data_dir, offline=self.offline)
 

@@ -43,12 +43,13 @@ def show_command(
     Many of the sentences are offensive. They are not stored with the run: they are read again
     from the data set, and where that is not there, ids and scores are shown.
     """
+    from harness.analysis.flips import find_flips
     from harness.errors import HarnessError, StoreError, did_you_mean
-    from harness.flips import find_flips, select_cell
-    from harness.reading import RunReader
-    from harness.render.flips import print_flips
-    from harness.sentences import find_sentences
-    from harness.store import find_run
+    from harness.render.console.flips import print_flips
+    from harness.replay.sentences import find_sentences
+    from harness.storage.cells import select_cell
+    from harness.storage.reader import RunReader
+    from harness.storage.store import find_run
 
     reader = RunReader(find_run(run, results))
     chosen = select_cell(reader.index.cells, cell)

@@ -21,8 +21,8 @@ def verify_command(session: Session, run: str, results: Path) -> None:
     Also checks that each key is the hash of the inputs stored with it. Ends with exit code 1 if
     anything differs.
     """
-    from harness.store import find_run
-    from harness.verification import verify
+    from harness.replay.verification import verify
+    from harness.storage.store import find_run
 
     store = find_run(run, results)
     found = verify(store)

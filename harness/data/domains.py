@@ -1,14 +1,14 @@
 """Canonical bias domains, and the alias that each data set uses for them.
 
-Terms that name the groups of a domain are in `harness.terms`.
+Terms that name the groups of a domain are in `harness.data.terms`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from harness.data.terms import TERMS_VERSION, attribute_terms, term_groups
 from harness.errors import DataError, SpecError, did_you_mean
-from harness.terms import TERMS_VERSION, attribute_terms, term_groups
 
 __all__ = [
     "ALIASES",

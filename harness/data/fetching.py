@@ -8,7 +8,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from harness.data import Pin, PinnedFile, file_git_blob, file_sha256, inside
+from harness.data.pins import Pin, PinnedFile, file_git_blob, file_sha256, inside
 from harness.errors import DataError
 
 TIMEOUT = 30.0

@@ -7,22 +7,12 @@ leaves the folder that was named.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal, NamedTuple
 
+from harness.data.pins import Pin, inside
 from harness.errors import DataError
-
-Row = tuple[str, ...]
-"""A parsed item: id, text, label, domain, … as the pin's ``parse`` defines it."""
-
-State = Literal["bytes ok", "items ok", "altered", "unpinned"]
-"""``bytes ok``: the canonical bytes; ``items ok``: other bytes, the same items in the same order;
-``altered``: neither; ``unpinned``: no checksum is known, so nothing can be said."""
 
 
 def user_cache() -> Path:
@@ -31,51 +21,6 @@ def user_cache() -> Path:
         return Path(own)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "bias-transfer-harness"
-
-
-class PinnedFile(NamedTuple):
-    """One file of a data set that has several: path below the set's folder, address, checksum."""
-
-    filename: str
-    url: str
-    sha256: str
-
-
-@dataclass(frozen=True)
-class Pin:
-    """A data set that is not in the repository: where it is, and how to know it is that one.
-
-    Attributes:
-        name: short name, such as ``crows-pairs``.
-        filename: path below a data folder, such as ``crows_pairs/crows_pairs_anonymized.csv``; a
-            folder where the set has several ``files``.
-        url: canonical public address of the file at a fixed revision.
-        sha256: checksum of the canonical bytes, where known.
-        items_sha256: `items_hash` of the parsed items, the same for every faithful copy.
-        parse: reads the file (or folder) into canonical rows (id, text, label, domain, …), in
-            order. It raises DataError for what it cannot read.
-        licence: SPDX id or words; `citation`: short reference; `defects`: known defects.
-        homepage: page for people, where it is not the address.
-        git_blob: git's id of the canonical bytes, for a file whose sha256 nobody published.
-        n_items: number of items behind ``items_sha256``, so that a truncated file is named so.
-        archive_member: the address is a zip; this is the file in it.
-        files: the files of a set that has several; then ``filename`` is their folder.
-    """
-
-    name: str
-    filename: str
-    url: str
-    sha256: str | None
-    items_sha256: str | None
-    parse: Callable[[Path], Iterable[Row]]
-    licence: str
-    citation: str
-    defects: str = ""
-    homepage: str = ""
-    git_blob: str | None = None
-    n_items: int | None = None
-    archive_member: str | None = None
-    files: tuple[PinnedFile, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,107 +76,9 @@ class DataStore:
         """
         if self.offline:
             raise DataError(f"data set '{pin.name}' cannot be fetched: --offline is given")
-        from harness.fetching import fetch_pin  # pooch and requests are slow to import
+        from harness.data.fetching import fetch_pin  # pooch and requests are slow to import
 
         return fetch_pin(pin, self.fetched_dir)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def file_git_blob(path: Path) -> str:
-    """The id git gives a file: SHA-1 over ``blob <size>\\0`` and its bytes, 40 hex digits."""
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
-def items_hash(rows: Iterable[Row]) -> str:
-    """SHA-256 over parsed items in order: each row as a JSON array on a line of its own.
-
-    JSON quotes its strings, so no two different lists of rows serialise alike.
-    """
-    digest = hashlib.sha256()
-    for row in rows:
-        digest.update(json.dumps(row, separators=(",", ":")).encode("ascii"))
-        digest.update(b"\n")
-    return digest.hexdigest()
-
-
-class Checked(NamedTuple):
-    """What `check` found: the state, the parsed items, and the hash over them."""
-
-    state: State
-    rows: tuple[Row, ...]
-    items_sha256: str
-
-
-def bytes_match(pin: Pin, path: Path) -> bool:
-    """Whether a file (or every file of a set) has the canonical bytes."""
-    if pin.files:
-        return all(file_sha256(path / part.filename) == part.sha256 for part in pin.files)
-    if pin.sha256 is not None:
-        return file_sha256(path) == pin.sha256
-    return pin.git_blob is not None and file_git_blob(path) == pin.git_blob
-
-
-def check(pin: Pin, path: Path) -> Checked:
-    """Parse a data set and say whether it is the pinned one.
-
-    Raises:
-        DataError: it cannot be read or parsed.
-    """
-    try:
-        same_bytes = bytes_match(pin, path)
-        rows = tuple(pin.parse(path))
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    found = items_hash(rows)
-    state: State
-    if same_bytes:
-        state = "bytes ok"
-    elif pin.items_sha256 is not None:
-        state = "items ok" if found == pin.items_sha256 else "altered"
-    else:
-        known = pin.files or pin.sha256 is not None or pin.git_blob is not None
-        state = "altered" if known else "unpinned"
-    return Checked(state, rows, found)
-
-
-def verified(pin: Pin, path: Path, *, verify: bool = True) -> tuple[Row, ...]:
-    """Return the parsed items of a data set after checking that they are the pinned ones.
-
-    A copy with other bytes but the same items in the same order is accepted.
-
-    Args:
-        pin: the data set it should be.
-        path: what `DataStore.locate` gave.
-        verify: False accepts any items that parse (a plugin's ``verify: false``).
-
-    Raises:
-        DataError: it cannot be read or parsed, or an item is altered, missing or added.
-    """
-    checked = check(pin, path)
-    if verify and checked.state == "altered":
-        raise DataError(altered(pin, path, len(checked.rows)))
-    return checked.rows
-
-
-def altered(pin: Pin, path: Path, n_items: int) -> str:
-    """The line that says a data set is not the pinned one, and what to do."""
-    if pin.n_items is not None and n_items != pin.n_items:
-        what = f"it has {n_items} items instead of {pin.n_items}"
-    else:
-        what = "an item is altered or out of order"
-    return (
-        f"{path}: this is not the pinned data set '{pin.name}': {what}; restore it (delete it and "
-        f"run `harness data fetch {pin.name}`), or set 'verify: false' if you mean your own version"
-    )
 
 
 def _locate_override(pin: Pin, place: Path) -> Path:
@@ -273,15 +120,3 @@ def _whole_set(folder: Path, pin: Pin) -> Path:
         if not inside(folder, part.filename).is_file():
             raise DataError(f"{folder}: data set '{pin.name}' lacks {part.filename}")
     return folder
-
-
-def inside(folder: Path, name: str) -> Path:
-    """Return ``folder / name`` if that stays in the folder, links followed.
-
-    Raises:
-        DataError: it does not.
-    """
-    path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{path} leads out of {folder}; put a copy of the file there")
-    return path

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from harness.lm.rescoring import PromptContrast
+    from harness.lm.prompt_contrast import PromptContrast
 
 ModelKind = Literal["causal", "masked"]
 

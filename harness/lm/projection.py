@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from harness.errors import ModelError
-from harness.lm.forward import Forward, Inputs
+from harness.lm.scoring.forward import Forward, Inputs
 
 
 class AffineMap(torch.nn.Module):

@@ -15,11 +15,11 @@ import torch
 
 from harness.errors import ModelError
 from harness.lm import projection
-from harness.lm.engine import Correction, Engine
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
+from harness.lm.prompt_contrast import PromptContrast
 from harness.lm.quiet import quiet
-from harness.lm.rescoring import PromptContrast
-from harness.lm.scoring import Row, batches
+from harness.lm.scoring.batches import Row, batches
+from harness.lm.scoring.engine import Correction, Engine
 
 LONG_TEXT = 100_000
 """Characters from which on a text's tokens are kept: a test set read as one text takes a second to

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.families import NOT_IN_KEY, Family, PluginConfig
+from harness.planning.spec import PluginUse
 from harness.plugins import Registry
-from harness.spec import PluginUse
 
 KEY_LENGTH = 24
 

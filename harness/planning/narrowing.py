@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from harness.errors import SpecError
-from harness.yamlfile import Lines, Path
+from harness.planning.yaml_lines import Lines, Path
 
 AXES: Mapping[str, str] = {
     "models": "model",

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from harness.boundary import read_passages
-from harness.data import DataStore
-from harness.domains import NO_DOMAIN
+from harness.data.domains import NO_DOMAIN
+from harness.data.places import DataStore
 from harness.errors import DataError
 from harness.families import Corpus
+from harness.planning.spec import Limits, PluginUse
 from harness.plugins import Registry
-from harness.spec import Limits, PluginUse
 from harness.types import Label, Passage, PassageRequest, Split
 
 

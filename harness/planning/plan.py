@@ -14,15 +14,16 @@ from itertools import product
 
 from pydantic import JsonValue
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import HarnessError
 from harness.families import Debiaser, Evaluator, Masker
-from harness.keys import PluginInputs, content_key
-from harness.narrowing import Narrowing
+from harness.planning.keys import PluginInputs, content_key
+from harness.planning.narrowing import Narrowing
+from harness.planning.passages import Source, Texts, passages_hash
+from harness.planning.spec import PluginUse, Spec, measured_domains
 from harness.plugins import Registry
-from harness.records import SCHEMA_VERSION, Cell, ControlKind, MeasureRef, RunIndex
-from harness.spec import PluginUse, Spec, measured_domains
-from harness.texts import Source, Texts, passages_hash
+from harness.storage.cells import Cell, ControlKind, MeasureRef
+from harness.storage.records import SCHEMA_VERSION, RunIndex
 
 ONE_SHOT_STEP = 1
 """The only step of a debiaser that is fitted at once."""

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from harness.data import DataStore, Pin
+from harness.data.pins import Pin
+from harness.data.places import DataStore
 from harness.errors import HarnessError
 from harness.families import Family, Masker, Plugin
-from harness.plan import Fit, Plan
+from harness.planning.passages import Texts
+from harness.planning.plan import Fit, Plan
 from harness.plugins import Registry
-from harness.reporting import Silent
-from harness.store import Store
-from harness.texts import Texts
+from harness.running.reporting import Silent
+from harness.storage.store import Store
 from harness.types import MaskEstimate, MaskRequest, Passage
 
 TOKENS_PER_WORD = 1.35

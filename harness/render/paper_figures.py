@@ -7,14 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness import plotdata
+from harness.analysis import step_curves as plotdata
+from harness.analysis.halves import HalvesPanel, halves_panels
+from harness.analysis.item_changes import SpreadPanel, spread_panels
+from harness.analysis.matrix_builder import Matrix
+from harness.analysis.step_curves import Panel, TradeOff
 from harness.errors import DataError, StoreError
-from harness.matrix import Matrix
-from harness.plotdata import Panel, TradeOff
-from harness.plotitems import HalvesPanel, SpreadPanel, halves_panels, spread_panels
-from harness.reading import RunReader
-from harness.render.sheets import Absent, Sheet, matrix_sheets, number, signed
-from harness.render.svg import Style, Styles
+from harness.render.page.svg import Style, Styles
+from harness.render.tables.matrix_table import Absent, Sheet, matrix_sheets
+from harness.render.tables.numbers import number, signed
+from harness.storage.reader import RunReader
 
 KINDS = ("png", "svg", "pdf")
 COLOURS = ("#0068a8", "#c04e00", "#00805d", "#a8508a", "#8a6d00", "#3f7f9f", "#6a51a3", "#55524c")

@@ -102,11 +102,11 @@ def measure_figures(
     Raises:
         ModelError: the model cannot be had, or an evaluator failed on it.
     """
-    from harness.plan import build_plan
-    from harness.render.progress import ConsoleReporter
-    from harness.runner import Runner
-    from harness.store import Store
-    from harness.texts import Texts
+    from harness.planning.passages import Texts
+    from harness.planning.plan import build_plan
+    from harness.render.console.progress import ConsoleReporter
+    from harness.running.runner import Runner
+    from harness.storage.store import Store
 
     spec = _spec(session, model, overrides, limit, expected)
     texts = Texts(session.registry, session.data, spec.limits)
@@ -160,9 +160,10 @@ def _spec(
     limit: int | None,
     expected: Figures | None,
 ) -> Any:
-    from harness.domains import DOMAINS, NO_DOMAIN, OVERALL
-    from harness.spec import apply_override, build_spec
-    from harness.yamlfile import Lines
+    from harness.data.domains import DOMAINS, NO_DOMAIN, OVERALL
+    from harness.planning.overrides import apply_override
+    from harness.planning.spec_reader import build_spec
+    from harness.planning.yaml_lines import Lines
 
     evaluators = ["crows-pairs", "stereoset", "wikitext2-perplexity"]
     targets = [domain for domain in DOMAINS if domain != "gender-identity"]

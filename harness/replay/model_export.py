@@ -14,9 +14,9 @@ from typing import Literal
 from harness import __version__
 from harness.errors import StoreError
 from harness.lm.handle import LanguageModel
-from harness.records import Cell
-from harness.reproduction import Agreement, reproduce
-from harness.rerun import Rerun
+from harness.replay.reproduction import Agreement, reproduce
+from harness.replay.rerun import Rerun
+from harness.storage.cells import Cell
 
 REFIT_TOLERANCE = 1e-2
 """How far, in nats a token, a refitted model's scores may be from the stored ones. The same
@@ -65,7 +65,7 @@ def export_model(
         ModelError: what the method does cannot be written as weights, or not merged.
         HarnessError: it cannot be fitted again.
     """
-    from harness.lm.checkpoint import forms, save_checkpoint
+    from harness.lm.saving.checkpoint import forms, save_checkpoint
 
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise StoreError(f"{path}: already there; give a path that is free")
@@ -125,8 +125,8 @@ def _checked(run: Rerun, cell: Cell, step: int, model: LanguageModel) -> tuple[A
 
 def _merge(run: Rerun, cell: Cell, folder: Path) -> None:
     """Put the merged model in the place of what it was merged from."""
-    from harness.lm.checkpoint import save_checkpoint
-    from harness.lm.merging import merge
+    from harness.lm.saving.checkpoint import save_checkpoint
+    from harness.lm.saving.merging import merge
 
     model = merge(run.open(folder, cell))
     shutil.rmtree(folder)

@@ -14,10 +14,10 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from harness.lm.handle import LanguageModel
-from harness.lm.recording import Recorder
 from harness.metrics import Item
-from harness.plan import MeasureTask
-from harness.rerun import Rerun
+from harness.planning.plan import MeasureTask
+from harness.replay.recording import Recorder
+from harness.replay.rerun import Rerun
 from harness.types import Measurement
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 2e-1}

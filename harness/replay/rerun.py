@@ -11,21 +11,23 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.boundary import measure
-from harness.data import DataStore
+from harness.data.places import DataStore
+from harness.data.sampling import nested_sample
 from harness.errors import DebiasError, StoreError, did_you_mean
 from harness.families import Evaluator
 from harness.lm.handle import LanguageModel
-from harness.plan import Fit, MeasureTask, Plan, build_plan
+from harness.planning.passages import Texts
+from harness.planning.plan import Fit, MeasureTask, Plan, build_plan
+from harness.planning.spec import PluginUse, Spec
 from harness.plugins import Registry
-from harness.records import Cell, MeasureRef, RunIndex
-from harness.reporting import Reporter
-from harness.sampling import nested_sample
-from harness.spec import PluginUse, Spec
-from harness.store import Store
-from harness.texts import Texts
+from harness.running.preparing import Preparer
+from harness.running.reporting import Reporter
+from harness.running.units import Unit
+from harness.running.worker import Worker
+from harness.storage.cells import Cell, MeasureRef
+from harness.storage.records import RunIndex
+from harness.storage.store import Store
 from harness.types import EvaluationRequest, Measurement, Passage
-from harness.work import Preparer, Unit
-from harness.worker import Worker
 
 AXES = ("model", "debiaser", "corpus", "masker", "source", "label", "seed")
 """The fields that tell the cells of a run apart."""
@@ -130,7 +132,7 @@ class Rerun:
         Raises:
             ModelError: it cannot be read.
         """
-        from harness.lm.checkpoint import open_saved
+        from harness.lm.saving.checkpoint import open_saved
 
         return open_saved(
             folder,
@@ -155,7 +157,7 @@ class Rerun:
             StoreError: none was kept, and ``refit`` is False.
             HarnessError: it cannot be read or fitted.
         """
-        from harness.lm.checkpoint import save_checkpoint
+        from harness.lm.saving.checkpoint import save_checkpoint
 
         kept = self.kept(cell, step)
         if kept is not None:

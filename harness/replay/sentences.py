@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from harness.boundary import measure
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import HarnessError, ModelError, StoreError
 from harness.families import Evaluator
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
 from harness.plugins import Registry
-from harness.records import RunIndex
+from harness.storage.records import RunIndex
 from harness.types import EvaluationRequest, no_progress
 
 

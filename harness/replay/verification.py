@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 from harness.errors import StoreError
-from harness.keys import content_key
 from harness.metrics import estimate
-from harness.records import Record
-from harness.store import Store
+from harness.planning.keys import content_key
+from harness.storage.records import Record
+from harness.storage.store import Store
 
 RELATIVE = 1e-9
 """Numbers may differ by this share: another version of a library may sum in another order."""

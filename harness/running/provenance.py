@@ -11,7 +11,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.plugins import Registered
-from harness.records import PluginVersion, Provenance
+from harness.storage.records import PluginVersion, Provenance
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "pydantic")
 """Distributions whose versions can change a number."""

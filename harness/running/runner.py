@@ -11,15 +11,16 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
-from harness.data import DataStore
-from harness.executors import Executor
-from harness.executors.local import LocalExecutor
-from harness.plan import Plan
+from harness.data.places import DataStore
+from harness.planning.passages import Texts
+from harness.planning.plan import Plan
 from harness.plugins import Registry
-from harness.reporting import Reporter
-from harness.store import Store
-from harness.texts import Texts
-from harness.work import Event, Failed, Job, Kept, Measured, Note, Preparer, units_of
+from harness.running.executors import Executor
+from harness.running.executors.local import LocalExecutor
+from harness.running.preparing import Preparer
+from harness.running.reporting import Reporter
+from harness.running.units import Event, Failed, Job, Kept, Measured, Note, units_of
+from harness.storage.store import Store
 
 
 @dataclass

@@ -10,17 +10,18 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from harness.boundary import load_model, measure, run_debiaser
-from harness.data import DataStore
-from harness.domains import NO_DOMAIN
+from harness.data.domains import NO_DOMAIN
+from harness.data.places import DataStore
 from harness.errors import DebiasError, HarnessError, StoreError
 from harness.families import Debiaser, Evaluator, Model
 from harness.lm.handle import LanguageModel
-from harness.plan import Fit, MeasureTask
+from harness.planning.plan import Fit, MeasureTask
+from harness.planning.spec import PluginUse, Spec
 from harness.plugins import Registered, Registry
-from harness.provenance import provenance
-from harness.records import Failure, Record
-from harness.reporting import Reporter
-from harness.spec import PluginUse, Spec
+from harness.running.provenance import provenance
+from harness.running.reporting import Reporter
+from harness.running.units import Event, Failed, Inputs, Kept, Measured, Note, Unit
+from harness.storage.records import Failure, Record
 from harness.types import (
     Checkpoint,
     DebiasRequest,
@@ -28,7 +29,6 @@ from harness.types import (
     LoadRequest,
     Measurement,
 )
-from harness.work import Event, Failed, Inputs, Kept, Measured, Note, Unit
 
 PROBE_TEXTS = (
     "The committee met on Tuesday to discuss the budget for the coming year.",
@@ -91,12 +91,12 @@ class Worker:
 
         Returns:
             What is there, and the hash of the weights before the fit; see
-            `harness.lm.checkpoint.weights_digest`.
+            `harness.lm.saving.checkpoint.weights_digest`.
 
         Raises:
             HarnessError: the model cannot be had, or the fit fails.
         """
-        from harness.lm.checkpoint import weights_digest
+        from harness.lm.saving.checkpoint import weights_digest
 
         fit = unit.fit
         assert fit is not None
@@ -161,7 +161,7 @@ class Worker:
         model = self._take_fresh(unit.model)
         before = None
         if self._scratch is not None:
-            from harness.lm.checkpoint import weights_digest
+            from harness.lm.saving.checkpoint import weights_digest
 
             before = weights_digest(model)
         for checkpoint, seconds in self._checkpoints(fit, inputs, model, unit.title):
@@ -178,7 +178,7 @@ class Worker:
         self, fit: Fit, inputs: Inputs, model: LanguageModel, title: str = ""
     ) -> Iterator[tuple[Checkpoint, dict[str, float]]]:
         """Checkpoints of a fit that changed something, with the seconds spent so far."""
-        from harness.lm.seeding import seeded
+        from harness.running.seeding import seeded
 
         debiaser = self._registry.create("debiaser", fit.debiaser.use, fit.debiaser.config)
         assert isinstance(debiaser, Debiaser)
@@ -211,7 +211,7 @@ class Worker:
             yield checkpoint, {"mask": inputs.seconds, "fit": spent}
 
     def _keep(self, fit: Fit, checkpoint: Checkpoint, before: str | None) -> Event:
-        from harness.lm.checkpoint import save_checkpoint
+        from harness.lm.saving.checkpoint import save_checkpoint
 
         assert self._scratch is not None
         folder = self._scratch / f"{fit.key}-{checkpoint.step}"
@@ -311,7 +311,7 @@ def _device(spec: Spec, model: LanguageModel) -> str:
     """The device as the spec names it; where it says ``auto``, with what that came to."""
     if spec.device != "auto" or not hasattr(model, "module"):
         return spec.device
-    from harness.lm.placement import devices
+    from harness.lm.loading.placement import devices
 
     return f"auto: {devices(model.module)}"
 

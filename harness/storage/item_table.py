@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from harness.analysis.stats import Floats
 from harness.metrics import Item
-from harness.stats import Floats
 
 
 @contextmanager

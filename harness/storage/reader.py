@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from harness.errors import StoreError, did_you_mean
-from harness.itemtable import ItemTable
 from harness.metrics import Metric
-from harness.records import Cell, Failure, RunIndex
-from harness.store import Store
+from harness.storage.cells import Cell
+from harness.storage.item_table import ItemTable
+from harness.storage.records import Failure, RunIndex
+from harness.storage.store import Store
 
 
 class Column(NamedTuple):

@@ -26,10 +26,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from harness.errors import StoreError, did_you_mean
-from harness.itemtable import ItemTable, uncollected
-from harness.locking import LockedElsewhereError, file_lock
 from harness.metrics import Item
-from harness.records import Failure, Record, RunIndex
+from harness.storage.item_table import ItemTable, uncollected
+from harness.storage.locking import LockedElsewhereError, file_lock
+from harness.storage.records import Failure, Record, RunIndex
 
 M = TypeVar("M", bound=BaseModel)
 

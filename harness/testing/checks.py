@@ -18,14 +18,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness import boundary
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model, Plugin
 from harness.hookspecs import hookimpl
 from harness.lm.handle import LanguageModel
 from harness.metrics import estimate
 from harness.plugins import HOOKS, Origin, Registered, build_registry
-from harness.tiny_models import save_tiny_model, tiny_causal_model, tiny_masked_model
+from harness.testing.samples import sample_masked, sample_passages
+from harness.testing.tiny_models import tiny_causal_model, tiny_masked_model
 from harness.types import (
     DebiasRequest,
     EvaluationRequest,
@@ -36,29 +37,12 @@ from harness.types import (
     Measurement,
     Passage,
     PassageRequest,
-    Span,
     Split,
     no_progress,
 )
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
-
-__all__ = [
-    "ContractError",
-    "Step",
-    "check_corpus",
-    "check_debiaser",
-    "check_evaluator",
-    "check_masker",
-    "check_model",
-    "load_plugin",
-    "sample_masked",
-    "sample_passages",
-    "save_tiny_model",
-    "tiny_causal_model",
-    "tiny_masked_model",
-]
 
 Config = Mapping[str, Any]
 
@@ -312,52 +296,3 @@ def _scores(model: LanguageModel, texts: Sequence[str]) -> list[float]:
 
 
 # -- samples ---------------------------------------------------------------------------------
-
-_GROUPS: Mapping[str, tuple[str, ...]] = {
-    "gender": ("women", "men", "girls", "boys"),
-    "race": ("Black people", "white people", "Asian people", "Arab people"),
-    "religion": ("Muslims", "Christians", "Jews", "Hindus"),
-    "none": ("trains", "rivers", "gardens", "letters"),
-}
-_UNKIND = ("always forget the important things", "never answer in time", "complain about the rain")
-_PLAIN = ("wait near the old station", "come back in early spring", "are seen from the window")
-
-
-def sample_passages(
-    domain: str = "gender", label: Label = "hateful", split: Split = "train"
-) -> tuple[Passage, ...]:
-    """Mild made-up passages (twelve): unkind sentences about a group, or plain ones.
-
-    A domain without groups of its own here speaks of "people". The splits share no text.
-    """
-    groups = _GROUPS.get(domain, ("people", "neighbours", "families", "strangers"))
-    ends = _UNKIND if label == "hateful" else _PLAIN
-    lead = "I hear that" if split == "train" else "They wrote that"
-    return tuple(
-        Passage(
-            id=f"sample-{domain}-{label}-{split}-{i}-{j}",
-            text=f"{lead} {group} {end}.",
-            domain=domain,
-            group=group,
-            label=label,
-            split=split,
-        )
-        for i, group in enumerate(groups)
-        for j, end in enumerate(ends)
-    )
-
-
-def sample_masked(domain: str = "gender") -> tuple[MaskedPassage, ...]:
-    """`sample_passages` with the group's words and the last word masked."""
-    return tuple(_mask_sample(passage) for passage in sample_passages(domain))
-
-
-def _mask_sample(passage: Passage) -> MaskedPassage:
-    assert passage.group is not None
-    start = passage.text.index(passage.group)
-    last = passage.text.rindex(" ") + 1
-    spans = (
-        Span(start=start, end=start + len(passage.group), kind="attribute", reason="the group"),
-        Span(start=last, end=len(passage.text) - 1, kind="harm", reason="the last word"),
-    )
-    return MaskedPassage(passage=passage, spans=spans)

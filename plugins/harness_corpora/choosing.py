@@ -8,9 +8,9 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field
 
+from harness.data.sampling import nested_sample
 from harness.errors import DataError
 from harness.families import NOT_IN_KEY, PluginConfig
-from harness.sampling import nested_sample
 from harness.types import Label, Passage, PassageRequest, Split
 
 

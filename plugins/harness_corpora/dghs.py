@@ -10,11 +10,12 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, JsonValue, field_validator
 
-from harness.data import DataStore, Pin, Row, items_hash, verified
-from harness.domains import ALIASES, DOMAINS, NO_DOMAIN, TERMS_VERSION, term_groups
+from harness.data.domains import ALIASES, DOMAINS, NO_DOMAIN, TERMS_VERSION, term_groups
+from harness.data.pins import Pin, Row, items_hash, verified
+from harness.data.places import DataStore
+from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError, did_you_mean
 from harness.families import Corpus
-from harness.tabular import read_csv, require_text
 from harness.types import Label, Passage, PassageRequest, Split
 from harness_corpora.choosing import Candidate, PinnedConfig, choose
 from harness_corpora.tables import dataset_of, rows_of

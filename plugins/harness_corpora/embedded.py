@@ -8,7 +8,8 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
-from harness.data import DataStore, items_hash
+from harness.data.pins import items_hash
+from harness.data.places import DataStore
 from harness.families import Corpus, PluginConfig
 from harness.types import Label, Passage, PassageRequest, Split
 from harness_corpora.choosing import Candidate, choose

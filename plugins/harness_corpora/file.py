@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from harness.data import DataStore, inside, items_hash
-from harness.domains import DOMAINS, NO_DOMAIN, check_domain
+from harness.data.domains import DOMAINS, NO_DOMAIN, check_domain
+from harness.data.pins import inside, items_hash
+from harness.data.places import DataStore
+from harness.data.tabular import Line, read_csv, read_jsonl, require_text
 from harness.errors import DataError, SpecError, did_you_mean
 from harness.families import NOT_IN_KEY, Corpus, PluginConfig
-from harness.tabular import Line, read_csv, read_jsonl, require_text
 from harness.types import Label, Passage, PassageRequest, Split
 from harness_corpora.choosing import Candidate, choose, normalised, share
 from harness_corpora.tables import dataset_of, read_parquet, rows_of

@@ -8,11 +8,12 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore, Pin, Row, items_hash, verified
-from harness.domains import ALIASES, domain_of
+from harness.data.domains import ALIASES, domain_of
+from harness.data.pins import Pin, Row, items_hash, verified
+from harness.data.places import DataStore
+from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
 from harness.families import Corpus
-from harness.tabular import read_csv, require_text
 from harness.types import Label, Passage, PassageRequest
 from harness_corpora.choosing import Candidate, PinnedConfig, choose, share
 from harness_corpora.tables import dataset_of, rows_of

@@ -8,10 +8,11 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
-from harness.data import DataStore, Pin, PinnedFile, Row, items_hash, verified
-from harness.domains import ALIASES, domain_of
+from harness.data.domains import ALIASES, domain_of
+from harness.data.pins import Pin, PinnedFile, Row, items_hash, verified
+from harness.data.places import DataStore
+from harness.data.tabular import read_csv, require_text
 from harness.families import Corpus
-from harness.tabular import read_csv, require_text
 from harness.types import Passage, PassageRequest
 from harness_corpora.choosing import Candidate, PinnedConfig, choose
 from harness_corpora.tables import dataset_of, rows_of

@@ -1,6 +1,6 @@
 """Tables as `datasets.Dataset`, in memory: no cache files, no loading script, no remote code.
 
-CSV and JSON lines are parsed by `harness.tabular` and put into a `Dataset` from there. The CSV
+CSV and JSON lines are parsed by `harness.data.tabular` and put into a `Dataset` from there. The CSV
 reader of `datasets` (pandas) would take a text such as ``NA`` for a missing value, has no line for
 an error, and leaves lock files in the user's cache. Parquet is read by `datasets` itself.
 """
@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.data import Row
+from harness.data.pins import Row
+from harness.data.tabular import Line, require_columns
 from harness.errors import DataError
-from harness.tabular import Line, require_columns
 
 if TYPE_CHECKING:
     import datasets

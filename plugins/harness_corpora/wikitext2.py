@@ -8,10 +8,11 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore, Pin, Row, items_hash, verified
-from harness.domains import NO_DOMAIN
+from harness.data.domains import NO_DOMAIN
+from harness.data.pins import Pin, Row, items_hash, verified
+from harness.data.places import DataStore
+from harness.data.tabular import read_utf8
 from harness.families import Corpus
-from harness.tabular import read_utf8
 from harness.types import Passage, PassageRequest
 from harness_corpora.choosing import Candidate, PinnedConfig, choose, share
 from harness_corpora.tables import dataset_of, rows_of

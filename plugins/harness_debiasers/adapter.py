@@ -35,7 +35,7 @@ def attach(module: Any, settings: LoraSettings, seed: int, *, causal: bool) -> N
     """
     import torch
 
-    from harness.lm.placement import standing_in
+    from harness.lm.loading.placement import standing_in
 
     try:
         from peft import LoraConfig

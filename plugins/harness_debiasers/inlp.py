@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore
+from harness.data.places import DataStore
+from harness.data.terms import TERMS_VERSION
 from harness.errors import DebiasError
 from harness.families import Debiaser
-from harness.terms import TERMS_VERSION
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.projection_fit import Projection, ProjectionConfig, complement, fit_and_apply
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
+from harness.data.terms import term_groups
 from harness.errors import DebiasError
 from harness.families import PluginConfig
 from harness.lm.handle import LanguageModel
-from harness.terms import term_groups
 from harness.types import Checkpoint, DebiasRequest
 
 if TYPE_CHECKING:

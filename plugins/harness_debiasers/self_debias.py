@@ -67,7 +67,7 @@ class SelfDebias(Debiaser[SelfDebiasConfig]):
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
-        from harness.lm.rescoring import PromptContrast
+        from harness.lm.prompt_contrast import PromptContrast
 
         config = self.config
         axis = config.axis or AXES.get(request.domain, request.domain)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.families import Debiaser, PluginConfig
 from harness.types import Checkpoint, DebiasRequest

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore, Pin, verified
-from harness.domains import domain_of
+from harness.data.domains import domain_of
+from harness.data.pins import Pin, verified
+from harness.data.places import DataStore
+from harness.data.sampling import nested_sample
+from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
 from harness.families import Evaluator, PluginConfig
-from harness.sampling import nested_sample
-from harness.tabular import read_csv, require_text
 from harness.types import EvaluationRequest, Measurement
 from harness_evaluators.pairs import Pair, measure_pairs
 from harness_evaluators.scorers import DEFAULT
@@ -85,7 +86,7 @@ class CrowsPairs(Evaluator[CrowsPairsConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Hash of the items."""
-        from harness.data import items_hash
+        from harness.data.pins import items_hash
 
         return {"items": items_hash(self._rows(data))}
 

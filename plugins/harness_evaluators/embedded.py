@@ -12,9 +12,10 @@ from typing import NamedTuple
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore, items_hash
+from harness.data.pins import items_hash
+from harness.data.places import DataStore
+from harness.data.sampling import nested_sample
 from harness.families import Evaluator, PluginConfig
-from harness.sampling import nested_sample
 from harness.types import EvaluationRequest, Measurement
 from harness_evaluators.embedded_text import PROSE
 from harness_evaluators.pairs import Pair, Triple, measure_pairs

@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore, Pin, items_hash, verified
-from harness.domains import NO_DOMAIN
+from harness.data.domains import NO_DOMAIN
+from harness.data.pins import Pin, items_hash, verified
+from harness.data.places import DataStore
+from harness.data.tabular import read_utf8
 from harness.errors import ModelError
 from harness.families import Evaluator, PluginConfig
 from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, LOWER, Item, Metric
-from harness.tabular import read_utf8
 from harness.types import EvaluationRequest, Measurement, Passage
 
 WINDOWS = {"hf1024": 1024, "bb992": 992}

@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore, Pin, items_hash, verified
+from harness.data.pins import Pin, items_hash, verified
+from harness.data.places import DataStore
+from harness.data.sampling import nested_sample
+from harness.data.tabular import read_utf8
 from harness.errors import DataError
 from harness.families import Evaluator, PluginConfig
-from harness.sampling import nested_sample
-from harness.tabular import read_utf8
 from harness.types import EvaluationRequest, Measurement
 from harness_evaluators.pairs import Triple
 from harness_evaluators.scorers import DEFAULT

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.domains import OVERALL
+from harness.data.domains import OVERALL
 from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 from harness.types import Measurement

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.families import Masker, PluginConfig
 from harness.types import MaskedPassage, MaskRequest, Span
 from harness_maskers.wordlist import Wordlist, WordlistConfig

@@ -12,7 +12,7 @@ from contextlib import closing
 
 from pydantic import JsonValue
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import ServiceError
 from harness.families import Masker
 from harness.types import MaskedPassage, MaskEstimate, MaskRequest, Passage

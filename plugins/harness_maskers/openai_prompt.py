@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.domains import DOMAINS
+from harness.data.domains import DOMAINS
 from harness.types import Span
 from harness_maskers.words import Match, Matcher, Rule, overlaps
 

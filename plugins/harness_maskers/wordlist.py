@@ -9,11 +9,12 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, model_validator
 
-from harness.data import DataStore, Pin, verified
+from harness.data.pins import Pin, verified
+from harness.data.places import DataStore
+from harness.data.tabular import read_utf8
+from harness.data.terms import TERMS_VERSION, attribute_terms
 from harness.errors import DataError
 from harness.families import NOT_IN_KEY, Masker, PluginConfig
-from harness.tabular import read_utf8
-from harness.terms import TERMS_VERSION, attribute_terms
 from harness.types import MaskedPassage, MaskRequest, Span
 from harness_maskers import harm_lexicon
 from harness_maskers.words import MATCHING_VERSION, Matcher, Rule

@@ -8,7 +8,8 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
-from harness.data import DataStore, file_sha256
+from harness.data.pins import file_sha256
+from harness.data.places import DataStore
 from harness.errors import ModelError
 from harness.families import NOT_IN_KEY, Model, PluginConfig
 from harness.lm.handle import LanguageModel
@@ -66,8 +67,8 @@ class HuggingFace(Model[HuggingFaceConfig]):
         return self.config.model_copy(update={"revision": commit})
 
     def load(self, request: LoadRequest) -> LanguageModel:
-        """Load it; see `harness.lm.loading.load_transformers`."""
-        from harness.lm.loading import load_transformers
+        """Load it; see `harness.lm.loading.loading.load_transformers`."""
+        from harness.lm.loading.loading import load_transformers
 
         return load_transformers(
             self.config.id,
@@ -107,8 +108,8 @@ class Gguf(Model[GgufConfig]):
         return {"sha256": file_sha256(_existing(self.config.path))}
 
     def load(self, request: LoadRequest) -> LanguageModel:
-        """De-quantise and load it; see `harness.lm.loading.load_transformers`."""
-        from harness.lm.loading import load_transformers
+        """De-quantise and load it; see `harness.lm.loading.loading.load_transformers`."""
+        from harness.lm.loading.loading import load_transformers
 
         path = _existing(self.config.path)
         return load_transformers(

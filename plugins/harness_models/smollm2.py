@@ -11,7 +11,8 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from harness.data import DataStore, file_sha256
+from harness.data.pins import file_sha256
+from harness.data.places import DataStore
 from harness.errors import ModelError
 from harness.families import Model, PluginConfig
 from harness.lm.handle import LanguageModel
@@ -37,7 +38,7 @@ class SmolLM2(Model[PluginConfig]):
 
     def load(self, request: LoadRequest) -> LanguageModel:
         """Load it from safetensors, converted once from the wheel's file (about 20 s)."""
-        from harness.lm.loading import load_transformers
+        from harness.lm.loading.loading import load_transformers
 
         return load_transformers(
             self.cached(request.cache_dir),
@@ -75,7 +76,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     Raises:
         ModelError: the file is not the published one, or the folder cannot be written.
     """
-    from harness.lm.loading import load_transformers
+    from harness.lm.loading.loading import load_transformers
 
     if file_sha256(gguf) != SHA256:
         raise ModelError(

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench import Bench
 from rich.console import Console
-from test_runner import Bench
 
-from harness.errors import StoreError
-from harness.leaderboard import build_leaderboard
-from harness.matrix import build_matrix
-from harness.metrics import HIGHER, LOWER, TOWARDS_50
-from harness.render.console import print_leaderboard, print_matrix
-from harness.render.plain import matrix_json
-from harness.stats import (
+from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.ranking import build_leaderboard
+from harness.analysis.stats import (
     benjamini_hochberg,
     mcnemar,
     minimal_detectable_change,
     paired_bootstrap,
 )
+from harness.errors import StoreError
+from harness.metrics import HIGHER, LOWER, TOWARDS_50
+from harness.render.console.matrix import print_leaderboard, print_matrix
+from harness.render.tables.plain import matrix_json
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.domains import DOMAINS, NO_DOMAIN, OVERALL
+from harness.analysis.reported import find_publication, load_publications
+from harness.data.domains import DOMAINS, NO_DOMAIN, OVERALL
 from harness.errors import DataError
-from harness.reported import find_publication, load_publications
 
 COLUMNS = {
     "perplexity_wikitext2": "perplexity_published",

@@ -10,10 +10,9 @@ from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness.bootstrap import Resampler
-from harness.itemtable import ItemTable, aligned
-from harness.metrics import HIGHER, LOWER, TOWARDS_0, TOWARDS_50, Estimator, Item, Metric, estimate
-from harness.stats import (
+from harness.analysis.bootstrap import Resampler
+from harness.analysis.resampling_units import layout_of
+from harness.analysis.stats import (
     Interval,
     adjust,
     bootstrap_p,
@@ -27,8 +26,9 @@ from harness.stats import (
     resample,
     seeds_p,
 )
-from harness.sums import layout_of
-from harness.transfer import ratio
+from harness.analysis.transfer import ratio
+from harness.metrics import HIGHER, LOWER, TOWARDS_0, TOWARDS_50, Estimator, Item, Metric, estimate
+from harness.storage.item_table import ItemTable, aligned
 
 # -- tests and corrections --------------------------------------------------------------------
 
@@ -440,7 +440,7 @@ def test_ratio_intervals_hold_the_truth_as_often_as_they_say() -> None:
 
 
 def test_directions_of_arrays_are_those_of_numbers() -> None:
-    from harness.bootstrap import distance
+    from harness.analysis.bootstrap import distance
 
     values = np.array([40.0, 50.0, 61.0])
     for direction in (HIGHER, LOWER, TOWARDS_50):

@@ -159,7 +159,7 @@ def test_the_harness_side_against_lm_eval_scores_the_pairs_given(
     from harness_evaluators.crows_pairs import parse
     from harness_evaluators.scorers import score_sentences
 
-    from harness.tiny_models import save_tiny_model
+    from harness.testing import save_tiny_model
 
     folder = save_tiny_model(tmp_path / "model")
     vs_lm_eval.write_inputs(tmp_path, shared_data, 8)
@@ -241,7 +241,7 @@ def test_the_plain_pass_gives_the_gradients_of_the_rows_apart(tiny_causal: Any) 
 def test_overhead_runs(tmp_path: Path) -> None:
     import overhead
 
-    from harness.tiny_models import save_tiny_model
+    from harness.testing import save_tiny_model
 
     folder, history = save_tiny_model(tmp_path / "model"), tmp_path / "history.jsonl"
     overrides = (

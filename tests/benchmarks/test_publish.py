@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from bench import Bench
 from fresh_env import REPO
-from test_runner import Bench
 
 
 def publish(run: Path, results: Path) -> subprocess.CompletedProcess[str]:

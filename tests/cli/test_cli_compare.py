@@ -10,10 +10,10 @@ import pytest
 from command_line import invoke, rows, text_of
 from made_runs import make_run
 
-from harness.comparing import compare
+from harness.analysis.run_comparison import compare
 from harness.errors import StoreError
 from harness.metrics import Metric
-from harness.records import RunIndex
+from harness.storage.records import RunIndex
 
 
 def test_runs_with_the_same_items_are_paired(tmp_path: Path) -> None:

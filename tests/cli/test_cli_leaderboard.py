@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from bench import Bench
 from command_line import invoke, rows, text_of
 from made_runs import make_run
-from test_runner import Bench
 
+from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.ranking import Leaderboard, rank
+from harness.analysis.stats import percentile_interval
 from harness.errors import DataError, StoreError
-from harness.leaderboard import Leaderboard, rank
-from harness.matrix import build_matrix
-from harness.stats import percentile_interval
-from harness.store import Store
+from harness.storage.store import Store
 
 
 def board(store: Store, **options: object) -> Leaderboard:

@@ -16,7 +16,7 @@ from rich.console import Console
 
 from harness.cli.main import cli
 from harness.errors import HarnessError
-from harness.render.masks import highlighted, print_masked
+from harness.render.console.masks import highlighted, print_masked
 from harness.types import MaskedPassage, Passage, Span
 
 

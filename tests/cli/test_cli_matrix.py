@@ -9,13 +9,14 @@ from command_line import invoke, rows, text_of
 from harness_evaluators.pairs import pair_metrics
 from made_runs import NOW, make_run, write_measurement
 
+from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.ranking import rank
+from harness.analysis.transfer import transfers
 from harness.errors import StoreError
-from harness.leaderboard import rank
-from harness.matrix import build_matrix
 from harness.metrics import Item
-from harness.records import Cell, ControlKind, MeasureRef, RunIndex
-from harness.store import Store
-from harness.transfer import transfers
+from harness.storage.cells import Cell, ControlKind, MeasureRef
+from harness.storage.records import RunIndex
+from harness.storage.store import Store
 from harness.types import Measurement
 
 

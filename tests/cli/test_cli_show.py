@@ -13,8 +13,9 @@ from made_runs import NOW, write_measurement
 
 from harness.errors import HarnessError
 from harness.metrics import Item
-from harness.records import Cell, MeasureRef, RunIndex
-from harness.store import Store
+from harness.storage.cells import Cell, MeasureRef
+from harness.storage.records import RunIndex
+from harness.storage.store import Store
 from harness.types import Measurement
 
 

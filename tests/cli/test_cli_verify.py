@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench import Bench
 from command_line import invoke, rows, text_of
-from test_runner import Bench
 
-from harness.verification import verify
+from harness.replay.verification import verify
 
 
 def test_every_stored_number_follows_from_its_items(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from harness.data import DataStore, Pin, check, items_hash, verified
+from harness.data.pins import Pin, check, items_hash, verified
+from harness.data.places import DataStore
 from harness.errors import DataError
 
 CONTENT = b"one\ntwo\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.domains import (
+from harness.data.domains import (
     ALIASES,
     DOMAINS,
     attribute_terms,
@@ -20,7 +20,7 @@ from harness.domains import (
 )
 from harness.errors import DataError, SpecError
 
-DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 WITH_TERMS = [domain for domain in DOMAINS if domain != "profession"]
 
 

@@ -18,7 +18,7 @@ from harness_corpora.wikitext2 import WikiText2, WikiText2Config
 from pydantic import ValidationError
 
 from harness.boundary import read_passages
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DataError
 from harness.families import Corpus
 from harness.plugins import Origin, Registered

@@ -17,11 +17,16 @@ from harness_debiasers.task_vector import TaskVector
 from harness_debiasers.weight_noise import WeightNoise
 from pydantic import ValidationError
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.lm.handle import LanguageModel
-from harness.testing import check_debiaser, sample_masked, sample_passages
-from harness.tiny_models import tiny_causal_model, tiny_masked_model
+from harness.testing import (
+    check_debiaser,
+    sample_masked,
+    sample_passages,
+    tiny_causal_model,
+    tiny_masked_model,
+)
 from harness.types import DebiasRequest, no_progress
 
 TEXT = "Women and men wait near the station."

@@ -13,10 +13,10 @@ from harness_debiasers.dropout import Dropout, raised_dropout
 from harness_debiasers.lm_loss import mean_logprob, text_rows
 from harness_debiasers.word_lists import WORD_ROWS, WordRows, rows_fingerprint, word_rows
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.lm.handle import LanguageModel
-from harness.tiny_models import tiny_causal_model, tiny_masked_model
+from harness.testing import tiny_causal_model, tiny_masked_model
 from harness.types import DebiasRequest, Passage, PassageRequest, no_progress
 
 GENDER = Swapper(WORD_ROWS["gender"])

@@ -18,7 +18,7 @@ from harness_debiasers.mlm_unlearning import (
 from harness_maskers.controls import RandomConfig, RandomWords
 from harness_maskers.wordlist import Wordlist, WordlistConfig
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.families import PluginConfig
 from harness.lm.handle import LanguageModel

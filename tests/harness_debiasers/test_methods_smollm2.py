@@ -12,11 +12,11 @@ import pytest
 import torch
 from harness_debiasers.hooks import harness_debiasers
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import ModelError
 from harness.lm import projection
-from harness.lm.checkpoint import open_saved, save_checkpoint, weights_digest
 from harness.lm.handle import LanguageModel
+from harness.lm.saving.checkpoint import open_saved, save_checkpoint, weights_digest
 from harness.testing import sample_masked
 from harness.types import DebiasRequest, Passage, no_progress
 

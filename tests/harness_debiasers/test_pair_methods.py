@@ -13,10 +13,10 @@ from harness_debiasers.lm_loss import sequence_logprobs
 from harness_debiasers.minimal_pairs import differing, minimal_pairs
 from harness_debiasers.pcgu import Pcgu, lowest_cosines
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.lm.handle import LanguageModel
-from harness.tiny_models import tiny_causal_model, tiny_masked_model
+from harness.testing import tiny_causal_model, tiny_masked_model
 from harness.types import DebiasRequest, Passage, no_progress
 
 TEXTS = ["They say that women wait near the station.", "The rain fell.", "She sang for the girls."]

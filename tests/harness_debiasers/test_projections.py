@@ -14,11 +14,11 @@ from harness_debiasers.projection_fit import Projection, complement, labelled_se
 from harness_debiasers.sentence_debias import SentenceDebias, SentenceDebiasConfig, subspace
 from sklearn.linear_model import LogisticRegression
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError, ModelError
 from harness.lm.handle import LanguageModel
 from harness.lm.projection import AffineMap
-from harness.tiny_models import tiny_causal_model, tiny_masked_model
+from harness.testing import tiny_causal_model, tiny_masked_model
 from harness.types import DebiasRequest, Passage, no_progress
 
 WIDTH = 40

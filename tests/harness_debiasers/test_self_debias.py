@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
-from harness.lm.rescoring import PromptContrast, behind
-from harness.lm.scoring import Row
+from harness.lm.prompt_contrast import PromptContrast
+from harness.lm.scoring.batches import Row
+from harness.lm.scoring.prompted_rows import behind
 from harness.testing import check_debiaser, tiny_causal_model, tiny_masked_model
 
 TEXTS = ["Women and men wait near the station.", "A", "They come back in early spring."]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from harness_debiasers.training import TrainingConfig, gradient_norm, train
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel
 from harness.types import DebiasRequest, no_progress
 

@@ -15,10 +15,10 @@ from harness_debiasers.npo import Npo, SimNpo, npo_loss
 from harness_debiasers.retain import base_divergence
 from harness_debiasers.task_vector import TaskVector
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.lm.handle import LanguageModel
-from harness.tiny_models import tiny_causal_model, tiny_masked_model
+from harness.testing import tiny_causal_model, tiny_masked_model
 from harness.types import DebiasRequest, Passage, no_progress
 
 FORGET = ["the old baker sold bread to them", "they sang a song about rivers"]

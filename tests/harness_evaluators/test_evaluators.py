@@ -25,7 +25,7 @@ from harness_evaluators.scorers import score_pairs, score_sentences
 from harness_evaluators.stereoset import StereoSet, StereoSetConfig
 from harness_evaluators.triples import measure_triples
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DataError, ModelError
 from harness.lm.handle import LanguageModel
 from harness.types import EvaluationRequest, Measurement, Passage, no_progress

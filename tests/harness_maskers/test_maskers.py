@@ -13,14 +13,15 @@ from harness_maskers.wordlist import LDNOOBW, Wordlist, WordlistConfig
 from harness_maskers.words import Matcher, Rule, inflections, word_spans
 from pydantic import ValidationError
 
-from harness.data import DataStore, check
+from harness.analysis.mask_summary import summarise
+from harness.data.pins import check
+from harness.data.places import DataStore
+from harness.data.terms import attribute_terms
 from harness.errors import DataError
-from harness.masks import summarise
-from harness.terms import attribute_terms
 from harness.testing import check_masker
 from harness.types import MaskedPassage, MaskRequest, Passage, no_progress
 
-SHARED = Path(__file__).parents[2] / "shared" / "data"
+SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def _passage(text: str, name: str = "p") -> Passage:

@@ -18,7 +18,7 @@ from harness_maskers.openai_masker import OpenAIMasker
 from openai_server import Server, asked_text, drop, hang, raw, reply, say, serving, status
 from pydantic import ValidationError
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import ServiceError
 from harness.types import MaskedPassage, MaskRequest, Passage, no_progress
 

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from harness.errors import ModelError
-from harness.lm import scoring
 from harness.lm.handle import LanguageModel
-from harness.lm.loading import load_transformers
+from harness.lm.loading.loading import load_transformers
+from harness.lm.scoring import batches as scoring
 from harness.lm.transformers_model import TransformersModel
-from harness.tiny_models import save_tiny_model
+from harness.testing import save_tiny_model
 
 TEXTS = [
     "Women and men wait near the station.",
@@ -51,7 +51,7 @@ def test_the_budget_of_a_batch_changes_no_score(
 ) -> None:
     whole = tiny_causal.token_scores(TEXTS, start=True)
     tiny_causal.forget_scores()
-    monkeypatch.setattr("harness.lm.engine.TOKENS_A_BATCH", 8)
+    monkeypatch.setattr("harness.lm.scoring.engine.TOKENS_A_BATCH", 8)
     for one, other in zip(whole, tiny_causal.token_scores(TEXTS, start=True), strict=True):
         np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from harness.errors import ModelError
-from harness.lm import scoring
 from harness.lm.handle import LanguageModel, ModelKind
+from harness.lm.scoring import batches as scoring
 from harness.lm.transformers_model import TransformersModel
-from harness.tiny_models import build_tiny
+from harness.testing.tiny_models import build_tiny
 
 TEXTS = [
     "Women and men wait near the station.",

@@ -13,9 +13,9 @@ from click.testing import CliRunner
 from harness_debiasers.hooks import harness_debiasers
 
 from harness.cli.main import cli
-from harness.records import Record
-from harness.store import Store
-from harness.tiny_models import build_tiny
+from harness.storage.records import Record
+from harness.storage.store import Store
+from harness.testing.tiny_models import build_tiny
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "inlp": {"min_sentences": 4},

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from harness.lm import packing
-from harness.lm.forward import Forward
 from harness.lm.handle import LanguageModel, ModelKind
-from harness.lm.head import logits_logprobs, streamed_logprobs
-from harness.lm.scoring import Row
+from harness.lm.scoring import packing
+from harness.lm.scoring.batches import Row
+from harness.lm.scoring.forward import Forward
+from harness.lm.scoring.head import logits_logprobs, streamed_logprobs
 from harness.lm.transformers_model import TransformersModel
-from harness.tiny_models import build_tiny
+from harness.testing.tiny_models import build_tiny
 
 
 def made_rows(seed: int, count: int = 120, longest: int = 40) -> list[Row]:
@@ -127,8 +127,8 @@ def test_a_window_of_attention_bounds_the_trees() -> None:
 def test_slices_of_the_vocabulary_add_up_to_the_softmax(
     bias: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.lm.head.SLICE", 7)
-    monkeypatch.setattr("harness.lm.head.PLACES", 5)
+    monkeypatch.setattr("harness.lm.scoring.head.SLICE", 7)
+    monkeypatch.setattr("harness.lm.scoring.head.PLACES", 5)
     draw = torch.Generator().manual_seed(0)
     hidden = 30 * torch.randn(13, 8, generator=draw)  # logits far beyond what exp can hold
     weight = torch.randn(45, 8, generator=draw)

@@ -12,23 +12,24 @@ from harness_debiasers.mlm_unlearning import MlmUnlearning
 from harness_models.huggingface import HuggingFace, HuggingFaceConfig
 from run_toys import TINY_SPEC
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DebiasError, ModelError
-from harness.keys import PluginInputs
 from harness.lm.handle import LanguageModel, ModelKind
-from harness.lm.loading import load_transformers
-from harness.lm.placement import devices, off_device, place, single
-from harness.plan import build_plan
+from harness.lm.loading.loading import load_transformers
+from harness.lm.loading.placement import devices, off_device, place, single
+from harness.planning.keys import PluginInputs
+from harness.planning.passages import Texts
+from harness.planning.plan import build_plan
+from harness.planning.spec import PluginUse
+from harness.planning.spec_reader import build_spec
+from harness.planning.yaml_lines import Lines
 from harness.plugins import load_registry
-from harness.reporting import Silent
-from harness.runner import Runner
-from harness.spec import PluginUse, build_spec
-from harness.store import Store
-from harness.testing import sample_masked
-from harness.texts import Texts
-from harness.tiny_models import build_tiny, save_tiny_model
+from harness.running.reporting import Silent
+from harness.running.runner import Runner
+from harness.storage.store import Store
+from harness.testing import sample_masked, save_tiny_model
+from harness.testing.tiny_models import build_tiny
 from harness.types import DebiasRequest, LoadRequest, no_progress
-from harness.yamlfile import Lines
 
 TEXTS = [
     "Women and men wait near the station.",

@@ -9,10 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli.main import cli
-from harness.data import DataStore
-from harness.keys import PluginInputs, content_key
+from harness.data.places import DataStore
+from harness.planning.keys import PluginInputs, content_key
+from harness.planning.spec import PluginUse
 from harness.plugins import Registry, load_registry
-from harness.spec import PluginUse
 
 
 @pytest.fixture(scope="module")

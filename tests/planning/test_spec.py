@@ -8,7 +8,8 @@ import pytest
 from toy_plugins import toy_registry
 
 from harness.errors import SpecError
-from harness.spec import Spec, load_spec
+from harness.planning.spec import Spec
+from harness.planning.spec_reader import load_spec
 
 GOOD = """\
 name: toy

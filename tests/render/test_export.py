@@ -1,6 +1,6 @@
 """Exports: tidy rows that agree with the records, tables that escape, golden files.
 
-``HARNESS_WRITE_GOLDEN=1 pytest tests/test_export.py`` writes the golden files anew.
+``HARNESS_WRITE_GOLDEN=1 pytest tests/render/test_export.py`` writes the golden files anew.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import pytest
 from click.testing import CliRunner
 from made_runs import make_run
 
+from harness.analysis.long_table import FIELDS, tidy_rows
+from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.ranking import rank
 from harness.cli.main import cli
 from harness.errors import HarnessError
-from harness.leaderboard import rank
-from harness.matrix import build_matrix
-from harness.render.latex import escape, latex_text
-from harness.render.markdown import markdown_text
-from harness.store import Store
-from harness.tidy import FIELDS, tidy_rows
+from harness.render.tables.latex import escape, latex_text
+from harness.render.tables.markdown import markdown_text
+from harness.storage.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
 AWKWARD = "50%_lr & #1 ~ {x} $y^2$ \\z <b>|"

@@ -14,16 +14,18 @@ from click.testing import CliRunner
 from fresh_env import REPO
 from made_runs import make_run, pairs
 
+from harness.analysis.halves import halves_panels
+from harness.analysis.item_changes import spread_panels
+from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.step_curves import bias_panels, pareto_front, perplexity_panels, trade_off
 from harness.cli.main import cli
 from harness.errors import HarnessError
-from harness.itemtable import ItemTable
-from harness.matrix import build_matrix
 from harness.metrics import HIGHER, LOWER
-from harness.plotdata import bias_panels, pareto_front, perplexity_panels, trade_off
-from harness.plotitems import halves_panels, spread_panels
-from harness.reading import RunReader
-from harness.render import figures, svg
-from harness.store import Store
+from harness.render import paper_figures as figures
+from harness.render.page import svg
+from harness.storage.item_table import ItemTable
+from harness.storage.reader import RunReader
+from harness.storage.store import Store
 
 VOID = {"meta", "link", "br", "line", "circle", "polygon", "polyline"}
 AWKWARD = "<script>alert(1)</script> & \"x\" 'y'"

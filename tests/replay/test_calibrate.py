@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from harness.calibration import Figure, check, expected_figures
 from harness.cli.main import cli
 from harness.errors import DataError, HarnessError
+from harness.replay.calibration import Figure, check, expected_figures
 
 
 def test_the_published_counts_are_the_papers_step_0(shared_data: Path) -> None:

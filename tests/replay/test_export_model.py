@@ -11,21 +11,21 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fences import FENCE
 from harness_evaluators.embedded import embedded_pairs
 from kept_run import METHODS, again, carry_out, small_spec
 from safetensors.torch import load_file
-from test_docs import FENCE
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import ModelError, StoreError
-from harness.exporting import Export, export_model
-from harness.flips import select_cell
-from harness.lm.merging import merge
+from harness.lm.saving.merging import merge
 from harness.plugins import Registry, load_registry
-from harness.rerun import Rerun
-from harness.store import Store
-from harness.tiny_models import tiny_masked_model
+from harness.replay.model_export import Export, export_model
+from harness.replay.rerun import Rerun
+from harness.storage.cells import select_cell
+from harness.storage.store import Store
+from harness.testing import tiny_masked_model
 
 # peft 0.21 reads an attribute that transformers 5 has renamed
 pytestmark = pytest.mark.filterwarnings(

@@ -14,16 +14,16 @@ from click.testing import CliRunner, Result
 from kept_run import METHODS, again, carry_out, small_spec
 
 from harness.cli.main import cli
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
-from harness.lm.recording import Recorder
 from harness.metrics import Item
 from harness.plugins import load_registry
-from harness.records import Record
-from harness.reproduction import Agreement, reproduce
-from harness.store import Store
-from harness.tiny_models import save_tiny_model, tiny_causal_model
+from harness.replay.recording import Recorder
+from harness.replay.reproduction import Agreement, reproduce
+from harness.storage.records import Record
+from harness.storage.store import Store
+from harness.testing import save_tiny_model, tiny_causal_model
 from harness.types import Measurement
 
 
@@ -176,7 +176,7 @@ def test_a_changed_score_a_flipped_decision_and_a_lost_item_are_found(
 
 
 def test_rounded_values_are_compared_to_their_last_digit() -> None:
-    from harness.reproduction import _compare
+    from harness.replay.reproduction import _compare
 
     def of(value: float, *others: float) -> Measurement:
         items = [Item(id=str(i), values={"v": v}) for i, v in enumerate([value, *others])]
@@ -292,7 +292,7 @@ def test_a_run_in_half_precision_counts_by_itself_what_that_changes(
     def fails(*_: Any, **__: Any) -> None:
         raise ModelError("no room for it")
 
-    monkeypatch.setattr("harness.rerun.Rerun.base", fails)
+    monkeypatch.setattr("harness.replay.rerun.Rerun.base", fails)
     failed = CliRunner().invoke(cli, [*words, "--set", "name=other"])
     assert failed.exit_code == 0
     assert "not compared with float32: no room for it; see `harness repro " in failed.output

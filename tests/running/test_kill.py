@@ -15,11 +15,11 @@ from typing import NamedTuple
 import pytest
 
 from harness.errors import StoreError
-from harness.lm.loading import load_transformers
-from harness.store import Store
-from harness.tiny_models import save_tiny_model
+from harness.lm.loading.loading import load_transformers
+from harness.storage.store import Store
+from harness.testing import save_tiny_model
 
-SCRIPT = Path(__file__).with_name("run_toys.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "run_toys.py"
 KILLS = 20
 TINY_KILLS = 6
 
@@ -279,7 +279,7 @@ def test_many_processes_on_one_lock_are_never_two_inside(tmp_path: Path) -> None
     folder.mkdir()
     program = (
         "import sys, pathlib\n"
-        "from harness.locking import file_lock\n"
+        "from harness.storage.locking import file_lock\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "for _ in range(200):\n"
         "    with file_lock(folder / 'lock', wait=True):\n"

@@ -17,20 +17,20 @@ import ray_toys
 from run_toys import TINY_SPEC
 from toy_plugins import TOY_SPEC, toy_registry
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import PluginError
-from harness.executors import Executor
-from harness.executors.local import LocalExecutor
-from harness.executors.ray import Needs, RayExecutor
-from harness.plan import build_plan
+from harness.planning.passages import Texts
+from harness.planning.plan import build_plan
+from harness.planning.spec_reader import build_spec
+from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
-from harness.reporting import Silent
-from harness.runner import Outcome, Runner
-from harness.spec import build_spec
-from harness.store import Store
-from harness.texts import Texts
-from harness.tiny_models import save_tiny_model
-from harness.yamlfile import Lines
+from harness.running.executors import Executor
+from harness.running.executors.local import LocalExecutor
+from harness.running.executors.ray import Needs, RayExecutor
+from harness.running.reporting import Silent
+from harness.running.runner import Outcome, Runner
+from harness.storage.store import Store
+from harness.testing import save_tiny_model
 
 pytestmark = [pytest.mark.xdist_group("ray"), pytest.mark.timeout(180)]
 
@@ -68,7 +68,7 @@ def cluster(folder: Path) -> Iterator[Any]:
             "HARNESS_DATA": "",
             "OMP_NUM_THREADS": "1",
             "PYTHONPATH": os.pathsep.join(
-                [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+                [str(Path(__file__).parents[1] / "support"), os.environ.get("PYTHONPATH", "")]
             ),
             "RAY_TOYS": str(folder),
         }

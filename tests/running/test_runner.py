@@ -5,56 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from toy_plugins import TOY_SPEC, ToyDebiaser, ToyModelPlugin, toy_registry
+from bench import Bench
+from toy_plugins import ToyDebiaser, ToyModelPlugin
 
-from harness.data import DataStore
 from harness.errors import StoreError
-from harness.plan import Plan, build_plan
-from harness.reporting import Silent
-from harness.runner import Outcome, Runner
-from harness.spec import Spec, build_spec
-from harness.store import Store
-from harness.texts import Texts
-from harness.yamlfile import Lines
+from harness.planning.plan import Plan
 
 
 @pytest.fixture(autouse=True)
 def _count_from_zero() -> None:
     ToyModelPlugin.loads.clear()
     ToyDebiaser.fits.clear()
-
-
-class Bench:
-    """A folder and the means to run specs in it."""
-
-    def __init__(self, folder: Path) -> None:
-        self.store = Store(folder / "run")
-        self.data = DataStore(cache_dir=folder / "cache", offline=True)
-
-    def spec(self, **changes: object) -> Spec:
-        return build_spec({**TOY_SPEC, **changes}, toy_registry(), Lines("test"))
-
-    def plan(self, **changes: object) -> Plan:
-        spec = self.spec(**changes)
-        return build_plan(
-            spec, toy_registry(), self.data, Texts(toy_registry(), self.data, spec.limits)
-        )
-
-    def run(self, **changes: object) -> Outcome:
-        spec = self.spec(**changes)
-        registry = toy_registry()
-        texts = Texts(registry, self.data, spec.limits)
-        plan = build_plan(spec, registry, self.data, texts)
-        return Runner(registry, self.data, texts, self.store, Silent()).run(plan)
-
-    def values(self) -> dict[str, object]:
-        """Every record without its times, by key."""
-        found = {}
-        for key in self.store.record_keys():
-            record = self.store.record(key)
-            assert record is not None
-            found[key] = record.model_dump(mode="json", exclude={"created_at", "seconds"})
-        return found
 
 
 @pytest.fixture

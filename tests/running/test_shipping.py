@@ -15,21 +15,21 @@ from run_toys import TINY_SPEC
 from toy_plugins import TOY_SPEC
 
 from harness.cli.main import cli
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DataError
-from harness.executors import shipping
-from harness.executors.manifest import manifest
-from harness.executors.remote import other_software, software
-from harness.executors.shipping import files_of, pack, pack_at, unpack
-from harness.plan import build_plan
+from harness.planning.passages import Texts
+from harness.planning.plan import build_plan
+from harness.planning.spec_reader import build_spec
+from harness.planning.yaml_lines import Lines
 from harness.plugins import load_registry
-from harness.render.progress import ConsoleReporter
-from harness.reporting import Silent
-from harness.spec import build_spec
-from harness.texts import Texts
-from harness.tiny_models import save_tiny_model
-from harness.work import Inputs, Job, units_of
-from harness.yamlfile import Lines
+from harness.render.console.progress import ConsoleReporter
+from harness.running.executors import parcels as shipping
+from harness.running.executors.manifest import manifest
+from harness.running.executors.parcels import files_of, pack, pack_at, unpack
+from harness.running.executors.remote_worker import other_software, software
+from harness.running.reporting import Silent
+from harness.running.units import Inputs, Job, units_of
+from harness.testing import save_tiny_model
 
 
 def fill(folder: Path) -> Path:
@@ -160,7 +160,7 @@ def test_other_software_is_named_and_the_same_is_not() -> None:
 def test_the_time_left_knows_of_workers_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     """Four workers, 10 s a quick and 100 s a slow measurement; 110 s have passed."""
     clock = itertools.chain([0.0, 0.0], itertools.repeat(110.0))
-    monkeypatch.setattr("harness.render.progress.time.perf_counter", lambda: next(clock))
+    monkeypatch.setattr("harness.render.console.progress.time.perf_counter", lambda: next(clock))
     reporter = ConsoleReporter(Console(file=io.StringIO()))
     reporter.begin({"quick": 12, "slow": 5}, 0)
     reporter._seconds = {"quick": [10.0] * 4, "slow": [100.0] * 4}  # 440 s of measuring

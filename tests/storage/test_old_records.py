@@ -1,7 +1,7 @@
 """Records of every schema version that was ever written still load, and mean what they meant.
 
-``tests/records/vN`` is a run folder as version N wrote it, made by `tests/records/make.py`. Files
-of a released version are never written anew.
+``tests/storage/records/vN`` is a run folder as version N wrote it, made by
+`tests/storage/records/make.py`. Files of a released version are never written anew.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from harness.leaderboard import build_leaderboard
-from harness.matrix import build_matrix
-from harness.records import SCHEMA_VERSION
-from harness.store import Store
-from harness.verification import verify
+from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.ranking import build_leaderboard
+from harness.replay.verification import verify
+from harness.storage.records import SCHEMA_VERSION
+from harness.storage.store import Store
 
 FOLDER = Path(__file__).parent / "records"
 VERSIONS = sorted(int(path.name[1:]) for path in FOLDER.glob("v*"))

@@ -6,17 +6,17 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from harness.data import DataStore
-from harness.plan import build_plan
+from harness.data.places import DataStore
+from harness.planning.passages import Texts
+from harness.planning.plan import build_plan
+from harness.planning.spec_reader import build_spec
+from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry
-from harness.reporting import Silent
-from harness.rerun import Rerun
-from harness.runner import Runner
-from harness.spec import build_spec
-from harness.store import Store
-from harness.texts import Texts
-from harness.tiny_models import save_tiny_model
-from harness.yamlfile import Lines
+from harness.replay.rerun import Rerun
+from harness.running.reporting import Silent
+from harness.running.runner import Runner
+from harness.storage.store import Store
+from harness.testing import save_tiny_model
 
 PEOPLE = ("the man", "the woman", "his father", "his mother", "the boy", "the girl", "the farm")
 THINGS = ("bread", "rope", "salt", "corn", "wool", "coal")

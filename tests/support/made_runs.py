@@ -8,16 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from harness.metrics import HIGHER, LOWER, TOWARDS_50, Item, Metric
-from harness.records import (
-    Cell,
-    Failure,
-    MeasureRef,
-    PluginVersion,
-    Provenance,
-    Record,
-    RunIndex,
-)
-from harness.store import Store
+from harness.storage.cells import Cell, MeasureRef
+from harness.storage.records import Failure, PluginVersion, Provenance, Record, RunIndex
+from harness.storage.store import Store
 from harness.types import Measurement
 
 NOW = "2026-11-24T12:00:00+00:00"

@@ -29,21 +29,21 @@ import torch._dynamo  # noqa: F401  (what a fit imports, once, before the forks)
 import transformers.models.gpt2.modeling_gpt2  # noqa: F401
 from toy_plugins import TOY_SPEC, ToyDebiaser, ToyEvaluator, ToyModel, toy_registry
 
-import harness.lm.checkpoint
-import harness.lm.loading
-import harness.lm.seeding
+import harness.lm.loading.loading
+import harness.lm.saving.checkpoint
 import harness.lm.transformers_model
-from harness.data import DataStore
+import harness.running.seeding
+from harness.data.places import DataStore
 from harness.errors import HarnessError
-from harness.plan import build_plan
+from harness.planning.passages import Texts
+from harness.planning.plan import build_plan
+from harness.planning.spec_reader import build_spec
+from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
-from harness.provenance import provenance
-from harness.reporting import Silent
-from harness.runner import Runner
-from harness.spec import build_spec
-from harness.store import Store
-from harness.texts import Texts
-from harness.yamlfile import Lines
+from harness.running.provenance import provenance
+from harness.running.reporting import Silent
+from harness.running.runner import Runner
+from harness.storage.store import Store
 
 TINY_SPEC: dict[str, Any] = {
     "name": "tiny",
@@ -120,8 +120,8 @@ class Child:
         os.fsync = self.beating(self.syncing(os.fsync))
         os.rename = self.beating(os.rename)
         os.replace = self.beating(os.replace)
-        save = harness.lm.checkpoint.save_checkpoint
-        harness.lm.checkpoint.save_checkpoint = self.beating(save)
+        save = harness.lm.saving.checkpoint.save_checkpoint
+        harness.lm.saving.checkpoint.save_checkpoint = self.beating(save)
         register_optimizer_step_post_hook(evaluated)
 
 

@@ -20,8 +20,8 @@ from transformers.models.auto.modeling_auto import (
 
 from harness.errors import ModelError
 from harness.lm.handle import ModelKind
-from harness.lm.memory import keep_freed_memory
-from harness.lm.placement import joined, place, single, spreading
+from harness.lm.loading.memory import keep_freed_memory
+from harness.lm.loading.placement import joined, place, single, spreading
 from harness.lm.quiet import quiet
 from harness.lm.transformers_model import TransformersModel
 
@@ -44,7 +44,8 @@ def load_transformers(
         kind: ``auto`` asks the model's configuration.
         revision: branch, tag or commit of the hub.
         dtype: name of a torch dtype.
-        device: torch device, or ``auto``: spread over what there is; see `harness.lm.placement`.
+        device: torch device, or ``auto``: spread over what there is; see
+            `harness.lm.loading.placement`.
         gguf_file: name of a GGUF file in the folder to load instead.
         name: shown in messages; default: the source.
         max_memory: with ``auto``: memory that each device may give to weights.

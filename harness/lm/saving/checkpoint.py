@@ -154,7 +154,7 @@ def open_saved(
     Raises:
         ModelError: it cannot be read, or is not of this base model.
     """
-    from harness.lm.loading import load_transformers
+    from harness.lm.loading.loading import load_transformers
 
     held = forms(folder)
     if not held:

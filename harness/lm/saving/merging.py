@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from harness.errors import ModelError
-from harness.lm.checkpoint import projections
 from harness.lm.handle import LanguageModel
+from harness.lm.saving.checkpoint import projections
 
 TOLERANCE = 1e-3
 """How far, in nats a token, a merged model's scores may be from the unmerged one's."""

@@ -13,12 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from harness.lm.forward import Forward, Inputs
 from harness.lm.handle import ModelKind
-from harness.lm.head import logits_logprobs
-from harness.lm.packing import BLOCK_TOKENS, Block, block_batches, blocks, forest, wanted
-from harness.lm.rescoring import PromptContrast, behind
-from harness.lm.scoring import (
+from harness.lm.prompt_contrast import PromptContrast
+from harness.lm.scoring.batches import (
     TOKENS_A_BATCH,
     TOKENS_A_BATCH_GPU,
     TOKENS_A_BATCH_LONG,
@@ -28,6 +25,10 @@ from harness.lm.scoring import (
     pad,
     score_rows,
 )
+from harness.lm.scoring.forward import Forward, Inputs
+from harness.lm.scoring.head import logits_logprobs
+from harness.lm.scoring.packing import BLOCK_TOKENS, Block, block_batches, blocks, forest, wanted
+from harness.lm.scoring.prompted_rows import behind
 
 TRAINING_TOKENS = 512
 """Padded tokens that go forward at once while training."""

@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 
 from harness.lm.handle import ModelKind
-from harness.lm.head import logits_logprobs, streamed_logprobs
+from harness.lm.scoring.head import logits_logprobs, streamed_logprobs
 
 ROWS_A_HEAD = 1024
 """Positions that go through the output layer at once; bounds memory at ROWS x vocabulary."""

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from harness.lm.forward import Inputs
-from harness.lm.scoring import Row
+from harness.lm.scoring.batches import Row
+from harness.lm.scoring.forward import Inputs
 
 BLOCK_TOKENS = 128
 """Longest block. Attention is paid for every pair of a block's tokens: four percent of a small

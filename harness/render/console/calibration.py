@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from harness.calibration import Check, Figure
+from harness.replay.calibration import Check, Figure
 
 
 def print_checks(console: Console, checks: Sequence[Check]) -> None:

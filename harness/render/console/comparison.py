@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.comparing import Beside, Compared, Comparison
-from harness.entries import ALPHA
-from harness.reported import Publication
+from harness.analysis.matrix import ALPHA
+from harness.analysis.reported import Publication
+from harness.analysis.reported_comparison import Beside
+from harness.analysis.run_comparison import Compared, Comparison
 
 WIDTH = 100
 

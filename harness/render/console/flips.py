@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.console import Console
 
-from harness.flips import Flip, Flips
+from harness.analysis.flips import Flip, Flips
 
 
 def print_flips(

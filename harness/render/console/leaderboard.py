@@ -10,13 +10,13 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from harness.controls import MeanNet
-from harness.curves import Matched
-from harness.render.ruled import Ruled
-from harness.reported import Publication, ReportedNumber
-from harness.standings import Leaderboard, Standing
-from harness.stats import Interval, SeedSummary
-from harness.transfer import Estimated
+from harness.analysis.controls import MeanNet
+from harness.analysis.leaderboard import Leaderboard, Standing
+from harness.analysis.matched_cost import Matched
+from harness.analysis.reported import Publication, ReportedNumber
+from harness.analysis.stats import Interval, SeedSummary
+from harness.analysis.transfer import Estimated
+from harness.render.console.ruled import Ruled
 
 WIDTH = 100
 MOST_WARNINGS = 4

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.masks import MaskSummary
+from harness.analysis.mask_summary import MaskSummary
 from harness.types import MaskedPassage
 
 _STYLES = {"attribute": "bold black on yellow", "harm": "bold white on red"}

@@ -8,14 +8,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from harness.controls import is_control
-from harness.entries import ALPHA, Entry, Matrix, OverSeeds, Row, SeedRow
-from harness.matrix import Column
-from harness.render.rows import ANY, SMALLEST, row_name, shown_rows, smallest_changes
-from harness.render.ruled import Ruled
-from harness.render.standings import print_leaderboard
-from harness.stats import Interval
-from harness.transfer import Estimated, Ratio, Transfer, transfers
+from harness.analysis.matrix import ALPHA, Entry, Matrix, OverSeeds, Row, SeedRow
+from harness.analysis.matrix_builder import Column
+from harness.analysis.stats import Interval
+from harness.analysis.transfer import Estimated, Ratio, Transfer, transfers
+from harness.render.console.leaderboard import print_leaderboard
+from harness.render.console.ruled import Ruled
+from harness.render.tables.rows import ANY, SMALLEST, row_name, shown_rows, smallest_changes
+from harness.storage.cells import is_control
 
 __all__ = ["ALPHA", "WIDTH", "print_leaderboard", "print_matrix", "print_transfer"]
 

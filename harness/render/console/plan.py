@@ -6,8 +6,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.plan import Plan
-from harness.survey import Survey
+from harness.planning.plan import Plan
+from harness.planning.survey import Survey
 
 
 def print_survey(console: Console, plan: Plan, found: Survey) -> None:

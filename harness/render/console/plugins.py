@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from harness.planning.spec import PLUGIN_KEYS
 from harness.plugins import Registered
-from harness.spec import PLUGIN_KEYS
 
 REQUIRED = "required"
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from harness.reproduction import Agreement
+from harness.replay.reproduction import Agreement
 
 SHOWN = 5
 """Ids of items with another decision that are named."""

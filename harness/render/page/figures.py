@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness import plotdata
-from harness.plotdata import Panel, TradeOff
-from harness.plotitems import HalvesPanel, HalvesRow, SpreadPanel
-from harness.reading import RunReader
-from harness.render import svg, svg_items
-from harness.render.page import Table
-from harness.render.sheets import interval, number, signed
+from harness.analysis import step_curves as plotdata
+from harness.analysis.halves import HalvesPanel, HalvesRow
+from harness.analysis.item_changes import SpreadPanel
+from harness.analysis.step_curves import Panel, TradeOff
+from harness.render.page import svg, svg_items
+from harness.render.page.tables import Table
+from harness.render.tables.numbers import interval, number, signed
+from harness.storage.reader import RunReader
 
 MOST_MOVES = 6
 """Methods of a figure of halves that are drawn before and after; more are drawn as changes."""

@@ -9,26 +9,23 @@ from typing import Any
 
 import yaml
 
-from harness import __version__, plotdata
+from harness import __version__
+from harness.analysis import step_curves as plotdata
+from harness.analysis.halves import halves_panels
+from harness.analysis.item_changes import spread_panels
+from harness.analysis.leaderboard import Leaderboard
+from harness.analysis.matrix_builder import Matrix
+from harness.analysis.reported import Publication
 from harness.errors import DataError
-from harness.matrix import Matrix
-from harness.plotitems import halves_panels, spread_panels
-from harness.reading import RunReader
-from harness.records import Provenance, Record
-from harness.render import page, page_figures, page_lists
-from harness.render.sheets import (
-    ANY_NOTE,
-    LEADERBOARD_NOTE,
-    NETS_NOTE,
-    SEEDS_NOTE,
-    interval,
-    matrix_note,
-    number,
-    signed,
-)
-from harness.render.svg import Style, Styles, marker
-from harness.reported import Publication
-from harness.standings import Leaderboard
+from harness.render.page import figures as page_figures
+from harness.render.page import lists as page_lists
+from harness.render.page import tables as page
+from harness.render.page.svg import Style, Styles, marker
+from harness.render.tables.leaderboard_table import LEADERBOARD_NOTE, NETS_NOTE, SEEDS_NOTE
+from harness.render.tables.matrix_table import ANY_NOTE, matrix_note
+from harness.render.tables.numbers import interval, number, signed
+from harness.storage.reader import RunReader
+from harness.storage.records import Provenance, Record
 
 INSTALL = "pip install 'bias-transfer-harness[report]'"
 
@@ -58,7 +55,7 @@ def html_page(sources: Sources) -> str:
         from markupsafe import Markup
     except ImportError:
         raise DataError(f"the page needs Jinja2; {INSTALL}") from None
-    folder = files("harness.render") / "templates"
+    folder = files("harness.render.page") / "templates"
     environment = Environment(
         loader=FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
         autoescape=True,

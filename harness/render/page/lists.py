@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.matrix import Column, Matrix
-from harness.plotdata import Fit, fit_of
-from harness.plotitems import item_changes
-from harness.reading import RunReader
-from harness.render.page import Table
-from harness.render.sheets import signed
-from harness.reported import Publication, ReportedNumber
+from harness.analysis.item_changes import item_changes
+from harness.analysis.matrix_builder import Column, Matrix
+from harness.analysis.reported import Publication, ReportedNumber
+from harness.analysis.step_curves import Fit, fit_of
+from harness.render.page.tables import Table
+from harness.render.tables.numbers import signed
+from harness.storage.reader import RunReader
 
 ITEMS_SHOWN = 6
 

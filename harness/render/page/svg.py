@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import NamedTuple
 
-from harness.plotdata import Panel, TradeOff
+from harness.analysis.step_curves import Panel, TradeOff
 
 WIDTH = 360
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 36

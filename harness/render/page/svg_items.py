@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.plotdata import MOST_CURVES
-from harness.plotitems import Move, Spread, SpreadPanel
-from harness.render.svg import (
+from harness.analysis.halves import Move
+from harness.analysis.item_changes import Spread, SpreadPanel
+from harness.analysis.step_curves import MOST_CURVES
+from harness.render.page.svg import (
     BOTTOM,
     COLOURS,
     NAMES,

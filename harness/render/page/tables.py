@@ -6,26 +6,21 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from harness.controls import is_control
-from harness.matrix import Entry, Matrix, Row
-from harness.render.sheets import (
-    Absent,
+from harness.analysis.leaderboard import Leaderboard
+from harness.analysis.matrix_builder import Entry, Matrix, Row
+from harness.analysis.transfer import Estimated, Transfer, transfers
+from harness.render.tables.leaderboard_table import (
     Rows,
-    Score,
-    Sheet,
     controls_note,
-    interval,
     leaderboard_table,
     matched_note,
     matched_table,
-    matrix_sheets,
     nets_table,
-    number,
     seeds_table,
-    signed,
 )
-from harness.standings import Leaderboard
-from harness.transfer import Estimated, Transfer, transfers
+from harness.render.tables.matrix_table import Absent, Score, Sheet, matrix_sheets
+from harness.render.tables.numbers import interval, number, signed
+from harness.storage.cells import is_control
 
 LEVELS = 5
 """Shades of the heat map on either side of no change."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, astuple
 from typing import Any, get_type_hints
 
-from harness.tidy import FIELDS, TidyRow
+from harness.analysis.long_table import FIELDS, TidyRow
 
 
 def csv_bytes(rows: Sequence[TidyRow]) -> bytes:

@@ -10,30 +10,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from harness.entries import Matrix
-from harness.render.rows import SMALLEST
-from harness.render.sheets import (
-    ANY_NOTE,
+from harness.analysis.leaderboard import Leaderboard, Standing
+from harness.analysis.matrix import Matrix
+from harness.analysis.transfer import Estimated
+from harness.render.tables.leaderboard_table import (
     NETS_NOTE,
     SEEDS_NOTE,
-    Absent,
-    Line,
     Rows,
-    Score,
-    Sheet,
     controls_note,
-    interval,
     matched_note,
     matched_table,
+    nets_table,
+    seeds_table,
+)
+from harness.render.tables.matrix_table import (
+    ANY_NOTE,
+    Absent,
+    Line,
+    Score,
+    Sheet,
     matrix_note,
     matrix_sheets,
-    nets_table,
-    number,
-    seeds_table,
-    signed,
 )
-from harness.standings import Leaderboard, Standing
-from harness.transfer import Estimated
+from harness.render.tables.numbers import interval, number, signed
+from harness.render.tables.rows import SMALLEST
 
 MOST_ROWS = 18
 """Rows of a table that fit a page, with their second lines and the caption."""

@@ -5,29 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from harness.entries import Matrix
-from harness.render.rows import SMALLEST
-from harness.render.sheets import (
-    ANY_NOTE,
+from harness.analysis.leaderboard import Leaderboard
+from harness.analysis.matrix import Matrix
+from harness.render.tables.leaderboard_table import (
     LEADERBOARD_NOTE,
     NETS_NOTE,
     SEEDS_NOTE,
-    Absent,
     Rows,
-    Score,
     controls_note,
-    interval,
     leaderboard_table,
     matched_note,
     matched_table,
-    matrix_note,
-    matrix_sheets,
     nets_table,
-    number,
     seeds_table,
-    signed,
 )
-from harness.standings import Leaderboard
+from harness.render.tables.matrix_table import ANY_NOTE, Absent, Score, matrix_note, matrix_sheets
+from harness.render.tables.numbers import interval, number, signed
+from harness.render.tables.rows import SMALLEST
 
 MARKS = {"better": " ▲", "worse": " ▼", "same": ""}
 

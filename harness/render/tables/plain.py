@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from harness.matrix import Matrix, SeedRow
-from harness.standings import Standing
-from harness.transfer import transfers
+from harness.analysis.leaderboard import Standing
+from harness.analysis.matrix_builder import Matrix, SeedRow
+from harness.analysis.transfer import transfers
 
 
 def matrix_json(matrix: Matrix) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
-from harness.entries import Matrix, Row, SeedRow, in_common
-from harness.reading import Column
-from harness.records import Cell
+from harness.analysis.matrix import Matrix, Row, SeedRow, in_common
+from harness.storage.cells import Cell
+from harness.storage.reader import Column
 
 SMALLEST = "smallest change to see"
 """Heading of the row with the smallest detectable changes."""

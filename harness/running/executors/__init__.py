@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
-from harness.work import Event, Job
+from harness.running.units import Event, Job
 
 
 class Executor(Protocol):

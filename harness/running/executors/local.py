@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from harness.work import Event, Job
-from harness.worker import Worker
+from harness.running.units import Event, Job
+from harness.running.worker import Worker
 
 
 class LocalExecutor:
     """See the module's first line."""
 
     def execute(self, job: Job) -> Iterator[Event]:
-        """Do one unit after the other; see `harness.executors.Executor`."""
+        """Do one unit after the other; see `harness.running.executors.Executor`."""
         worker = Worker(job.registry, job.data, job.spec, job.reporter, job.scratch)
         for unit in job.units:
             yield from worker.carry_out(unit, partial(job.prepare, unit))

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
-from harness.executors.remote import Run, Use, plugins_of, software
-from harness.executors.shipping import Parcel, data_files, files_of, pack, pack_at
 from harness.families import Model, Plugin
+from harness.planning.spec import PluginUse
 from harness.plugins import Registry
-from harness.spec import PluginUse
-from harness.work import Job, Unit
+from harness.running.executors.parcels import Parcel, data_files, files_of, pack, pack_at
+from harness.running.executors.remote_worker import Run, Use, plugins_of, software
+from harness.running.units import Job, Unit
 
 Put = Callable[[bytes], Any]
 

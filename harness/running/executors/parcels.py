@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.data import DataStore
+from harness.data.places import DataStore
 from harness.errors import DataError, HarnessError
 from harness.families import Plugin
-from harness.locking import file_lock
+from harness.storage.locking import file_lock
 
 PIECE = 32 * 1024 * 1024
 """Bytes that travel at a time."""

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import DebiasError, PluginError, ServiceError, SpecError, StoreError
-from harness.executors import remote
-from harness.executors.manifest import manifest
 from harness.plugins import Registry, load_registry
-from harness.work import Event, Failed, Inputs, Job, Kept, Measured, Note, Unit
-from harness.worker import failures
+from harness.running.executors import remote_worker as remote
+from harness.running.executors.manifest import manifest
+from harness.running.units import Event, Failed, Inputs, Job, Kept, Measured, Note, Unit
+from harness.running.worker import failures
 
 AHEAD = 16
 """Units that are at least kept waiting in the cluster, so that one that grows has a reason to."""
@@ -88,7 +88,7 @@ class RayExecutor:
         self._registry = registry
 
     def execute(self, job: Job) -> Iterator[Event]:
-        """Yield results in the order of their coming; see `harness.executors.Executor`.
+        """Yield results in the order of their coming; see `harness.running.executors.Executor`.
 
         Raises:
             SpecError: the options cannot be used.

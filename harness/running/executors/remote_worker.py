@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from harness import __version__
-from harness.data import DataStore, user_cache
+from harness.data.places import DataStore, user_cache
 from harness.errors import HarnessError, PluginError
-from harness.executors.shipping import Parcel, send_folder, unpack
 from harness.families import Family
 from harness.lm.handle import LanguageModel
+from harness.planning.spec import PluginUse, Spec
 from harness.plugins import Origin, Registry
-from harness.provenance import checkout, packages
-from harness.reporting import Silent
-from harness.spec import PluginUse, Spec
-from harness.work import Event, Inputs, Kept, Note, Unit
-from harness.worker import Worker
+from harness.running.executors.parcels import Parcel, send_folder, unpack
+from harness.running.provenance import checkout, packages
+from harness.running.reporting import Silent
+from harness.running.units import Event, Inputs, Kept, Note, Unit
+from harness.running.worker import Worker
 
 Use = tuple[Family, str]
 """A plugin as a spec uses it: its family, and its label there."""

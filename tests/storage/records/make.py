@@ -1,7 +1,8 @@
-"""Writes ``tests/records/vN`` for the schema version of this checkout, once, from toy plugins.
+"""Writes ``tests/storage/records/vN`` for this checkout's schema version, once, from toy plugins.
 
-Run from the repository as ``PYTHONPATH=tests python tests/records/make.py``. It refuses to write
-over a folder that is there: a released version's files stay as they were.
+Run from the repository as
+``PYTHONPATH=tests/support python tests/storage/records/make.py``.
+It refuses to write over a folder that is there: a released version's files stay as they were.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from pathlib import Path
 
 from toy_plugins import TOY_SPEC, toy_registry
 
-from harness.data import DataStore
-from harness.leaderboard import build_leaderboard
-from harness.matrix import build_matrix
-from harness.plan import build_plan
-from harness.records import SCHEMA_VERSION
-from harness.reporting import Silent
-from harness.runner import Runner
-from harness.spec import build_spec
-from harness.store import Store
-from harness.texts import Texts
-from harness.verification import verify
-from harness.yamlfile import Lines
+from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.ranking import build_leaderboard
+from harness.data.places import DataStore
+from harness.planning.passages import Texts
+from harness.planning.plan import build_plan
+from harness.planning.spec_reader import build_spec
+from harness.planning.yaml_lines import Lines
+from harness.replay.verification import verify
+from harness.running.reporting import Silent
+from harness.running.runner import Runner
+from harness.storage.records import SCHEMA_VERSION
+from harness.storage.store import Store
 
 SPEC = {
     **TOY_SPEC,

@@ -1,0 +1,1 @@
+"""Statistics and tables: everything that is computed from a stored run, without a model."""

@@ -1,0 +1,1 @@
+"""Saving checkpoints and merging adapters and projections into weights."""

@@ -1,0 +1,1 @@
+"""Scoring token rows: packing, prefix trees, the forward pass and the output layer."""

@@ -1,0 +1,1 @@
+"""From a spec file to a plan: parsing, overrides, tasks and their content keys."""

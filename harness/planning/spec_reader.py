@@ -1,0 +1,255 @@
+"""Reading a spec: from a YAML file and overrides to a checked Spec."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from harness.data.domains import check_domain
+from harness.errors import SpecError, did_you_mean
+from harness.families import Corpus, Evaluator
+from harness.planning.narrowing import check_narrowing, take_narrowing
+from harness.planning.overrides import apply_override
+from harness.planning.spec import LIST_KEYS, PLUGIN_KEYS, PluginUse, Spec, measured_domains
+from harness.planning.yaml_lines import Lines, parse_yaml
+from harness.plugins import Registry, config_problem
+
+
+def load_spec(
+    path: str | Path, registry: Registry, overrides: Sequence[str] = (), **extra: Any
+) -> Spec:
+    """Read, override and validate a spec.
+
+    Args:
+        path: a YAML file, or the bare name of a spec that ships with the harness.
+        registry: the plugins it may name.
+        overrides: ``key=value`` strings of ``--set``; see `apply_override`.
+        extra: top-level keys set after the overrides, by commands that build on a spec.
+
+    Raises:
+        SpecError: any mistake, with file, line and what is allowed.
+    """
+    file = find_spec(path)
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise SpecError(f"{file}: cannot read: {error.strerror or error}") from None
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{file}: not UTF-8 at byte {error.start}") from None
+    data, lines = parse_yaml(text, str(file))
+    if not isinstance(data, dict):
+        raise SpecError(f"{file}: a spec is a mapping of keys; see docs/specs.md")
+    data.setdefault("name", file.stem)
+    for override in overrides:
+        apply_override(data, override)
+    return build_spec({**data, **extra}, registry, lines)
+
+
+def find_spec(path: str | Path) -> Path:
+    """Return the file of a spec: a path, or the bare name of a shipped one.
+
+    Raises:
+        SpecError: there is no such file.
+    """
+    given = Path(path)
+    if given.is_file():
+        return given
+    package = Path(__file__).parent
+    folders = [package / "specs", package.parent / "specs"]  # a wheel, a checkout
+    shipped = {f.stem: f for folder in folders if folder.is_dir() for f in folder.glob("*.yaml")}
+    if str(path) in shipped:
+        return shipped[str(path)]
+    raise SpecError(f"{path}: no such spec file{did_you_mean(given.stem, shipped)}")
+
+
+def build_spec(data: Mapping[str, Any], registry: Registry, lines: Lines) -> Spec:
+    """Validate raw spec data against the registry; see `load_spec`."""
+    known = list(Spec.model_fields)
+    for key in data:
+        if key not in known:
+            raise SpecError(f"{lines.where((key,))}: unknown key '{key}'{did_you_mean(key, known)}")
+    data, narrowed = _without_narrowing(data)
+    built: dict[str, Any] = {}
+    for key, value in data.items():
+        if key in PLUGIN_KEYS:
+            built[key] = _plugin_uses(key, value, registry, lines)
+        elif key in LIST_KEYS:
+            built[key] = tuple(value) if isinstance(value, list) else (value,)
+        else:
+            built[key] = value
+    if "targets" not in built and "source" in built:
+        built["targets"] = built["source"]
+    try:
+        spec = Spec.model_validate(built)
+    except ValidationError as error:
+        where, message = config_problem(error, known)
+        path = tuple(int(p) if p.isdecimal() else p for p in where.split("."))
+        raise SpecError(f"{lines.where(path)}: {message}") from None
+    spec = _narrow(spec, narrowed, lines)
+    _check(spec, registry, lines)
+    return spec
+
+
+def _without_narrowing(
+    data: Mapping[str, Any],
+) -> tuple[dict[str, Any], list[dict[str, list[Any]]]]:
+    """The data without the narrowed axes of its debiasers, and those by position."""
+    value = data.get("debiaser", [])
+    entries = [dict(e) if isinstance(e, dict) else e for e in _listed(value)]
+    narrowed = [take_narrowing(e) if isinstance(e, dict) else {} for e in entries]
+    if not any(narrowed):
+        return dict(data), narrowed
+    return {**data, "debiaser": entries if isinstance(value, list) else entries[0]}, narrowed
+
+
+def _narrow(spec: Spec, narrowed: list[dict[str, list[Any]]], lines: Lines) -> Spec:
+    if not any(narrowed):
+        return spec
+    axes: dict[str, list[Any]] = {
+        "models": [use.label for use in spec.model],
+        "corpora": [use.label for use in spec.corpus],
+        "sources": list(spec.source),
+        "labels": list(spec.label),
+        "maskers": [use.label for use in spec.masker],
+        "seeds": list(spec.seed),
+    }
+    uses = []
+    for i, (use, found) in enumerate(zip(spec.debiaser, narrowed, strict=True)):
+        only = check_narrowing(found, axes, ("debiaser", i), lines) if found else None
+        uses.append(use.model_copy(update={"only": only}))
+    return spec.model_copy(update={"debiaser": tuple(uses)})
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tuple[PluginUse, ...]:
+    many = isinstance(value, list)
+    entries = value if many else [value]
+    uses = []
+    for i, entry in enumerate(entries):
+        path = (key, i) if many else (key,)
+        uses.append(_plugin_use(key, entry, path, registry, lines))
+    labels = [use.label for use in uses]
+    for i, label in enumerate(labels):
+        if label in labels[:i]:
+            raise SpecError(
+                f"{lines.where((key, i))}: two entries of '{key}' are called '{label}'; "
+                "tell them apart with `as: LABEL`"
+            )
+    return tuple(uses)
+
+
+def _plugin_use(
+    key: str, entry: Any, path: tuple[str | int, ...], registry: Registry, lines: Lines
+) -> PluginUse:
+    family = PLUGIN_KEYS[key]
+    if isinstance(entry, str):
+        entry = {"use": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("use"), str):
+        raise SpecError(
+            f"{lines.where(path)}: {key}: give a {family}'s name, or a mapping with 'use: NAME'"
+        )
+    config = {name: value for name, value in entry.items() if name not in ("use", "as")}
+    domains = config.pop("domains", None) if key == "evaluators" else None
+    name = entry["use"]
+    if name not in registry.names(family):
+        lost = "".join(f"; {failure}" for failure in registry.failures)
+        raise SpecError(
+            f"{lines.where((*path, 'use'))}: unknown {family} '{name}'"
+            f"{did_you_mean(name, registry.names(family))}{lost}"
+        )
+    plugin = registry.get(family, name).plugin
+    try:
+        validated = plugin.Config.model_validate(config)
+    except ValidationError as error:
+        where, message = config_problem(error, plugin.Config.model_fields)
+        first = (*path, *where.split(".")[:1]) if where else path
+        raise SpecError(f"{lines.where(first)}: {family} '{name}': {message}") from None
+    return PluginUse(
+        use=name,
+        label=str(entry.get("as", name)),
+        config=validated.model_dump(mode="json"),
+        domains=None if domains is None else _words(domains, path, lines),
+    )
+
+
+def _words(value: Any, path: tuple[str | int, ...], lines: Lines) -> tuple[str, ...]:
+    words = value if isinstance(value, list) else [value]
+    if not all(isinstance(word, str) for word in words):
+        raise SpecError(f"{lines.where((*path, 'domains'))}: domains must be names")
+    return tuple(words)
+
+
+def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec.name):
+        raise SpecError(
+            f"{lines.where(('name',))}: name '{spec.name}' names a folder: "
+            "letters, digits, '.', '_' and '-' only"
+        )
+    if not spec.steps or list(spec.steps) != sorted(set(spec.steps)) or spec.steps[0] < 1:
+        raise SpecError(f"{lines.where(('steps',))}: steps must ascend and start at 1 or more")
+    for key in ("source", "targets"):
+        for i, domain in enumerate(getattr(spec, key)):
+            _at(lines, (key, i), domain)
+    if spec.debiaser:
+        _check_debiasing(spec, registry, lines)
+    for i, use in enumerate(spec.evaluators):
+        _check_evaluator(spec, use, registry, lines, ("evaluators", i))
+
+
+def _check_debiasing(spec: Spec, registry: Registry, lines: Lines) -> None:
+    inputs: set[str] = set()
+    for use in spec.debiaser:
+        inputs |= registry.get("debiaser", use.use).plugin.inputs  # type: ignore[attr-defined]
+    needed = {
+        "corpus": {"masks", "passages", "domain"},
+        "source": {"masks", "passages", "domain"},
+        "masker": {"masks"},
+        "neutral": {"neutral"},
+    }
+    for key, reasons in needed.items():
+        if inputs & reasons and not getattr(spec, key):
+            raise SpecError(f"{lines.where(('debiaser',))}: the debiasers here need a '{key}'")
+    for i, use in enumerate(spec.corpus):
+        corpus = registry.get("corpus", use.use).plugin
+        assert issubclass(corpus, Corpus)
+        for source in spec.source:
+            if corpus.domains and source not in corpus.domains:
+                raise SpecError(
+                    f"{lines.where(('corpus', i))}: corpus '{use.use}' has no passages of "
+                    f"'{source}' (it has: {', '.join(sorted(corpus.domains))})"
+                )
+
+
+def _check_evaluator(
+    spec: Spec, use: PluginUse, registry: Registry, lines: Lines, path: tuple[str | int, ...]
+) -> None:
+    evaluator = registry.get("evaluator", use.use).plugin
+    assert issubclass(evaluator, Evaluator)
+    for domain in use.domains or ():
+        _at(lines, (*path, "domains"), domain, sorted(evaluator.domains) or None)
+    if evaluator.reads_source and not (spec.corpus and spec.source):
+        raise SpecError(
+            f"{lines.where(path)}: evaluator '{use.use}' reads the source texts: it needs a "
+            "'corpus' and a 'source'"
+        )
+    if evaluator.domains and not measured_domains(spec, use, registry):
+        raise SpecError(
+            f"{lines.where(path)}: evaluator '{use.use}' has no item for any target "
+            f"({', '.join(spec.targets)}); it has: {', '.join(sorted(evaluator.domains))}"
+        )
+
+
+def _at(
+    lines: Lines, path: tuple[str | int, ...], domain: str, known: Sequence[str] | None = None
+) -> None:
+    try:
+        check_domain(domain, *([known] if known else []))
+    except SpecError as error:
+        raise SpecError(f"{lines.where(path)}: {error}") from None

@@ -1,0 +1,1 @@
+"""Tables for files: Markdown, LaTeX, CSV, Parquet and JSON."""

@@ -1,0 +1,1 @@
+"""Redoing parts of a stored run: refitting, rescoring, exporting a model, verifying."""

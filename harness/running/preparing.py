@@ -1,0 +1,80 @@
+"""Preparing the inputs of a unit: passages, masks, neutral text."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from harness.boundary import mask_passages
+from harness.data.places import DataStore
+from harness.errors import DebiasError
+from harness.families import Debiaser, Masker
+from harness.planning.passages import Texts
+from harness.planning.plan import Fit
+from harness.plugins import Registry
+from harness.running.reporting import Reporter
+from harness.running.units import Inputs, Unit
+from harness.types import MaskedPassage, MaskRequest, Passage
+
+
+class Preparer:
+    """Chooses and masks the texts of units."""
+
+    def __init__(
+        self, registry: Registry, data: DataStore, texts: Texts, reporter: Reporter
+    ) -> None:
+        self._registry = registry
+        self._data = data
+        self._texts = texts
+        self._reporter = reporter
+
+    def prepare(self, unit: Unit) -> Inputs:
+        """Read and mask; services may be asked.
+
+        Raises:
+            HarnessError: there is nothing to read, or nothing was masked.
+        """
+        started = time.perf_counter()
+        passages: tuple[Passage, ...] = ()
+        masked: tuple[MaskedPassage, ...] = ()
+        neutral: tuple[Passage, ...] = ()
+        if (fit := unit.fit) is not None:
+            self._reporter.phase(f"{unit.title}: choosing passages and masks")
+            plugin = self._registry.get("debiaser", fit.debiaser.use).plugin
+            assert issubclass(plugin, Debiaser)
+            masked = self._mask(fit)
+            if fit.source is not None and plugin.inputs & {"masks", "passages"}:
+                passages = self._texts.unlearned(fit.source)
+            if fit.neutral is not None:
+                neutral = self._texts.neutral(fit.neutral)
+        return Inputs(
+            passages, masked, neutral, dict(self._read(unit)), time.perf_counter() - started
+        )
+
+    def _read(
+        self, unit: Unit
+    ) -> Iterator[tuple[str, tuple[tuple[Passage, ...], tuple[Passage, ...]]]]:
+        for task in unit.tasks:
+            if task.source is not None and task.problem is None:
+                unseen = self._texts.unseen(task.source, task.domains)
+                yield task.key, (self._texts.unlearned(task.source), unseen)
+
+    def _mask(self, fit: Fit) -> tuple[MaskedPassage, ...]:
+        if fit.masker is None or fit.source is None:
+            return ()
+        masker = self._registry.create("masker", fit.masker.use, fit.masker.config)
+        assert isinstance(masker, Masker)
+        request = MaskRequest(
+            passages=self._texts.unlearned(fit.source),
+            domain=fit.source.domain,
+            seed=fit.seed,
+            data=self._data,
+            progress=self._reporter.progress,
+        )
+        masked = mask_passages(self._registry.get("masker", fit.masker.use), masker, request)
+        if not any(answer.spans for answer in masked):
+            raise DebiasError(
+                f"masker '{fit.masker.label}' masked nothing in the {len(masked)} passages of "
+                f"'{fit.source.domain}'; look at them with `harness mask`"
+            )
+        return masked

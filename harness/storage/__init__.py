@@ -1,0 +1,1 @@
+"""Results on disk: cells, records, items, the run index, locking."""

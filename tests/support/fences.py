@@ -1,0 +1,5 @@
+"""Code blocks of Markdown pages."""
+
+import re
+
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
