@@ -6,15 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from model_cache import MODEL_CACHE
 
-from harness.data.places import DataStore, user_cache
+from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel
 from harness.testing import tiny_causal_model, tiny_masked_model
 
 REPO = Path(__file__).resolve().parent.parent
-
-MODEL_CACHE = user_cache() / "models"
-"""Where the converted default model is kept between sessions: de-quantising it takes a while."""
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # one process a core: more threads would only wait for each other. Read when torch is imported.

@@ -26,7 +26,7 @@ from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
 
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
-PACKAGE = REPO / "tests" / "plugins" / "third_party"
+PACKAGE = REPO / "tests" / "support" / "packages" / "third_party"
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from harness.errors import DataError, did_you_mean
+from harness.shipped import shipped_files
 
 
 class _Reported(BaseModel):
@@ -57,13 +58,6 @@ class Publication(_Reported):
     numbers: tuple[ReportedNumber, ...]
 
 
-def reported_folder() -> Path:
-    """Where the files lie: in the package of a wheel, or beside it in a checkout."""
-    package = Path(__file__).parent
-    packed = package / "results" / "reported"
-    return packed if packed.is_dir() else package.parent / "results" / "reported"
-
-
 def load_publications(folder: Path | None = None) -> tuple[Publication, ...]:
     """Read every publication of a folder, by id; the shipped ones unless a folder is given.
 
@@ -71,7 +65,8 @@ def load_publications(folder: Path | None = None) -> tuple[Publication, ...]:
         DataError: a file is not what it should be; names it and the first mistake.
     """
     found = []
-    for path in sorted((folder or reported_folder()).glob("*.json")):
+    shipped = shipped_files("results/reported", "*.json").values()
+    for path in sorted(shipped if folder is None else folder.glob("*.json")):
         try:
             found.append(Publication.model_validate_json(path.read_bytes()))
         except OSError as error:

@@ -17,6 +17,7 @@ from harness.planning.overrides import apply_override
 from harness.planning.spec import LIST_KEYS, PLUGIN_KEYS, PluginUse, Spec, measured_domains
 from harness.planning.yaml_lines import Lines, parse_yaml
 from harness.plugins import Registry, config_problem
+from harness.shipped import shipped_files
 
 
 def load_spec(
@@ -58,9 +59,7 @@ def find_spec(path: str | Path) -> Path:
     given = Path(path)
     if given.is_file():
         return given
-    package = Path(__file__).parent
-    folders = [package / "specs", package.parent / "specs"]  # a wheel, a checkout
-    shipped = {f.stem: f for folder in folders if folder.is_dir() for f in folder.glob("*.yaml")}
+    shipped = shipped_files("specs", "*.yaml")
     if str(path) in shipped:
         return shipped[str(path)]
     raise SpecError(f"{path}: no such spec file{did_you_mean(given.stem, shipped)}")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from harness import __version__
 from harness.plugins import Registered
+from harness.shipped import PACKAGE
 from harness.storage.records import PluginVersion, Provenance
 
 PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "numpy", "scipy", "pydantic")
@@ -56,7 +57,7 @@ def packages() -> dict[str, str]:
 @cache
 def checkout() -> tuple[str | None, bool | None]:
     """Commit of the checkout this package lies in, and whether it is dirty; None from a wheel."""
-    root = Path(__file__).resolve().parent.parent
+    root = PACKAGE.parent
     if not (root / ".git").exists():
         return None, None
     try:

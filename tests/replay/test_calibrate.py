@@ -58,7 +58,7 @@ def invoke(shared_data: Path, *words: str) -> tuple[int, str]:
 def test_stored_counts_of_smollm2_hold_and_a_wrong_one_fails(
     shared_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conftest import MODEL_CACHE
+    from model_cache import MODEL_CACHE
 
     monkeypatch.setenv("HARNESS_CACHE", str(MODEL_CACHE.parent))
     counts = tmp_path / "counts.json"
