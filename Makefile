@@ -29,6 +29,7 @@ test: $(VENV)/.stamp-test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache --no-logo
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
 	echo "left out: tests/render/test_report_browser.py, as no Chromium is installed"
 	@command -v pdflatex >/dev/null || \

@@ -18,7 +18,8 @@ import numpy as np
 
 from harness.analysis.bootstrap import Resampler
 from harness.analysis.matrix import Row, seed_summary
-from harness.analysis.stats import Floats, Interval, SeedSummary, percentile_interval
+from harness.analysis.stats import Interval, SeedSummary, percentile_interval
+from harness.arrays import Floats
 from harness.storage.cells import Cell
 from harness.storage.reader import Column, RunReader
 

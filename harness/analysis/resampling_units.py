@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from harness.analysis.stats import Floats
+from harness.arrays import Floats
 from harness.metrics import Estimator, Metric
 from harness.storage.item_table import ItemTable, aligned
 

@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Literal, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from scipy import special
 
+from harness.arrays import Floats
+
 Correction = Literal["bh", "holm"]
-Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.95
 DRAWS = 2000

@@ -22,7 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.analysis.matrix import Entry, Matrix, Row, in_common
-from harness.analysis.stats import Floats, Interval, percentile_interval
+from harness.analysis.stats import Interval, percentile_interval
+from harness.arrays import Floats
 from harness.storage.cells import method_name, several_corpora
 
 

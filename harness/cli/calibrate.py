@@ -45,12 +45,16 @@ def calibrate_command(
     Ends with exit code 1 if a figure differs. Where GPT-2 cannot be had, it says so.
     """
     from harness.render.console.calibration import print_checks
+    from harness.render.console.progress import ConsoleReporter
     from harness.replay.calibration import check, expected_figures, measure_figures, write_figures
 
     if limit is not None and counts is None and write_counts is None:
         raise click.UsageError("--limit goes with --counts or --write-counts: GPT-2's are whole")
     expected = None if write_counts else expected_figures(counts)
-    found = measure_figures(session, model, overrides, limit, expected)
+    with ConsoleReporter(session.stderr) as reporter:
+        found = measure_figures(
+            session.registry, session.data, reporter, model, overrides, limit, expected
+        )
     if write_counts is not None:
         write_figures(write_counts, found, limit)
         session.stdout.print(f"{len(found)} figures written to {write_counts}", highlight=False)

@@ -14,9 +14,8 @@ from harness.families import Family, Masker, Plugin
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit, Plan
 from harness.plugins import Registry
-from harness.running.reporting import Silent
 from harness.storage.store import Store
-from harness.types import MaskEstimate, MaskRequest, Passage
+from harness.types import MaskEstimate, MaskRequest, Passage, no_progress
 
 TOKENS_PER_WORD = 1.35
 """English subword tokens a word, roughly; a plan loads no tokenizer."""
@@ -128,7 +127,7 @@ def _masking(
             domain=fit.source.domain,
             seed=fit.seed,
             data=data,
-            progress=Silent().progress,
+            progress=no_progress,
         )
         totals[fit.masker.label] = _add(
             totals.get(fit.masker.label, MaskEstimate()), masker.estimate(request)

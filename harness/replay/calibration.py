@@ -14,7 +14,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from harness.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    from harness.cli.session import Session
+    from harness.data.places import DataStore
+    from harness.plugins import Registry
+    from harness.running.reporting import Reporter
 
 GPT2 = "openai-community/gpt2"
 
@@ -91,7 +93,9 @@ def write_figures(path: Path, found: Sequence[Figure], limit: int | None) -> Non
 
 
 def measure_figures(
-    session: Session,
+    registry: Registry,
+    data: DataStore,
+    reporter: Reporter,
     model: str,
     overrides: Sequence[str],
     limit: int | None,
@@ -104,17 +108,16 @@ def measure_figures(
     """
     from harness.planning.passages import Texts
     from harness.planning.plan import build_plan
-    from harness.render.console.progress import ConsoleReporter
     from harness.running.runner import Runner
     from harness.storage.store import Store
 
-    spec = _spec(session, model, overrides, limit, expected)
-    texts = Texts(session.registry, session.data, spec.limits)
+    spec = _spec(registry, model, overrides, limit, expected)
+    texts = Texts(registry, data, spec.limits)
     found: list[Figure] = []
-    with tempfile.TemporaryDirectory() as folder, ConsoleReporter(session.stderr) as reporter:
+    with tempfile.TemporaryDirectory() as folder:
         store = Store(Path(folder))
-        plan = build_plan(spec, session.registry, session.data, texts)
-        outcome = Runner(session.registry, session.data, texts, store, reporter).run(plan)
+        plan = build_plan(spec, registry, data, texts)
+        outcome = Runner(registry, data, texts, store, reporter).run(plan)
         if outcome.failures:
             raise ModelError(f"cannot calibrate: {outcome.failures[0][1]}")
         for key, task in plan.tasks().items():
@@ -154,7 +157,7 @@ def _agrees(expected: Figure, found: Figure | None) -> bool:
 
 
 def _spec(
-    session: Session,
+    registry: Registry,
     model: str,
     overrides: Sequence[str],
     limit: int | None,
@@ -181,4 +184,4 @@ def _spec(
     }
     for override in overrides:
         apply_override(data, override)
-    return build_spec(data, session.registry, Lines("harness calibrate"))
+    return build_spec(data, registry, Lines("harness calibrate"))

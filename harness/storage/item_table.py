@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.analysis.stats import Floats
+from harness.arrays import Floats
 from harness.metrics import Item
 
 
