@@ -16,10 +16,10 @@ from harness.data.places import DataStore
 from harness.errors import ServiceError
 from harness.families import Masker
 from harness.types import MaskedPassage, MaskEstimate, MaskRequest, Passage
-from harness_maskers.openai_answers import Answer, AnswerCache, redact
-from harness_maskers.openai_budget import Budget, BudgetError
-from harness_maskers.openai_config import OpenAIConfig, server_of
-from harness_maskers.openai_prompt import (
+from harness_maskers.openai.answers import Answer, AnswerCache, redact
+from harness_maskers.openai.budget import Budget, BudgetError
+from harness_maskers.openai.config import OpenAIConfig, server_of
+from harness_maskers.openai.prompt import (
     SCHEMA,
     MalformedError,
     first_messages,
@@ -185,8 +185,8 @@ class _Run:
         self._cache.write(self._cache.folder / "writable", "")
 
     def _ask(self, todo: list[str], found: dict[str, Answer]) -> Arriving:
-        from harness_maskers.openai_client import Client
-        from harness_maskers.openai_workers import ask_all
+        from harness_maskers.openai.client import Client
+        from harness_maskers.openai.workers import ask_all
 
         client = Client(self.config, self.base_url, self._secret, self._budget)
         texts = {key: self.groups[key][0].text for key in todo}
