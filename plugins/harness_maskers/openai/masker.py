@@ -52,7 +52,6 @@ class OpenAIMasker(Masker[OpenAIConfig]):
     name = "openai"
     summary = "A GPT-4-class model names the words, over an OpenAI-compatible server."
     reference = "Lu et al. 2024, section 4.1 (GPT-4 chose the words; the prompt is not published)"
-    Config = OpenAIConfig
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """The server, which the environment may name, and the prompt's text."""
