@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from harness.analysis.resampling_units import Layouts, Sums, Value
+from harness.analysis.resampling_units import Layout, Layouts, Sums
 from harness.analysis.stats import DRAWS, LEVEL, Interval, percentile_interval, resample
 from harness.arrays import Floats
 from harness.metrics import Direction, Metric
@@ -29,19 +29,19 @@ class Side:
     Attributes:
         sums: resampled components, shape ``(components, draws)``.
         counts: resampled counts, shape ``(counts, draws)``.
-        value: from these to the metric.
+        layout: from these to the metric.
         direction: of the metric.
     """
 
     sums: Floats
     counts: Floats
-    value: Value
+    layout: Layout
     direction: Direction
 
     @cached_property
     def values(self) -> Floats:
         """Of the metric, shape ``(draws,)``."""
-        return self.value(self.sums, self.counts)
+        return self.layout.value(self.sums, self.counts)
 
     @cached_property
     def distances(self) -> Floats:
@@ -162,7 +162,7 @@ class Resampler:
             drawn = _product(np.concatenate([own.sums for own in sides.values()]), weights)
             k = len(drawn) // len(sides)
             parts = {
-                name: Side(drawn[n * k : (n + 1) * k], counts, layout.value, metric.direction)
+                name: Side(drawn[n * k : (n + 1) * k], counts, layout, metric.direction)
                 for n, name in enumerate(sides)
             }
             for i in members:
@@ -171,7 +171,7 @@ class Resampler:
                 found[i] = Draws(
                     parts[id(both[0])],
                     parts[id(both[1])],
-                    len(layout.unit_of),
+                    layout.items,
                     len(layout.units),
                 )
         return found
