@@ -191,7 +191,7 @@ def _transfer(
     return Transfer(
         model=model,
         method=method,
-        control=all(row.cell.control or row.cell.control_kind is not None for row in rows),
+        control=all(row.cell.control_kind is not None for row in rows),
         evaluator=kind[0],
         protocol=kind[1],
         metric=kind[2],

@@ -38,7 +38,7 @@ class Dropout(Debiaser[DropoutConfig]):
     reference = "Webster et al. 2020, https://arxiv.org/abs/2010.06032"
     Config = DropoutConfig
     inputs = frozenset({"neutral"})
-    sham = True
+    control = "change"
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

@@ -46,7 +46,7 @@ class WeightNoise(Debiaser[WeightNoiseConfig]):
     reference = "this project"
     Config = WeightNoiseConfig
     inputs = frozenset({"masks"})
-    sham = True
+    control = "change"
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`. The noise keeps its direction from step to step and grows."""

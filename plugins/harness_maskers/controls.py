@@ -34,7 +34,7 @@ class RandomWords(Masker[RandomConfig]):
     summary = "Control: as many words as wordlist masks, chosen at random among the others."
     reference = "this project"
     Config = RandomConfig
-    control = True
+    control = "masks"
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """That of the imitated rule."""

@@ -39,7 +39,7 @@ def print_matrix(
     """
     width = min(WIDTH, console.width)
     rows = shown_rows(matrix, each_seed=each_seed)
-    steps = {row.step for row in rows if not row.cell.control}
+    steps = {row.step for row in rows if row.cell.control_kind != "identity"}
     groups: dict[tuple[str, str, str], list[Column]] = {}
     for column in matrix.columns:
         groups.setdefault(column[:3], []).append(column)
