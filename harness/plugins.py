@@ -267,7 +267,8 @@ def _collect_commands(module: Any, origin: Origin) -> list[tuple[str, click.Comm
         for command in answer:
             if not isinstance(command, click.Command) or not command.name:
                 raise PluginError(
-                    f"hook harness_commands returned {command!r}, which is not a click command with a name"
+                    f"hook harness_commands returned {command!r}, which is not a click command "
+                    "with a name"
                 )
             offered.append((command.name, command))
     return offered
