@@ -177,8 +177,9 @@ def test_every_key_of_a_spec_is_explained(title: str, model: Any) -> None:
 
 
 def test_the_example_spec_is_valid(registry: Registry) -> None:
-    (example,) = blocks(REPO / "docs" / "specs.md", "yaml")
-    spec = build_spec(yaml.safe_load(example), registry, Lines("docs/specs.md"))
+    example, hypotheses = blocks(REPO / "docs" / "specs.md", "yaml")
+    spec = build_spec(yaml.safe_load(example + hypotheses), registry, Lines("docs/specs.md"))
+    assert spec.hypotheses is not None
     assert [use.label for use in spec.debiaser] == ["mlm-unlearning", "faster", "identity"]
 
 
