@@ -176,8 +176,8 @@ def _legend(
     what = "change and its 95 % interval over items" if intervals else "value, change from the base"
     lines = [
         f"{what}; + nearer to the ideal, ! further from it; * p < 0.05, corrected over all "
-        f"cells shown ({CORRECTIONS[matrix.correction].title}; exact McNemar for shares of items, else the "
-        "paired bootstrap); underlined: source and target the same",
+        f"cells shown ({CORRECTIONS[matrix.correction].title}; exact McNemar for shares of items, "
+        "else the paired bootstrap); underlined: source and target the same",
     ]
     if seeds:
         lines.append(
