@@ -263,7 +263,8 @@ class PercentBalanced(Percent):
 
     def of_items(self, sample: Sample) -> Floats | None:
         """Return the share of hits of each item."""
-        return super().components(sample)[0]
+        shares: Floats = super().components(sample)[0]
+        return shares
 
     def numerator(self, sample: Sample) -> float | None:
         """Return None: strata differ in size."""

@@ -201,7 +201,7 @@ class Metric(MetricDefinition):
         """Define a metric and compute it from the items that carry all the values it is of."""
         definition = MetricDefinition(
             name=name,
-            estimator=estimator,  # type: ignore[arg-type]  # an object becomes its name
+            estimator=estimator,
             of=of,
             direction=direction,
             stratum=stratum,

@@ -15,8 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
+from harness.analysis.interval import Interval
 from harness.analysis.resampling_units import Layout, Layouts, Sums
-from harness.analysis.stats import DRAWS, LEVEL, Interval, percentile_interval, resample
+from harness.analysis.stats import DRAWS, LEVEL, percentile_interval, resample
 from harness.arrays import Floats
 from harness.metrics import Direction, Metric
 from harness.storage.item_table import ItemTable
@@ -182,7 +183,9 @@ def _product(sums: Floats, weights: Floats) -> Floats:
     most = float(np.abs(sums).max(initial=0.0)) * float(weights.sum(axis=0).max(initial=0.0))
     if most < 2**24 and (sums == np.rint(sums)).all():
         return (sums.astype(np.float32) @ weights.astype(np.float32)).astype(np.float64)
-    return sums @ weights
+    with np.errstate(invalid="ignore"):  # an infinite item that is not drawn: no value
+        found: Floats = sums @ weights
+        return found
 
 
 def distance(direction: Direction, values: Floats) -> Floats:

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.analysis.interval import Interval
 from harness.analysis.matrix import Entry, Row, seed_summary
-from harness.analysis.stats import Interval, SeedSummary, percentile_interval
+from harness.analysis.stats import SeedSummary, percentile_interval
 from harness.analysis.transfer import Estimated
 from harness.arrays import Floats
 from harness.errors import StoreError, did_you_mean
-from harness.storage.cells import Cell, ControlKind
+from harness.storage.cells import Cell
+from harness.types import ControlKind
 
 PREFERENCE: tuple[ControlKind, ...] = ("masks", "texts", "change", "identity")
 """Which control is subtracted unless another is asked for: the one most like the method."""
@@ -146,7 +148,7 @@ def net(entry: Entry, control: Row) -> Net | None:
 
 
 def _kind(cell: Cell) -> ControlKind | None:
-    return cell.control_kind or ("identity" if cell.control else None)
+    return cell.control_kind
 
 
 def _labels(cell: Cell) -> set[str]:

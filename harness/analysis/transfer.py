@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.analysis.interval import Interval
 from harness.analysis.matrix import Entry, Matrix, Row, in_common
-from harness.analysis.stats import Interval, percentile_interval
+from harness.analysis.stats import percentile_interval
 from harness.arrays import Floats
 from harness.storage.cells import method_name, several_corpora
 
@@ -191,7 +192,7 @@ def _transfer(
     return Transfer(
         model=model,
         method=method,
-        control=all(row.cell.control or row.cell.control_kind is not None for row in rows),
+        control=all(row.cell.control_kind is not None for row in rows),
         evaluator=kind[0],
         protocol=kind[1],
         metric=kind[2],

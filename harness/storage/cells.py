@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.errors import StoreError
-
-ControlKind = Literal["identity", "masks", "texts", "change"]
-"""``identity``: does nothing; ``masks``: other words of the same texts; ``texts``: texts that are
-not hateful; ``change``: as large a change of the model that aims at nothing."""
+from harness.types import ControlKind
 
 
 class Stored(BaseModel):
@@ -43,13 +40,22 @@ class Cell(Stored):
     source: str | None = None
     label: str | None = None
     seed: int | None = None
-    control: Annotated[bool, Field(description="meant to change nothing")] = False
     control_kind: Annotated[
         ControlKind | None,
         Field(description="why methods are compared with it; None: it is a method"),
     ] = None
     fit_key: str | None = None
     measures: tuple[MeasureRef, ...]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_old_index(cls, values: Any) -> Any:
+        """Read the boolean ``control`` of indexes written before `control_kind` alone was kept."""
+        if not isinstance(values, dict) or "control" not in values:
+            return values
+        kind = values.get("control_kind") or ("identity" if values["control"] else None)
+        rest = {key: value for key, value in values.items() if key != "control"}
+        return {**rest, "control_kind": kind}
 
     @property
     def is_base(self) -> bool:
@@ -120,4 +126,4 @@ def several_corpora(cells: Iterable[Cell]) -> bool:
 
 def is_control(cell: Cell) -> bool:
     """Whether methods are compared with a cell instead of ranked against it."""
-    return cell.control or cell.control_kind is not None
+    return cell.control_kind is not None
