@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from harness.families import Evaluator, Family
 from harness.planning.narrowing import Narrowing
 from harness.plugins import Registry
+from harness.storage.cells import PLURALS
 from harness.types import Label
 
 PLUGIN_KEYS: Mapping[str, Family] = {
@@ -87,6 +88,15 @@ class Spec(Part):
     keep_checkpoints: Annotated[
         bool, Field(description="keep the debiased models in the run's folder")
     ] = False
+
+    def axes(self) -> dict[str, list[str | int]]:
+        """The values of each axis, plugins by their labels, under the axis's plural."""
+        return {
+            plural: [
+                use.label if isinstance(use, PluginUse) else use for use in getattr(self, axis)
+            ]
+            for axis, plural in PLURALS.items()
+        }
 
 
 # -- validation ------------------------------------------------------------------------------
