@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.analysis.interval import Interval
 from harness.analysis.matrix import Entry, Row, seed_summary
-from harness.analysis.stats import Interval, SeedSummary, percentile_interval
+from harness.analysis.stats import SeedSummary, percentile_interval
 from harness.analysis.transfer import Estimated
 from harness.arrays import Floats
 from harness.errors import StoreError, did_you_mean
-from harness.storage.cells import ControlKind, method_labels, shared_axes
+from harness.storage.cells import method_labels, shared_axes
+from harness.types import ControlKind
 
 PREFERENCE: tuple[ControlKind, ...] = ("masks", "texts", "change", "identity")
 """Which control is subtracted unless another is asked for: the one most like the method."""

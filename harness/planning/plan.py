@@ -16,14 +16,15 @@ from pydantic import JsonValue
 
 from harness.data.places import DataStore
 from harness.errors import HarnessError
-from harness.families import Debiaser, Evaluator, Masker
+from harness.families import Debiaser
 from harness.planning.keys import PluginInputs, content_key
 from harness.planning.narrowing import Narrowing
 from harness.planning.passages import Source, Texts, passages_hash
 from harness.planning.spec import PluginUse, Spec, measured_domains
 from harness.plugins import Registry
-from harness.storage.cells import Cell, ControlKind, Identity, MeasureRef
+from harness.storage.cells import Cell, Identity, MeasureRef
 from harness.storage.records import SCHEMA_VERSION, RunIndex
+from harness.types import ControlKind
 
 ONE_SHOT_STEP = 1
 """The only step of a debiaser that is fitted at once."""
@@ -148,7 +149,6 @@ class _Planner:
         ] or [None]
         for debiaser in spec.debiaser:
             plugin = self.registry.get("debiaser", debiaser.use).plugin
-            assert issubclass(plugin, Debiaser)
             only = debiaser.only or Narrowing({})
             if not only.allows("models", model.label):
                 continue
@@ -185,15 +185,12 @@ class _Planner:
         masker: PluginUse | None,
         source: Source | None,
     ) -> ControlKind | None:
-        if plugin.control:
-            return "identity"
-        if plugin.sham:
-            return "change"
+        if plugin.control is not None:
+            return plugin.control
         if masker is not None:
             own = self.registry.get("masker", masker.use).plugin
-            assert issubclass(own, Masker)
-            if own.control:
-                return "masks"
+            if own.control is not None:
+                return own.control
         if source is not None and source.label == "non-hateful":
             return "texts" if plugin.inputs & {"masks", "passages"} else None
         return None
@@ -257,7 +254,6 @@ class _Planner:
 
     def _reads_source(self, use: PluginUse) -> bool:
         evaluator = self.registry.get("evaluator", use.use).plugin
-        assert issubclass(evaluator, Evaluator)
         return evaluator.reads_source
 
     def _measure(

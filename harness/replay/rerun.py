@@ -14,7 +14,6 @@ from harness.boundary import measure
 from harness.data.places import DataStore
 from harness.data.sampling import nested_sample
 from harness.errors import DebiasError, StoreError, did_you_mean
-from harness.families import Evaluator
 from harness.lm.handle import LanguageModel
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit, MeasureTask, Plan, build_plan
@@ -177,7 +176,6 @@ class Rerun:
             raise DebiasError(task.problem)
         self._reporter.phase(f"{model.name} / {task.evaluator.label}")
         evaluator = self._registry.create("evaluator", task.evaluator.use, task.evaluator.config)
-        assert isinstance(evaluator, Evaluator)
         limits = self.spec.limits
         unit = Unit(self.spec.model[0], None, (task,))
         unlearned, unseen = self._preparer.prepare(unit).texts.get(task.key, ((), ()))

@@ -8,15 +8,12 @@ planner. Tables, figures, exports, comparisons and replays use what is defined h
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from harness.errors import StoreError
-
-ControlKind = Literal["identity", "masks", "texts", "change"]
-"""``identity``: does nothing; ``masks``: other words of the same texts; ``texts``: texts that are
-not hateful; ``change``: as large a change of the model that aims at nothing."""
+from harness.types import ControlKind
 
 USUAL_LABEL = "hateful"
 """The passage label that names leave out."""

@@ -14,10 +14,10 @@ from harness.analysis.ranking import rank
 from harness.analysis.transfer import transfers
 from harness.errors import StoreError
 from harness.metrics import Item
-from harness.storage.cells import Cell, ControlKind, MeasureRef
+from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import Measurement
+from harness.types import ControlKind, Measurement
 
 
 def with_label(store: Store, debiaser: str, label: str) -> None:

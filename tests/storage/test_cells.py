@@ -98,11 +98,24 @@ def test_a_step_is_the_last_one_or_one_that_the_cell_has() -> None:
         cell().debiased_step(0)
 
 
-def test_indexes_that_store_the_older_control_flag_still_load() -> None:
-    old = {**cell().model_dump(mode="json"), "control": True}
-    assert Cell.model_validate(old).control_kind == "identity"
-    assert Cell.model_validate({**old, "control_kind": "change"}).control_kind == "change"
-    assert not is_control(Cell.model_validate({**old, "control": False}))
+@pytest.mark.parametrize(
+    ("stored", "kind"),
+    [
+        ({"control": True}, "identity"),
+        ({"control": False}, None),
+        ({"control": False, "control_kind": "masks"}, "masks"),
+        ({"control": True, "control_kind": "identity"}, "identity"),
+        ({"control_kind": "change"}, "change"),
+        ({}, None),
+    ],
+)
+def test_one_field_says_what_kind_of_control_a_cell_is(
+    stored: dict[str, object], kind: str | None
+) -> None:
+    read = Cell.model_validate({"model": "m", "measures": [], **stored})
+    assert read.control_kind == kind
+    assert is_control(read) == (kind is not None)
+    assert "control" not in read.model_dump()
 
 
 def test_no_other_module_lists_the_axes_of_a_cell() -> None:
