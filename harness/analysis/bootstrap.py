@@ -19,7 +19,7 @@ from harness.analysis.interval import Interval
 from harness.analysis.resampling_units import Layout, Layouts, Sums
 from harness.analysis.stats import DRAWS, LEVEL, percentile_interval, resample
 from harness.arrays import Floats
-from harness.metrics import Direction, Metric
+from harness.metrics import ROUNDING, Direction, Metric
 from harness.storage.item_table import ItemTable
 
 
@@ -85,7 +85,9 @@ class Draws:
     @cached_property
     def improvement(self) -> Floats:
         """How much nearer to the ideal, shape ``(draws,)``."""
-        return self.base.distances - self.debiased.distances
+        found = self.base.distances - self.debiased.distances
+        found[np.abs(found) <= ROUNDING * np.abs(self.after)] = 0.0  # mirrored values
+        return found
 
     @cached_property
     def interval(self) -> Interval | None:
