@@ -267,8 +267,8 @@ class TransformersModel(LanguageModel):
         self._engine.correction = None
         if contrast is not None:
             starts = self._starts
-            single = {token for token in (starts.start, starts.bos, starts.separator) if token}
-            fronts = (self.front, *((token,) for token in single))
+            single = {token for token in (starts.start, starts.bos, starts.separator)}
+            fronts = (self.front, *((token,) for token in single if token is not None))
             prompts = tuple(tuple(self.encode(prompt)) for prompt in contrast.prompts)
             self._engine.correction = Correction(contrast, prompts, fronts, self.max_tokens)
         self.forget_scores()

@@ -85,6 +85,7 @@ class SimNpo(Npo):
     name = "simnpo"
     summary = "NPO without a reference model, normalised by length."
     reference = "Fan et al. 2024, https://arxiv.org/abs/2410.07163, Eq. 4"
+    Config = SimNpoConfig
 
     def _reference(self, request: DebiasRequest, rows: Sequence[TextRow]) -> list[float]:
         return [0.0] * len(rows)
