@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import results_option
+from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -64,6 +65,6 @@ def matrix_command(
         correction=correction,
     )
     if as_json:
-        click.echo(matrix_json(matrix))
+        echo(matrix_json(matrix))
     else:
         print_matrix(session.stdout, matrix, intervals=intervals, each_seed=each_seed)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import results_option
+from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -49,12 +50,12 @@ def report_command(
     store = find_run(run, results)
     if figures is not None:
         for path in _figures(store, figures):
-            click.echo(path)
+            echo(path)
     if out is None and figures is not None:
         return
     target = out or store.folder / "report.html"
     _write(target, _page(session, store, sentences).encode())
-    click.echo(target)
+    echo(target)
 
 
 def _page(session: Session, store: Store, sentences: bool) -> str:
@@ -92,7 +93,7 @@ def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, tuple[st
                 store.index(), evaluator, domain, session.registry, session.data
             )
         except HarnessError as error:
-            session.stderr.print(f"no sentences of {evaluator}, {domain}: {error}", markup=False)
+            session.stderr.say(f"no sentences of {evaluator}, {domain}: {error}")
     return found
 
 
