@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
@@ -58,6 +58,18 @@ class Plugin(ABC, Generic[ConfigT]):
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     pins: ClassVar[tuple[Pin, ...]] = ()
     """Data sets it may read: shown, fetched and verified by `harness data`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Take `Config` from the type argument: ``class Mine(Debiaser[MineConfig])`` needs no
+        ``Config = MineConfig``.
+        """
+        super().__init_subclass__(**kwargs)
+        if "Config" in cls.__dict__:
+            return
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base):
+                if isinstance(argument, type) and issubclass(argument, PluginConfig):
+                    cls.Config = argument
 
     def __init__(self, config: ConfigT) -> None:
         self.config = config

@@ -15,8 +15,9 @@ from functools import cached_property
 
 import numpy as np
 
+from harness.analysis.interval import Interval
 from harness.analysis.resampling_units import Layouts, Sums, Value
-from harness.analysis.stats import DRAWS, LEVEL, Interval, percentile_interval, resample
+from harness.analysis.stats import DRAWS, LEVEL, percentile_interval, resample
 from harness.arrays import Floats
 from harness.metrics import Direction, Metric
 from harness.storage.item_table import ItemTable

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from harness.analysis.interval import Interval
 from harness.analysis.matrix import Entry, Row, seed_summary
-from harness.analysis.stats import Interval, SeedSummary, percentile_interval
+from harness.analysis.stats import SeedSummary, percentile_interval
 from harness.analysis.transfer import Estimated
 from harness.arrays import Floats
 from harness.errors import StoreError, did_you_mean

@@ -17,8 +17,9 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.analysis.bootstrap import Resampler
+from harness.analysis.interval import Interval
 from harness.analysis.matrix import Row, seed_summary
-from harness.analysis.stats import Interval, SeedSummary, percentile_interval
+from harness.analysis.stats import SeedSummary, percentile_interval
 from harness.arrays import Floats
 from harness.storage.cells import Cell
 from harness.storage.reader import Column, RunReader

@@ -8,14 +8,14 @@ from functools import cached_property
 from typing import Literal
 
 from harness.analysis.bootstrap import Draws
-from harness.analysis.stats import Correction, Interval, McNemar, SeedSummary, over_seeds
+from harness.analysis.corrections import ALPHA, DEFAULT
+from harness.analysis.interval import Interval
+from harness.analysis.stats import McNemar, SeedSummary, over_seeds
 from harness.metrics import Metric
 from harness.storage.cells import Cell
 from harness.storage.reader import Column
 
 Status = Literal["measured", "failed", "missing"]
-
-ALPHA = 0.05
 
 
 @dataclass(frozen=True)
@@ -200,7 +200,7 @@ class Matrix:
     """Value of the base model, by model and column."""
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
-    correction: Correction = "bh"
+    correction: str = DEFAULT
     """How the p-values of all cells were corrected together."""
     seeds: tuple[SeedRow, ...] = ()
     """Empty unless a method was fitted with several seeds."""

@@ -21,8 +21,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.analysis.interval import Interval
 from harness.analysis.matrix import Entry, Matrix, Row, in_common
-from harness.analysis.stats import Interval, percentile_interval
+from harness.analysis.stats import percentile_interval
 from harness.arrays import Floats
 from harness.storage.cells import method_name, several_corpora
 

@@ -116,7 +116,6 @@ class Dghs(Corpus[DghsConfig]):
     name = "dghs"
     summary = "Dynamically Generated Hate Speech: hateful and non-hateful texts, by target"
     reference = "Vidgen et al. 2021, https://aclanthology.org/2021.acl-long.132"
-    Config = DghsConfig
     domains: ClassVar[frozenset[str]] = WITH_TERMS | {NO_DOMAIN}
     pins = (DGHS,)
 

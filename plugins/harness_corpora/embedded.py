@@ -34,7 +34,6 @@ class Embedded(Corpus[EmbeddedConfig]):
     name = "embedded"
     summary = "Template-made passages for gender, race and religion, written for this project"
     reference = "this project"
-    Config = EmbeddedConfig
     domains: ClassVar[frozenset[str]] = frozenset(GROUPS)
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:

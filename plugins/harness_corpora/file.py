@@ -121,7 +121,6 @@ class File(Corpus[FileConfig]):
     name = "file"
     summary = "A CSV, JSON-lines or Parquet file of your own, with named columns"
     reference = "the user's own data"
-    Config = FileConfig
     domains: ClassVar[frozenset[str]] = frozenset()
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:

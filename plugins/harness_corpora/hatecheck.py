@@ -77,7 +77,6 @@ class HateCheck(Corpus[HateCheckConfig]):
     name = "hatecheck"
     summary = "HateCheck: hateful and contrasting non-hateful test cases for seven groups"
     reference = "Röttger et al. 2021, https://aclanthology.org/2021.acl-long.4"
-    Config = HateCheckConfig
     domains: ClassVar[frozenset[str]] = frozenset(
         domain_of("hatecheck", alias) for alias in ALIASES["hatecheck"]
     )

@@ -98,7 +98,6 @@ class RedditBias(Corpus[RedditBiasConfig]):
     name = "redditbias"
     summary = "RedditBias: biased phrases about women, Black, Jewish, Muslim and LGBTQ people"
     reference = "Barikeri et al. 2021, https://aclanthology.org/2021.acl-long.151"
-    Config = RedditBiasConfig
     domains: ClassVar[frozenset[str]] = frozenset(
         domain_of("redditbias", axis) for axis in ALIASES["redditbias"]
     )

@@ -72,7 +72,6 @@ class WikiText2(Corpus[WikiText2Config]):
     name = "wikitext2"
     summary = "WikiText-2 validation paragraphs: plain text about no group (domain 'none')"
     reference = "Merity et al. 2016, https://arxiv.org/abs/1609.07843"
-    Config = WikiText2Config
     domains: ClassVar[frozenset[str]] = frozenset({NO_DOMAIN})
     pins = (WIKITEXT2,)
 

@@ -52,7 +52,6 @@ class Cda(Debiaser[CdaConfig]):
     name = "cda"
     summary = "Further training on text with the domain's groups exchanged."
     reference = "Zmigrod et al. 2019; Meade et al. 2022, https://aclanthology.org/2022.acl-long.132"
-    Config = CdaConfig
     inputs = frozenset({"neutral", "domain"})
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:

@@ -40,7 +40,6 @@ class Dpo(Debiaser[DpoConfig]):
     name = "dpo"
     summary = "Direct preference optimisation; the passage's counterfactual is the chosen text."
     reference = "Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, Eq. 7"
-    Config = DpoConfig
     inputs = frozenset({"passages", "domain"})
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:

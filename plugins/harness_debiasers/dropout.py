@@ -36,7 +36,6 @@ class Dropout(Debiaser[DropoutConfig]):
     name = "dropout"
     summary = "Further training on neutral text with raised dropout; the same for every domain."
     reference = "Webster et al. 2020, https://arxiv.org/abs/2010.06032"
-    Config = DropoutConfig
     inputs = frozenset({"neutral"})
     sham = True
 

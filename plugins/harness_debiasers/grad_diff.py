@@ -35,7 +35,6 @@ class GradDiff(Debiaser[GradDiffConfig]):
     name = "grad-diff"
     summary = "Gradient ascent on hateful passages, descent on neutral text."
     reference = "Liu et al. 2022; Maini et al. 2024, https://arxiv.org/abs/2401.06121"
-    Config = GradDiffConfig
     inputs = frozenset({"passages", "neutral"})
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:

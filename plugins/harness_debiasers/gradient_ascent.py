@@ -29,7 +29,6 @@ class GradientAscent(Debiaser[GradientAscentConfig]):
     name = "gradient-ascent"
     summary = "Gradient ascent on every token of hateful passages."
     reference = "Jang et al. 2023, https://aclanthology.org/2023.acl-long.805, Eq. 1"
-    Config = GradientAscentConfig
     inputs = frozenset({"passages"})
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:

@@ -52,7 +52,6 @@ class Inlp(Debiaser[InlpConfig]):
     name = "inlp"
     summary = "Iterative nullspace projection of hidden states."
     reference = "Ravfogel et al. 2020, https://aclanthology.org/2020.acl-main.647"
-    Config = InlpConfig
     inputs = frozenset({"neutral", "domain"})
     stepwise = False
 

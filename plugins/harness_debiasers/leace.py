@@ -33,7 +33,6 @@ class Leace(Debiaser[LeaceConfig]):
     name = "leace"
     summary = "Least-squares concept erasure of hidden states."
     reference = "Belrose et al. 2023, https://arxiv.org/abs/2306.03819, Theorem 4.3"
-    Config = LeaceConfig
     inputs = frozenset({"neutral", "domain"})
     stepwise = False
 

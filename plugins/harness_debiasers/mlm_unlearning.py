@@ -71,7 +71,6 @@ class MlmUnlearning(Debiaser[MlmUnlearningConfig]):
     name = "mlm-unlearning"
     summary = "Gradient ascent on the masked words of hateful passages (the paper's method)."
     reference = "Lu et al. 2024, Towards Transfer Unlearning, Eq. 1"
-    Config = MlmUnlearningConfig
     inputs = frozenset({"masks"})
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:

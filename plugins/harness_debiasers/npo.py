@@ -45,7 +45,6 @@ class Npo(Debiaser[NpoConfig]):
     name = "npo"
     summary = "Negative preference optimisation: ascent that saturates against the base model."
     reference = "Zhang et al. 2024, https://arxiv.org/abs/2404.05868, Eq. 3"
-    Config = NpoConfig
     inputs = frozenset({"passages", "neutral"})
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
@@ -86,7 +85,6 @@ class SimNpo(Npo):
     name = "simnpo"
     summary = "NPO without a reference model, normalised by length."
     reference = "Fan et al. 2024, https://arxiv.org/abs/2410.07163, Eq. 4"
-    Config = SimNpoConfig
 
     def _reference(self, request: DebiasRequest, rows: Sequence[TextRow]) -> list[float]:
         return [0.0] * len(rows)

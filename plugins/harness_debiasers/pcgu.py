@@ -45,7 +45,6 @@ class Pcgu(Debiaser[PcguConfig]):
     name = "pcgu"
     summary = "Unlearning in the rows of weights where a pair's gradients disagree most."
     reference = "Yu et al. 2023, https://aclanthology.org/2023.findings-acl.375"
-    Config = PcguConfig
     inputs = frozenset({"passages", "domain"})
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:

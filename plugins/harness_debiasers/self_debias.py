@@ -60,7 +60,6 @@ class SelfDebias(Debiaser[SelfDebiasConfig]):
     name = "self-debias"
     summary = "Decoding that holds back what a prompt for biased text makes more probable."
     reference = "Schick et al. 2021, https://arxiv.org/abs/2103.00453, Eq. 2-4"
-    Config = SelfDebiasConfig
     inputs = frozenset({"domain"})
     stepwise = False
     seeded = False

@@ -41,7 +41,6 @@ class SentenceDebias(Debiaser[SentenceDebiasConfig]):
     name = "sentence-debias"
     summary = "Removes the bias subspace of counterfactual sentences from hidden states."
     reference = "Liang et al. 2020, https://aclanthology.org/2020.acl-main.488"
-    Config = SentenceDebiasConfig
     inputs = frozenset({"neutral", "domain"})
     stepwise = False
     seeded = False

@@ -33,7 +33,6 @@ class TaskVector(Debiaser[TaskVectorConfig]):
     name = "task-vector"
     summary = "Fine-tuning on hateful passages, its change of the weights negated."
     reference = "Ilharco et al. 2023, https://arxiv.org/abs/2212.04089"
-    Config = TaskVectorConfig
     inputs = frozenset({"passages"})
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:

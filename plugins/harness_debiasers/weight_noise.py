@@ -44,7 +44,6 @@ class WeightNoise(Debiaser[WeightNoiseConfig]):
     name = "weight-noise"
     summary = "Control: random noise in the weights, of the same norm as a method's change."
     reference = "this project"
-    Config = WeightNoiseConfig
     inputs = frozenset({"masks"})
     sham = True
 

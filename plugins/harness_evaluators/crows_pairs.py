@@ -80,7 +80,6 @@ class CrowsPairs(Evaluator[CrowsPairsConfig]):
     name = "crows-pairs"
     summary = "CrowS-Pairs: preference for the stereotyping sentence of a pair; nine domains."
     reference = "Nangia et al. 2020, https://aclanthology.org/2020.emnlp-main.154"
-    Config = CrowsPairsConfig
     pins = (PIN,)
     domains = frozenset(domain_of("crows-pairs", alias) for alias in TYPES)
 

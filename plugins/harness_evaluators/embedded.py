@@ -166,7 +166,6 @@ class EmbeddedPairs(Evaluator[EmbeddedConfig]):
     name = "embedded-pairs"
     summary = "132 template-made minimal pairs a domain, written by this project."
     reference = "this project; measured as in Nangia et al. 2020"
-    Config = EmbeddedConfig
     domains = frozenset(THEMES)
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
@@ -193,7 +192,6 @@ class EmbeddedTriples(Evaluator[EmbeddedConfig]):
     name = "embedded-triples"
     summary = "100 or more template-made triples a domain, written by this project."
     reference = "this project; measured as in Nadeem et al. 2021"
-    Config = EmbeddedConfig
     domains = frozenset(THEMES)
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
@@ -227,7 +225,6 @@ class EmbeddedPerplexity(Evaluator[EmbeddedPerplexityConfig]):
     name = "embedded-perplexity"
     summary = "Perplexity of a page of plain prose, written by this project."
     reference = "this project"
-    Config = EmbeddedPerplexityConfig
     kinds = frozenset({"causal"})
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:

@@ -66,7 +66,6 @@ class WikiText2Perplexity(Evaluator[WikiText2Config]):
     name = "wikitext2-perplexity"
     summary = "Perplexity of WikiText-2 (raw, test) in windows; the cost in language ability."
     reference = "Merity et al. 2016, https://arxiv.org/abs/1609.07843"
-    Config = WikiText2Config
     pins = (PIN,)
     kinds = frozenset({"causal"})
 
@@ -173,7 +172,6 @@ class CorpusPerplexity(Evaluator[CorpusPerplexityConfig]):
     name = "corpus-perplexity"
     summary = "Perplexity of unlearned passages and of unseen ones of every target (Figure 1)."
     reference = "Lu et al. 2024, appendix B.3"
-    Config = CorpusPerplexityConfig
     reads_source = True
     kinds = frozenset({"causal"})
 

@@ -89,7 +89,6 @@ class StereoSet(Evaluator[StereoSetConfig]):
     name = "stereoset"
     summary = "StereoSet dev, intrasentence: stereotype score, LM score, ICAT; four domains."
     reference = "Nadeem et al. 2021, https://aclanthology.org/2021.acl-long.416"
-    Config = StereoSetConfig
     pins = (PIN,)
     domains = frozenset(DOMAINS)
 

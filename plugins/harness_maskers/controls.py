@@ -33,7 +33,6 @@ class RandomWords(Masker[RandomConfig]):
     name = "random"
     summary = "Control: as many words as wordlist masks, chosen at random among the others."
     reference = "this project"
-    Config = RandomConfig
     control = True
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:

@@ -8,7 +8,7 @@ from typing import Any
 from harness.families import Masker
 from harness.hookspecs import hookimpl
 from harness_maskers.controls import AllWords, RandomWords
-from harness_maskers.openai_masker import OpenAIMasker
+from harness_maskers.openai.masker import OpenAIMasker
 from harness_maskers.wordlist import Wordlist
 
 

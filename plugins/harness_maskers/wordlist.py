@@ -83,7 +83,6 @@ class Wordlist(Masker[WordlistConfig]):
     name = "wordlist"
     summary = "Masks words of explicit lists: group terms, a harm lexicon, or your own."
     reference = "Lu et al. 2024, appendix A (mask rules); the lists are this project's"
-    Config = WordlistConfig
     pins = (LDNOOBW,)
 
     def reads(self) -> Sequence[tuple[Pin, str | None]]:

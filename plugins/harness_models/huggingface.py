@@ -42,7 +42,6 @@ class HuggingFace(Model[HuggingFaceConfig]):
     name = "hf"
     summary = "A causal or masked model from the Hugging Face hub or a local folder."
     reference = "https://huggingface.co/docs/transformers"
-    Config = HuggingFaceConfig
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Hashes of a folder's files, or the hub revision as it is in the local cache."""
@@ -101,7 +100,6 @@ class Gguf(Model[GgufConfig]):
     name = "gguf"
     summary = "A local GGUF file, de-quantised to full weights."
     reference = "https://huggingface.co/docs/transformers/gguf"
-    Config = GgufConfig
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Hash of the file."""

@@ -11,10 +11,10 @@ from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
 from harness.analysis.bootstrap import Resampler
+from harness.analysis.corrections import adjust
+from harness.analysis.interval import Interval
 from harness.analysis.resampling_units import layout_of
 from harness.analysis.stats import (
-    Interval,
-    adjust,
     bootstrap_p,
     detectable_in_draws,
     mcnemar,

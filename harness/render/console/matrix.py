@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.text import Text
 
-from harness.analysis.matrix import ALPHA, Entry, Matrix, OverSeeds, Row, SeedRow
+from harness.analysis.corrections import ALPHA, CORRECTIONS
+from harness.analysis.interval import Interval
+from harness.analysis.matrix import Entry, Matrix, OverSeeds, Row, SeedRow
 from harness.analysis.matrix_builder import Column
-from harness.analysis.stats import Interval
 from harness.analysis.transfer import Estimated, Ratio, Transfer, transfers
 from harness.render.console.failures import print_failures
 from harness.render.console.leaderboard import print_leaderboard
@@ -22,8 +23,6 @@ __all__ = ["ALPHA", "WIDTH", "print_leaderboard", "print_matrix", "print_transfe
 WIDTH = 100
 MOST_WARNINGS = 6
 MOST_METHOD, MOST_SOURCE = 26, 14
-
-CORRECTIONS = {"bh": "Benjamini-Hochberg", "holm": "Holm"}
 
 
 def print_matrix(
@@ -176,9 +175,9 @@ def _legend(
 ) -> None:
     what = "change and its 95 % interval over items" if intervals else "value, change from the base"
     lines = [
-        f"{what}; + nearer to the ideal, ! further from it; * p < 0.05, corrected over all cells "
-        f"shown ({CORRECTIONS[matrix.correction]}; exact McNemar for shares of items, else the "
-        "paired bootstrap); underlined: source and target the same",
+        f"{what}; + nearer to the ideal, ! further from it; * p < 0.05, corrected over all "
+        f"cells shown ({CORRECTIONS[matrix.correction].title}; exact McNemar for shares of items, "
+        "else the paired bootstrap); underlined: source and target the same",
     ]
     if seeds:
         lines.append(

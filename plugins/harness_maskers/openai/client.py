@@ -18,9 +18,9 @@ import openai
 from pydantic import BaseModel, ValidationError
 
 from harness.errors import ServiceError
-from harness_maskers.openai_answers import Answer, redact
-from harness_maskers.openai_budget import Budget, Worst
-from harness_maskers.openai_prompt import (
+from harness_maskers.openai.answers import Answer, redact
+from harness_maskers.openai.budget import Budget, Worst
+from harness_maskers.openai.prompt import (
     SCHEMA,
     MalformedError,
     complaint,
@@ -30,7 +30,7 @@ from harness_maskers.openai_prompt import (
 )
 
 if TYPE_CHECKING:
-    from harness_maskers.openai_config import OpenAIConfig
+    from harness_maskers.openai.config import OpenAIConfig
 
 _FORMATS: tuple[dict[str, Any] | None, ...] = (
     {"type": "json_schema", "json_schema": {"name": "words", "strict": True, "schema": SCHEMA}},

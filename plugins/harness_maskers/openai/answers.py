@@ -18,7 +18,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
 from harness.errors import ServiceError
-from harness_maskers.openai_prompt import NamedWord
+from harness_maskers.openai.prompt import NamedWord
 
 Status = Literal["ok", "refused", "malformed", "failed"]
 """``refused``: the model or its filter declined; ``malformed``: no usable answer in all asks;

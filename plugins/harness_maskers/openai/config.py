@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator, model_validator
 
 from harness.families import NOT_IN_KEY, PluginConfig
-from harness_maskers.openai_budget import known_price
+from harness_maskers.openai.budget import known_price
 
 
 class OpenAIConfig(PluginConfig):

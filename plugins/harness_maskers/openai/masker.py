@@ -16,10 +16,10 @@ from harness.data.places import DataStore
 from harness.errors import ServiceError
 from harness.families import Masker
 from harness.types import MaskedPassage, MaskEstimate, MaskRequest, Passage
-from harness_maskers.openai_answers import Answer, AnswerCache, redact
-from harness_maskers.openai_budget import Budget, BudgetError
-from harness_maskers.openai_config import OpenAIConfig, server_of
-from harness_maskers.openai_prompt import (
+from harness_maskers.openai.answers import Answer, AnswerCache, redact
+from harness_maskers.openai.budget import Budget, BudgetError
+from harness_maskers.openai.config import OpenAIConfig, server_of
+from harness_maskers.openai.prompt import (
     SCHEMA,
     MalformedError,
     first_messages,
@@ -52,7 +52,6 @@ class OpenAIMasker(Masker[OpenAIConfig]):
     name = "openai"
     summary = "A GPT-4-class model names the words, over an OpenAI-compatible server."
     reference = "Lu et al. 2024, section 4.1 (GPT-4 chose the words; the prompt is not published)"
-    Config = OpenAIConfig
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """The server, which the environment may name, and the prompt's text."""
@@ -185,8 +184,8 @@ class _Run:
         self._cache.write(self._cache.folder / "writable", "")
 
     def _ask(self, todo: list[str], found: dict[str, Answer]) -> Arriving:
-        from harness_maskers.openai_client import Client
-        from harness_maskers.openai_workers import ask_all
+        from harness_maskers.openai.client import Client
+        from harness_maskers.openai.workers import ask_all
 
         client = Client(self.config, self.base_url, self._secret, self._budget)
         texts = {key: self.groups[key][0].text for key in todo}

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness_maskers.openai_config import OpenAIConfig
-from harness_maskers.openai_masker import OpenAIMasker
+from harness_maskers.openai.config import OpenAIConfig
+from harness_maskers.openai.masker import OpenAIMasker
 from openai_server import Server, asked_text, drop, hang, raw, reply, say, serving, status
 from pydantic import ValidationError
 

@@ -6,8 +6,8 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Mapping
 
-from harness_maskers.openai_answers import Answer
-from harness_maskers.openai_client import Client
+from harness_maskers.openai.answers import Answer
+from harness_maskers.openai.client import Client
 
 Keep = Callable[[str, Answer], Answer]
 
