@@ -21,7 +21,7 @@ COMMANDS: dict[str, str] = {
     "mask": "Show passages with their masked words highlighted.",
     "matrix": "Show a run's transfer matrix: source rows by target columns.",
     "leaderboard": "Rank the methods of one or more runs.",
-    "export": "Write a run as CSV, Parquet, JSON, Markdown or LaTeX.",
+    "export": "Write a run as data files or tables for other programs.",
     "report": "Write a run as one HTML page, and its figures.",
     "export-model": "Write the debiased model of a cell for transformers and peft.",
     "show": "Show the items of a cell that flipped, with their sentences.",

@@ -45,6 +45,7 @@ def report_command(
     sentences: bool,
 ) -> None:
     """Write RUN as one HTML page that needs no network, or its figures for a paper."""
+    from harness.render.files import write_file
     from harness.storage.store import find_run
 
     store = find_run(run, results)
@@ -54,7 +55,7 @@ def report_command(
     if out is None and figures is not None:
         return
     target = out or store.folder / "report.html"
-    _write(target, _page(session, store, sentences).encode())
+    write_file(target, _page(session, store, sentences).encode())
     echo(target)
 
 
@@ -103,14 +104,3 @@ def _figures(store: Store, folder: Path) -> list[Path]:
     from harness.storage.reader import RunReader
 
     return write_figures(RunReader(store), build_matrix(store), folder)
-
-
-def _write(path: Path, content: bytes) -> None:
-    from harness.errors import StoreError
-
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot write: {error.strerror or error}; name another file with --out"
-        ) from None

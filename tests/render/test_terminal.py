@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import io
 import json
 import re
@@ -130,23 +131,22 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Store:
         fail={("race", 10)},
         reason=HOSTILE,
     )
-    index = json.loads(store.index_path.read_text("utf-8"))
-    index["spec"]["description"] = HOSTILE
-    store.index_path.write_text(json.dumps(index), "utf-8")
+    index = store.index()
+    store.write_index(index.model_copy(update={"spec": {**index.spec, "description": HOSTILE}}))
     return store
 
 
-def words(command: str, store: Store, folder: Path) -> list[str] | None:
+def words(command: str, store: Store, folder: Path) -> list[str]:
     """Arguments with which a command meets the hostile run or spec."""
     spec = folder / "spec.yaml"
     model = {"use": "hf", "id": str(folder / "none"), "as": "m[/]\x1b[1m"}
     plain = {"name": "s", "model": model, "description": HOSTILE, "evaluators": ["embedded-pairs"]}
     spec.write_text(yaml.safe_dump({**plain, "targets": ["gender"]}), "utf-8")
     key = next(iter(store.record_keys()))
-    known: dict[str, list[str] | None] = {
+    known = {
         "run": [str(spec), "--results", str(folder / "runs")],
         "plan": [str(spec)],
-        "eval": ["hf", "-e", "embedded-pairs", "--set", f"model.id={folder}/none[/]\x1b[1m"],
+        "eval": ["hf", "-e", "embedded-pairs", "--set", f'model.id="{folder}/none[/]\\e[1m"'],
         "mask": ["--domain", HOSTILE.replace("\0", "")],
         "matrix": [str(store.folder)],
         "leaderboard": [str(store.folder)],
@@ -162,7 +162,7 @@ def words(command: str, store: Store, folder: Path) -> list[str] | None:
         "data": ["fetch", HOSTILE.replace("\0", "")],
         "calibrate": ["--counts", str(folder / "none\x1b[1m.json")],
     }
-    return known[command]
+    return known.get(command, [HOSTILE.replace("\0", "")])
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
@@ -173,13 +173,10 @@ def test_no_command_lets_foreign_text_act(
     from harness.cli import main as entry
 
     arguments = words(command, run, tmp_path)
-    assert arguments is not None
     monkeypatch.setattr("sys.argv", ["harness", "--offline", command, *arguments])
     monkeypatch.setenv("COLUMNS", "200")
-    try:
+    with contextlib.suppress(SystemExit):
         entry.main()
-    except SystemExit:
-        pass
     out, err = capfd.readouterr()
     shown = out + err
     assert shown.strip()
