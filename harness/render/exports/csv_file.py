@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
-from operator import attrgetter
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
 from harness.render.exports.export_format import ExportFormat, ExportOptions
 from harness.storage.store import Store
@@ -15,21 +13,22 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """A spreadsheet takes a cell that begins with one of these for a formula (OWASP, CSV injection)."""
 
 
-def csv_bytes(rows: Sequence[Any], fields: Sequence[str], *, spreadsheet_safe: bool) -> bytes:
+def csv_bytes(
+    rows: Iterable[Mapping[str, object]], columns: Collection[str], *, spreadsheet_safe: bool
+) -> bytes:
     """Return a CSV file: UTF-8, a header, lines that end in a line feed, empty fields for None.
 
     Args:
-        rows: objects with an attribute for each field.
-        fields: the names of the columns.
+        rows: the value of each column by its name, in the order of ``columns``.
+        columns: the names of the columns.
         spreadsheet_safe: put an apostrophe in front of texts that a spreadsheet would take for a
             formula. Numbers are never changed.
     """
-    values = attrgetter(*fields)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(fields)
+    writer.writerow(columns)
     for row in rows:
-        cells = values(row)
+        cells = row.values()
         writer.writerow([harmless(cell) for cell in cells] if spreadsheet_safe else cells)
     return stream.getvalue().encode("utf-8", "backslashreplace")
 
@@ -42,9 +41,10 @@ def harmless(value: object) -> object:
 
 
 def _content(store: Store, options: ExportOptions) -> bytes:
-    from harness.analysis.long_table import FIELDS, tidy_rows
+    from harness.analysis.long_table import COLUMNS, tidy_rows
 
-    return csv_bytes(tidy_rows(store), FIELDS, spreadsheet_safe=options.spreadsheet_safe)
+    rows = (row.values() for row in tidy_rows(store))
+    return csv_bytes(rows, COLUMNS, spreadsheet_safe=options.spreadsheet_safe)
 
 
 CSV = ExportFormat("csv", "every number of the run, one in a row", _content)
