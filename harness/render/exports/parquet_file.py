@@ -21,10 +21,9 @@ def parquet_bytes(rows: Sequence[Mapping[str, object]], columns: Mapping[str, ob
     import pyarrow.parquet as pq
 
     schema = _schema(pa, columns)
-    columns = [pa.array([row[name] for row in rows], schema.field(name).type)
-               for name in columns]  # fmt: skip
+    arrays = [pa.array([row[name] for row in rows], schema.field(name).type) for name in columns]
     sink = io.BytesIO()
-    pq.write_table(pa.Table.from_arrays(columns, schema=schema), sink, compression="zstd")
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd")
     return sink.getvalue()
 
 
