@@ -29,7 +29,8 @@ def largest_file(size: int) -> Iterator[None]:
 
 
 def test_a_failed_write_keeps_the_old_file_and_leaves_no_litter(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
+    path = tmp_path / "out" / "report.html"
+    path.parent.mkdir()
     write_file(path, b"old")
     with (
         largest_file(1000),
