@@ -138,9 +138,7 @@ class Entry:
         """How much nearer to the ideal; negative is harm."""
         if self.base is None or self.after is None:
             return None
-        if self.base.value is None or self.after.value is None:
-            return None
-        return self.after.direction.improvement(self.base.value, self.after.value)
+        return self.after.improvement_on(self.base)
 
     @property
     def towards_target(self) -> bool:
