@@ -70,15 +70,13 @@ def checkpoint(case: Case, folder: Path, steps: tuple[int, ...], cache: Path) ->
     model = use(REGISTRY, "model", "hf", {"id": str(folder)})
     debiaser = use(REGISTRY, "debiaser", case.name, case.config)
     evaluator = use(REGISTRY, "evaluator", "embedded-pairs", {})
-    spec = Spec(
-        name="x", model=(model,), evaluators=(evaluator,), targets=("gender",), steps=steps
-    )
+    spec = Spec(name="x", model=(model,), evaluators=(evaluator,), targets=("gender",), steps=steps)
     corpus = use(REGISTRY, "corpus", "embedded", {})
     fit = Fit("key", debiaser, Source(corpus, "gender", "hateful"), None, None, 3, steps, ())
     inputs = Inputs(
         passages=sample_passages("gender"),
         masked=sample_masked("gender"),
-        neutral=(*sample_passages("gender", "non-hateful"), *sample_passages("none", "non-hateful")),
+        neutral=sample_passages("gender", "non-hateful") + sample_passages("none", "non-hateful"),
     )
     data = DataStore(cache_dir=cache, offline=True)
     worker = Worker(REGISTRY, data, spec, Silent())
