@@ -17,6 +17,7 @@ from harness.plugins import Registry, load_registry
 from harness.running.reporting import Silent
 from harness.running.units import Inputs, Unit
 from harness.running.worker import Worker
+from harness.storage.cells import Identity
 from harness.testing import sample_masked, sample_passages, save_tiny_model
 
 REGISTRY = load_registry(strict=True)
@@ -72,7 +73,17 @@ def checkpoint(case: Case, folder: Path, steps: tuple[int, ...], cache: Path) ->
     evaluator = use(REGISTRY, "evaluator", "embedded-pairs", {})
     spec = Spec(name="x", model=(model,), evaluators=(evaluator,), targets=("gender",), steps=steps)
     corpus = use(REGISTRY, "corpus", "embedded", {})
-    fit = Fit("key", debiaser, Source(corpus, "gender", "hateful"), None, None, 3, steps, ())
+    fit = Fit(
+        key="key",
+        identity=Identity("hf", case.name),
+        debiaser=debiaser,
+        source=Source(corpus, "gender", "hateful"),
+        masker=None,
+        neutral=None,
+        seed=3,
+        steps=steps,
+        tasks=(),
+    )
     inputs = Inputs(
         passages=sample_passages("gender"),
         masked=sample_masked("gender"),
