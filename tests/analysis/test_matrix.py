@@ -9,12 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench import Bench
-from rich.console import Console
 
+from harness.analysis.corrections import adjust
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import build_leaderboard
 from harness.analysis.stats import (
-    benjamini_hochberg,
     mcnemar,
     minimal_detectable_change,
     paired_bootstrap,
@@ -22,6 +21,7 @@ from harness.analysis.stats import (
 from harness.errors import StoreError
 from harness.metrics import HIGHER, LOWER, TOWARDS_50
 from harness.render.console.matrix import print_leaderboard, print_matrix
+from harness.render.console.terminal import Terminal
 from harness.render.tables.plain import matrix_json
 
 
@@ -49,7 +49,7 @@ def test_nothing_to_test_is_no_evidence() -> None:
     assert minimal_detectable_change(1) is None
     assert paired_bootstrap([1.0], [0.0], [None]) is None
     assert paired_bootstrap([1.0, 1.0], [0.0, 0.0], ["a", "a"]) is None
-    assert benjamini_hochberg([]) == []
+    assert adjust([]) == []
 
 
 def test_the_false_positive_rate_is_at_most_nominal() -> None:
@@ -85,7 +85,7 @@ def test_directions_say_what_is_an_improvement() -> None:
 
 
 def shown(bench: Bench, width: int = 100) -> str:
-    console = Console(file=io.StringIO(), width=width)
+    console = Terminal(file=io.StringIO(), width=width)
     print_matrix(console, build_matrix(bench.store))
     print_leaderboard(console, build_leaderboard([bench.store]))
     text = console.file.getvalue()  # type: ignore[attr-defined]
