@@ -16,7 +16,7 @@ from harness.errors import DebiasError, HarnessError, StoreError
 from harness.families import Debiaser, Evaluator, Model
 from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask
-from harness.planning.spec import PluginUse, Spec
+from harness.planning.spec import PluginUse, Spec, known_data
 from harness.plugins import Registered, Registry
 from harness.running.provenance import provenance
 from harness.running.reporting import Reporter
@@ -54,7 +54,7 @@ class Worker:
         scratch: Path | None = None,
     ) -> None:
         self._registry = registry
-        self._data = data
+        self._data = known_data(spec, registry, data)
         self._spec = spec
         self._reporter = reporter
         self._scratch = scratch

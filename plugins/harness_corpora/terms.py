@@ -1,4 +1,4 @@
-"""Attribute terms: words that name a social group, by domain and group.
+"""Attribute terms of the built-in domains: words that name a social group.
 
 Written for this project. A term names a group plainly; pronouns are left out (they say that a
 text mentions a person, not that it is about the group), and so are slurs (they belong to a harm
@@ -10,17 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.errors import DataError
-
-TERMS_VERSION = "1"
-"""Raised by each change of a list: it enters the content key of whatever used one."""
-
 
 def _terms(text: str) -> tuple[str, ...]:
     return tuple(" ".join(term.split()) for term in text.split(","))
 
 
-_TERMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+TERMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "gender": {
         "women": _terms(
             "woman, women, female, females, girl, girls, lady, ladies, wife, wives, ex-wife, "
@@ -210,25 +205,3 @@ _TERMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         ),
     },
 }
-
-
-def term_groups(domain: str) -> Mapping[str, tuple[str, ...]]:
-    """Return a domain's term lists by group (``women``, ``men``; ``any``: no one group).
-
-    Raises:
-        DataError: the domain has no list; says which have.
-    """
-    if domain not in _TERMS:
-        raise DataError(
-            f"domain '{domain}' has no attribute terms (there are lists for: {', '.join(_TERMS)})"
-        )
-    return _TERMS[domain]
-
-
-def attribute_terms(domain: str) -> tuple[str, ...]:
-    """Return all the terms that name a group of the domain, in a fixed order.
-
-    Raises:
-        DataError: the domain has no list; says which have.
-    """
-    return tuple(term for terms in term_groups(domain).values() for term in terms)
