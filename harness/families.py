@@ -19,6 +19,7 @@ from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel, ModelKind
 from harness.types import (
     Checkpoint,
+    ControlKind,
     DebiasRequest,
     EvaluationRequest,
     LoadRequest,
@@ -117,9 +118,9 @@ class Masker(Plugin[ConfigT]):
     """Chooses the words of a passage to unlearn."""
 
     family = "masker"
-    control: ClassVar[bool] = False
-    """True: words that no method is about (`random`); a method with such masks is a control of
-    the same method with others."""
+    control: ClassVar[ControlKind | None] = None
+    """``masks``: it masks words that no method is about (`random`), so a method fitted on its masks
+    is a control of the same method with other masks. None: it is not a control."""
 
     @abstractmethod
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
@@ -143,11 +144,9 @@ class Debiaser(Plugin[ConfigT]):
     """False: fitted at once; it is asked for the single step 1."""
     seeded: ClassVar[bool] = True
     """False: no randomness, so one seed stands for all."""
-    control: ClassVar[bool] = False
-    """True: meant to leave the model's outputs as they are (`identity`)."""
-    sham: ClassVar[bool] = False
-    """True: changes the model without aiming at bias (`dropout`, `weight-noise`), so that methods
-    can be compared with it."""
+    control: ClassVar[ControlKind | None] = None
+    """``identity``: it is meant to leave the model's outputs as they are. ``change``: it changes
+    the model without aiming at bias (`dropout`, `weight-noise`). None: it is a method."""
 
     @abstractmethod
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:

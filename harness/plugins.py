@@ -9,24 +9,42 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from textwrap import shorten
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 import pluggy
 from pydantic import ValidationError
+from typing_extensions import TypeVar
 
 from harness import hookspecs
 from harness.data.domains import NO_DOMAIN, OVERALL, Domain, Domains
 from harness.errors import PluginError, did_you_mean
-from harness.families import FAMILIES, Family, Plugin, PluginConfig
+from harness.estimators import Estimator, install
+from harness.families import (
+    FAMILIES,
+    Corpus,
+    Debiaser,
+    Evaluator,
+    Family,
+    Masker,
+    Model,
+    Plugin,
+    PluginConfig,
+)
+from harness.types import ControlKind
 
 if TYPE_CHECKING:
     import click
 
 GROUP = "harness"
+
+P_co = TypeVar("P_co", bound=Plugin[Any], covariant=True, default=Plugin[Any])
+
+Config = Mapping[str, Any]
+"""Fields of a plugin's config, not validated yet."""
 
 RESERVED = ("use", "as")
 """Keys of a plugin's entry in a spec that are not its config's."""
@@ -53,10 +71,10 @@ class Origin:
 
 
 @dataclass(frozen=True)
-class Registered:
+class Registered(Generic[P_co]):
     """A plugin class and its origin."""
 
-    plugin: type[Plugin[Any]]
+    plugin: type[P_co]
     origin: Origin
 
     @property
@@ -103,15 +121,28 @@ class Registry:
         self.failures = tuple(failures)
         self.domains = _with_named(Domains(domains), self._plugins.values())
 
-    def __iter__(self) -> Any:
+    def __iter__(self) -> Iterator[Registered]:
         return iter(self._plugins.values())
 
     def names(self, family: Family) -> list[str]:
         """Sorted names of a family."""
         return sorted(name for kind, name in self._plugins if kind == family)
 
-    def get(self, family: Family, name: str) -> Registered:
-        """Return a plugin by family and name.
+    @overload
+    def get(self, family: Literal["corpus"], name: str) -> Registered[Corpus[Any]]: ...
+    @overload
+    def get(self, family: Literal["masker"], name: str) -> Registered[Masker[Any]]: ...
+    @overload
+    def get(self, family: Literal["debiaser"], name: str) -> Registered[Debiaser[Any]]: ...
+    @overload
+    def get(self, family: Literal["evaluator"], name: str) -> Registered[Evaluator[Any]]: ...
+    @overload
+    def get(self, family: Literal["model"], name: str) -> Registered[Model[Any]]: ...
+    @overload
+    def get(self, family: Family, name: str) -> Registered: ...
+
+    def get(self, family: Family, name: str) -> Any:
+        """Return a plugin class with its origin, typed by its family.
 
         Raises:
             PluginError: there is none; says which names are near.
@@ -127,8 +158,21 @@ class Registry:
         """Every plugin of that name, whatever its family."""
         return [entry for (_, own), entry in self._plugins.items() if own == name]
 
-    def create(self, family: Family, name: str, config: Mapping[str, Any]) -> Plugin[Any]:
-        """Construct a plugin with its validated config.
+    @overload
+    def create(self, family: Literal["corpus"], name: str, config: Config) -> Corpus[Any]: ...
+    @overload
+    def create(self, family: Literal["masker"], name: str, config: Config) -> Masker[Any]: ...
+    @overload
+    def create(self, family: Literal["debiaser"], name: str, config: Config) -> Debiaser[Any]: ...
+    @overload
+    def create(self, family: Literal["evaluator"], name: str, config: Config) -> Evaluator[Any]: ...
+    @overload
+    def create(self, family: Literal["model"], name: str, config: Config) -> Model[Any]: ...
+    @overload
+    def create(self, family: Family, name: str, config: Config) -> Plugin[Any]: ...
+
+    def create(self, family: Family, name: str, config: Config) -> Any:
+        """Construct a plugin with its validated config, typed by its family.
 
         Raises:
             PluginError: unknown plugin.
@@ -166,9 +210,12 @@ def build_registry(
         try:
             offered = _collect(module, origin)
             domains = _collect_domains(module, origin)
+            estimators = _collect_estimators(module, origin)
         except Exception as error:  # a stranger's code: whatever it raises is its failure
             lost.append(LoadFailure(origin, _reason(error)))
             continue
+        if estimators:
+            install(estimators)
         for entry in offered:
             key = (entry.family, entry.name)
             if key in registered:
@@ -243,7 +290,8 @@ def _collect_commands(module: Any, origin: Origin) -> list[tuple[str, click.Comm
         for command in answer:
             if not isinstance(command, click.Command) or not command.name:
                 raise PluginError(
-                    f"hook harness_commands returned {command!r}, which is no named click command"
+                    f"hook harness_commands returned {command!r}, which is not a click command "
+                    "with a name"
                 )
             offered.append((command.name, command))
     return offered
@@ -341,10 +389,43 @@ def _with_named(domains: Domains, registered: Iterable[Registered]) -> Domains:
     return domains | [Domain(name=name) for name in sorted(names - set(domains))]
 
 
+def _collect_estimators(module: Any, origin: Origin) -> list[Estimator]:
+    estimators: list[Estimator] = []
+    for answer in _manager(module, origin).hook.harness_estimators():
+        if isinstance(answer, str) or not isinstance(answer, Sequence):
+            raise PluginError(
+                "hook harness_estimators must return a list of estimators, "
+                f"not {type(answer).__name__}"
+            )
+        for estimator in answer:
+            _check_estimator(estimator)
+            estimators.append(estimator)
+    return estimators
+
+
+def _check_estimator(estimator: Any) -> None:
+    if inspect.isclass(estimator) and issubclass(estimator, Estimator):
+        raise PluginError(
+            f"hook harness_estimators returned the class {estimator.__name__}; return an object: "
+            f"{estimator.__name__}()"
+        )
+    if not isinstance(estimator, Estimator):
+        raise PluginError(
+            f"hook harness_estimators returned {estimator!r}, which is not an Estimator"
+        )
+    for attribute in ("name", "summary"):
+        value = getattr(estimator, attribute, None)
+        if not isinstance(value, str) or not value.strip():
+            raise PluginError(
+                f"hook harness_estimators: {type(estimator).__name__}.{attribute} must be a "
+                "non-empty string"
+            )
+
+
 def _check_class(plugin: Any, family: Family, hook: str) -> None:
     base = FAMILIES[family]
     if not (inspect.isclass(plugin) and issubclass(plugin, base)):
-        raise PluginError(f"hook {hook} returned {plugin!r}, which is no {base.__name__} class")
+        raise PluginError(f"hook {hook} returned {plugin!r}, which is not a {base.__name__} class")
     if missing := sorted(getattr(plugin, "__abstractmethods__", ())):
         raise PluginError(f"hook {hook}: {plugin.__name__} does not define {', '.join(missing)}()")
     for attribute in ("name", "summary", "reference"):
@@ -353,6 +434,7 @@ def _check_class(plugin: Any, family: Family, hook: str) -> None:
             raise PluginError(
                 f"hook {hook}: {plugin.__name__}.{attribute} must be a non-empty string"
             )
+    _check_control(plugin, hook)
     if not (inspect.isclass(plugin.Config) and issubclass(plugin.Config, PluginConfig)):
         raise PluginError(f"hook {hook}: {plugin.__name__}.Config must be a PluginConfig class")
     for field_name, info in plugin.Config.model_fields.items():
@@ -366,6 +448,22 @@ def _check_class(plugin: Any, family: Family, hook: str) -> None:
                 f"hook {hook}: {plugin.__name__}.Config.{field_name} has no description; "
                 "it is the documentation of the parameter"
             )
+
+
+def _check_control(plugin: Any, hook: str) -> None:
+    """Refuse the flags that `ControlKind` replaced: a boolean ``control``, and ``sham``."""
+    kinds = get_args(ControlKind)
+    control = getattr(plugin, "control", None)
+    if hasattr(plugin, "sham"):
+        raise PluginError(
+            f"hook {hook}: {plugin.__name__}.sham is no longer read; "
+            'write control = "change" instead of sham = True'
+        )
+    if control is not None and control not in kinds:
+        raise PluginError(
+            f"hook {hook}: {plugin.__name__}.control must be None or one of {', '.join(kinds)}, "
+            f"not {control!r}"
+        )
 
 
 def config_problem(error: ValidationError, known: Iterable[str]) -> tuple[str, str]:

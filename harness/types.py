@@ -14,6 +14,12 @@ from harness.metrics import Item, Metric
 
 Label = Literal["hateful", "non-hateful"]
 Split = Literal["train", "test"]
+ControlKind = Literal["identity", "masks", "texts", "change"]
+"""Why methods are compared with a masker or debiaser instead of ranked against it.
+
+``identity``: leaves the model as it is; ``masks``: the same texts with other words masked;
+``texts``: texts that are not hateful; ``change``: changes the model without aiming at bias.
+"""
 
 
 class Frozen(BaseModel):

@@ -90,8 +90,8 @@ class NoDescription(PluginConfig):
         (None, ""),
         ("Strange", "hook harness_maskers must return a list of classes, not str"),
         (7, "hook harness_maskers must return a list of classes, not int"),
-        (["Strange"], "hook harness_maskers returned 'Strange', which is no Masker class"),
-        ([ToyCorpus], "which is no Masker class"),
+        (["Strange"], "hook harness_maskers returned 'Strange', which is not a Masker class"),
+        ([ToyCorpus], "which is not a Masker class"),
         ([masker(mask=None)], "hook harness_maskers: Strange does not define mask()"),
         ([masker(name=" ")], "hook harness_maskers: Strange.name must be a non-empty string"),
         ([masker(summary=None)], "Strange.summary must be a non-empty string"),
@@ -101,6 +101,8 @@ class NoDescription(PluginConfig):
             [masker(Config=NoDescription)],
             "hook harness_maskers: Strange.Config.words has no description",
         ),
+        ([masker(control=True)], "Strange.control must be None or one of identity, masks,"),
+        ([masker(sham=True)], 'write control = "change" instead of sham = True'),
         (RuntimeError("first line\nsecond"), "RuntimeError: first line"),
     ],
 )
@@ -203,7 +205,7 @@ def test_harness_plugins_chooses(
     ("answer", "said"),
     [
         ("text", "hook harness_commands must return a list of click commands, not str"),
-        ([print], "which is no named click command"),
+        ([print], "which is not a click command"),
         (ValueError("no"), "ValueError: no"),
     ],
 )

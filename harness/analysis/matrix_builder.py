@@ -12,11 +12,10 @@ from dataclasses import replace
 import numpy as np
 
 from harness.analysis.bootstrap import Draws, Resampler
-from harness.analysis.matrix import ALPHA, Entry, Half, Matrix, OverSeeds, Row, SeedRow, Status
+from harness.analysis.corrections import ALPHA, DEFAULT, adjust
+from harness.analysis.matrix import Entry, Half, Matrix, OverSeeds, Row, SeedRow, Status
 from harness.analysis.stats import (
-    Correction,
     McNemar,
-    adjust,
     bootstrap_p,
     detectable_in_draws,
     mcnemar,
@@ -54,7 +53,7 @@ def build_matrix(
     evaluator: str | None = None,
     protocol: str | None = None,
     step: int | None = None,
-    correction: Correction = "bh",
+    correction: str = DEFAULT,
     seed: int = 0,
 ) -> Matrix:
     """Compare every debiased model of a run with its base.
@@ -89,7 +88,7 @@ def matrix_of(
     evaluator: str | None = None,
     protocol: str | None = None,
     step: int | None = None,
-    correction: Correction = "bh",
+    correction: str = DEFAULT,
     resampler: Resampler | None = None,
 ) -> Matrix:
     """The same from a reader, so that several tables of a run share what was read."""
@@ -106,6 +105,7 @@ def matrix_of(
         notes=tuple(dict.fromkeys(reader.notes)),
         correction=correction,
         seeds=_over_seeds(adjusted, columns, correction),
+        names=reader.names,
     )
 
 
@@ -292,7 +292,7 @@ def _detectable(metric: Metric) -> float | None:
     return minimal_detectable_change(metric.n)
 
 
-def _adjusted(rows: Sequence[Row], correction: Correction) -> list[Row]:
+def _adjusted(rows: Sequence[Row], correction: str) -> list[Row]:
     """Correct all tests of the matrix together.
 
     Cells that are one computation (`identity` from any source) are one entry, and one test.
@@ -307,15 +307,14 @@ def _adjusted(rows: Sequence[Row], correction: Correction) -> list[Row]:
 
 
 def _over_seeds(
-    rows: Sequence[Row], columns: Sequence[Column], correction: Correction
+    rows: Sequence[Row], columns: Sequence[Column], correction: str
 ) -> tuple[SeedRow, ...]:
     """Summaries of the rows that differ in nothing but their seed."""
     groups: dict[tuple[object, ...], dict[int, Row]] = {}
     for row in rows:
-        c = row.cell
-        if c.seed is not None:
-            name = (c.model, c.debiaser, c.corpus, c.masker, c.source, c.label, row.step)
-            groups.setdefault(name, {})[c.seed] = row
+        if row.cell.seed is not None:
+            name = (row.cell.identity.without("seed"), row.step)
+            groups.setdefault(name, {})[row.cell.seed] = row
     found: dict[tuple[int, int], OverSeeds] = {}
     tests: dict[tuple[object, ...], list[tuple[int, int]]] = {}
     heads: list[Row] = []

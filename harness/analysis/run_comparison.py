@@ -6,12 +6,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.bootstrap import Resampler
+from harness.analysis.corrections import DEFAULT, adjust
+from harness.analysis.interval import Interval
 from harness.analysis.matrix_builder import test_decisions
 from harness.analysis.resampling_units import shared_values
-from harness.analysis.stats import Correction, Interval, McNemar, adjust, bootstrap_p
+from harness.analysis.stats import McNemar, bootstrap_p
 from harness.errors import StoreError
 from harness.metrics import Metric
-from harness.storage.cells import Cell
+from harness.storage.cells import Cell, Identity
 from harness.storage.item_table import aligned
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
@@ -95,7 +97,7 @@ def compare(
     *,
     metric: str | None = None,
     step: int | None = None,
-    correction: Correction = "bh",
+    correction: str = DEFAULT,
     seed: int = 0,
 ) -> Comparison:
     """Compare the models that two runs share: same labels in the spec, each at its last step.
@@ -141,19 +143,9 @@ def _models(reader: RunReader) -> set[str]:
     return {cell.model for cell in reader.index.cells}
 
 
-def _named(reader: RunReader, by_model: bool) -> dict[tuple[object, ...], Cell]:
-    return {
-        (
-            c.model if by_model else None,
-            c.debiaser,
-            c.corpus,
-            c.masker,
-            c.source,
-            c.label,
-            c.seed,
-        ): c
-        for c in reader.index.cells
-    }
+def _named(reader: RunReader, by_model: bool) -> dict[Identity, Cell]:
+    hidden = () if by_model else ("model",)
+    return {cell.identity.without(*hidden): cell for cell in reader.index.cells}
 
 
 def _cell(
@@ -193,7 +185,7 @@ def _cell(
     return ComparedCell(cell.title(), at, there, tuple(numbers)) if numbers else None
 
 
-def _adjusted(cells: Sequence[ComparedCell], correction: Correction) -> Iterable[ComparedCell]:
+def _adjusted(cells: Sequence[ComparedCell], correction: str) -> Iterable[ComparedCell]:
     p_values = [own.p for cell in cells for own in cell.numbers if own.p is not None]
     adjusted = iter(adjust(p_values, correction))
     for cell in cells:

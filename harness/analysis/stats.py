@@ -9,28 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
+from harness.analysis.interval import Interval
 from harness.arrays import Floats
-
-Correction = Literal["bh", "holm"]
 
 LEVEL = 0.95
 DRAWS = 2000
-
-
-class Interval(NamedTuple):
-    """A two-sided interval."""
-
-    low: float
-    high: float
-
-    def excludes(self, value: float) -> bool:
-        """Whether ``value`` is outside."""
-        return not self.low <= value <= self.high
 
 
 class McNemar(NamedTuple):
@@ -138,37 +126,6 @@ def bootstrap_p(drawn: Floats) -> float:
     known = drawn[~np.isnan(drawn)]
     tail = min(int(np.sum(known <= 0)), int(np.sum(known >= 0)))
     return min(1.0, 2.0 * (tail + 1) / (len(known) + 1))
-
-
-def adjust(p_values: Sequence[float], correction: Correction = "bh") -> list[float]:
-    """Correct all tests of a table together.
-
-    Args:
-        p_values: uncorrected, in any order.
-        correction: ``bh`` controls the share of false discoveries (Benjamini and Hochberg 1995),
-            ``holm`` the chance of any false one (Holm 1979).
-
-    Returns:
-        Adjusted p-values in the same order.
-    """
-    p = np.asarray(p_values, dtype=float)
-    m = len(p)
-    if m == 0:
-        return []
-    order = np.argsort(p, kind="stable")
-    rank = np.arange(1, m + 1)
-    if correction == "bh":
-        stepped = np.minimum.accumulate((p[order] * m / rank)[::-1])[::-1]
-    else:
-        stepped = np.maximum.accumulate(p[order] * (m - rank + 1))
-    adjusted = np.empty(m)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return [float(value) for value in adjusted]
-
-
-def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that control the false discovery rate over all of them."""
-    return adjust(p_values, "bh")
 
 
 def minimal_detectable_change(

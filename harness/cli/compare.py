@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from harness.analysis.corrections import CORRECTIONS, DEFAULT, correction_help
 from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
-
-if TYPE_CHECKING:
-    from harness.analysis.stats import Correction
 
 
 @click.command("compare")
@@ -21,7 +18,13 @@ if TYPE_CHECKING:
 @click.option("--reported", metavar="NAME", help="Compare with a publication (paper, …) instead.")
 @click.option("--metric", help="Compare this metric instead of the primary ones.")
 @click.option("--step", type=int, help="Checkpoint; default: the last of each.")
-@click.option("--correction", type=click.Choice(["bh", "holm"]), default="bh", show_default=True)
+@click.option(
+    "--correction",
+    type=click.Choice(list(CORRECTIONS)),
+    default=DEFAULT,
+    show_default=True,
+    help=correction_help(),
+)
 @pass_session
 def compare_command(
     session: Session,
@@ -31,7 +34,7 @@ def compare_command(
     reported: str | None,
     metric: str | None,
     step: int | None,
-    correction: Correction,
+    correction: str,
 ) -> None:
     """Compare RUN with the run OTHER, or with published numbers.
 

@@ -64,7 +64,7 @@ def export_model_command(
     with ConsoleReporter(session.stderr) as reporter:
         rerun = Rerun(store, session.registry, session.data, reporter, device=device)
         chosen = select_cell(rerun.index.cells, cell)
-        at = rerun.step(chosen, step)
+        at = chosen.debiased_step(step)
         title = f"{chosen.title()} / step {at}"
         if rerun.kept(chosen, at) is None:
             reporter.note(f"{title}: no checkpoint was kept; fitting again")

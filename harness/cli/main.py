@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "repro": "Score a sample of a run's items again, one by one, and compare.",
     "explain": "Show the inputs behind a content key of a run.",
     "plugins": "List plugins, or show one with its config.",
+    "new": "Write a new plugin package from a template.",
     "data": "List, fetch and verify data sets.",
     "calibrate": "Check this installation against published counts.",
 }

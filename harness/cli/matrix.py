@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from harness.analysis.corrections import CORRECTIONS, DEFAULT, correction_help
 from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
-
-if TYPE_CHECKING:
-    from harness.analysis.stats import Correction
 
 
 @click.command("matrix")
@@ -23,10 +20,10 @@ if TYPE_CHECKING:
 @click.option("--step", type=int, help="Checkpoint to show; default: the last.")
 @click.option(
     "--correction",
-    type=click.Choice(["bh", "holm"]),
-    default="bh",
+    type=click.Choice(list(CORRECTIONS)),
+    default=DEFAULT,
     show_default=True,
-    help="Of all p-values together: Benjamini-Hochberg (false discoveries) or Holm (any error).",
+    help=correction_help(),
 )
 @click.option("--intervals", is_flag=True, help="Show the interval of each change.")
 @click.option("--each-seed", is_flag=True, help="A row for each seed instead of their mean.")
@@ -40,7 +37,7 @@ def matrix_command(
     evaluator: str | None,
     protocol: str | None,
     step: int | None,
-    correction: Correction,
+    correction: str,
     intervals: bool,
     each_seed: bool,
     as_json: bool,

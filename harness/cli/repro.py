@@ -84,7 +84,7 @@ def repro_command(
             tolerance = TOLERANCE[rerun.spec.dtype]
         if cell is not None:
             chosen = select_cell(rerun.index.cells, cell)
-            at = rerun.step(chosen, step)
+            at = chosen.debiased_step(step)
             tasks = dict(rerun.measured(chosen, at))
             _need(tasks, f"{chosen.title()} / step {at}")
             model = rerun.debiased(chosen, at, dtype=dtype, refit=refit)

@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+import numpy as np
+
 from harness.errors import ModelError
+from harness.lm.continuation import continued
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
 
     from harness.lm.prompt_contrast import PromptContrast
@@ -64,6 +66,46 @@ class LanguageModel(ABC):
         Raises:
             ModelError: a text is empty, or longer than the model's context.
         """
+
+    def continuation_scores(
+        self, contexts: Sequence[str], continuations: Sequence[str], *, start: bool = False
+    ) -> list[TokenScores]:
+        """Score the tokens of ``continuations[k]`` given ``contexts[k]``.
+
+        Each pair is tokenised as one text, and white space at the end of a context is counted to
+        its continuation. Pass a context as often as it has continuations: a causal model runs it
+        once. A context may be empty; see ``start``.
+
+        Args:
+            contexts: what stands in front of each continuation.
+            continuations: as many texts as contexts.
+            start: as in `token_scores`.
+
+        Returns:
+            Token ids and natural-log probabilities of each continuation, both ``(tokens,)``.
+            Causal: given the context and the tokens before. Masked: each token masked in turn,
+            given all others.
+
+        Raises:
+            ModelError: a continuation has no token, the tokenizer makes one token of the end of a
+                context and the start of its continuation, or both are longer than the model takes.
+        """
+        pairs = [
+            continued(context, continuation, self.encode, self.name)
+            for context, continuation in zip(contexts, continuations, strict=True)
+        ]
+        if self.kind == "masked":
+            rows = [(pair.ids, range(pair.first, len(pair.ids))) for pair in pairs]
+            scored = self.masked_scores_of(rows)
+        else:
+            whole = self.token_scores([pair.text for pair in pairs], start=start)
+            scored = [
+                scores.logprobs[pair.first :] for pair, scores in zip(pairs, whole, strict=True)
+            ]
+        return [
+            TokenScores(np.array(pair.ids[pair.first :]), own)
+            for pair, own in zip(pairs, scored, strict=True)
+        ]
 
     @abstractmethod
     def start_scores(self, ids: Sequence[int]) -> np.ndarray:

@@ -15,6 +15,7 @@ import torch
 
 from harness.errors import ModelError
 from harness.lm import projection
+from harness.lm.continuation import continued
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
 from harness.lm.prompt_contrast import PromptContrast
 from harness.lm.quiet import quiet
@@ -84,6 +85,31 @@ class TransformersModel(LanguageModel):
                 kept.flags.writeable = False  # every later reader is given the same arrays
             self._scores[text, start] = TokenScores(tokens, logprobs)
         return [self._scores[text, start] for text in texts]
+
+    def continuation_scores(
+        self, contexts: Sequence[str], continuations: Sequence[str], *, start: bool = False
+    ) -> list[TokenScores]:
+        """See `LanguageModel.continuation_scores`."""
+        if self.kind == "masked":
+            return super().continuation_scores(contexts, continuations)
+        pairs = [
+            continued(context, continuation, self.encode, self.name)
+            for context, continuation in zip(contexts, continuations, strict=True)
+        ]
+        front = [self.start_id] if start else []
+        rows = []
+        for pair in pairs:
+            run = [*front, *self._fitting(pair.text, pair.ids, start)]
+            # the first token of a row has no score
+            scored = range(max(1, len(front) + pair.first), len(run))
+            positions = [k - 1 for k in scored]
+            rows.append(Row(run[:-1] or run, positions, [run[k] for k in scored]))
+        found = []
+        for pair, own in zip(pairs, self._engine.score(rows), strict=True):
+            ids = np.array(pair.ids[pair.first :])
+            unscored = np.full(len(ids) - len(own), np.nan)
+            found.append(TokenScores(ids, np.concatenate([unscored, own])))
+        return found
 
     def start_scores(self, ids: Sequence[int]) -> np.ndarray:
         """See `LanguageModel.start_scores`."""
@@ -297,7 +323,9 @@ class TransformersModel(LanguageModel):
 
     def _checked(self, text: str, start: bool, room: int = 0) -> list[int]:
         """Token ids of a text that fits, with ``room`` tokens to follow."""
-        ids = self.encode(text)
+        return self._fitting(text, self.encode(text), start, room)
+
+    def _fitting(self, text: str, ids: list[int], start: bool, room: int = 0) -> list[int]:
         shown = text if len(text) <= 40 else text[:40] + "…"
         if not ids:
             raise ModelError(f"the text {shown!r} has no token; remove it from the data")

@@ -11,7 +11,6 @@ from harness.boundary import read_passages
 from harness.data.domains import NO_DOMAIN
 from harness.data.places import DataStore
 from harness.errors import DataError
-from harness.families import Corpus
 from harness.planning.spec import Limits, PluginUse
 from harness.plugins import Registry
 from harness.types import Label, Passage, PassageRequest, Split
@@ -49,7 +48,6 @@ class Texts:
             DataError: it has none for any of them, or cannot be read.
         """
         corpus = self._registry.get("corpus", source.corpus.use).plugin
-        assert issubclass(corpus, Corpus)
         found: list[Passage] = []
         for domain in targets:
             if corpus.domains and domain not in corpus.domains:
@@ -74,7 +72,6 @@ class Texts:
         key = (use.label, domain, label, split)
         if key not in self._read:
             corpus = self._registry.create("corpus", use.use, use.config)
-            assert isinstance(corpus, Corpus)
             request = PassageRequest(
                 domain=domain,
                 label=label,

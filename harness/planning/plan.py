@@ -16,14 +16,15 @@ from pydantic import JsonValue
 
 from harness.data.places import DataStore
 from harness.errors import HarnessError
-from harness.families import Debiaser, Evaluator, Masker
+from harness.families import Debiaser
 from harness.planning.keys import PluginInputs, content_key
 from harness.planning.narrowing import Narrowing
 from harness.planning.passages import Source, Texts, passages_hash
 from harness.planning.spec import PluginUse, Spec, known_data, measured_domains
 from harness.plugins import Registry
-from harness.storage.cells import Cell, ControlKind, MeasureRef
+from harness.storage.cells import Cell, Identity, MeasureRef
 from harness.storage.records import SCHEMA_VERSION, RunIndex
+from harness.types import ControlKind
 
 ONE_SHOT_STEP = 1
 """The only step of a debiaser that is fitted at once."""
@@ -47,6 +48,8 @@ class Fit:
     """One debiased model, and the measurements to take as it passes its checkpoints."""
 
     key: str
+    identity: Identity
+    """Of the first cell that it is fitted for."""
     debiaser: PluginUse
     source: Source | None
     masker: PluginUse | None
@@ -146,8 +149,7 @@ class _Planner:
         ] or [None]
         for debiaser in spec.debiaser:
             plugin = self.registry.get("debiaser", debiaser.use).plugin
-            assert issubclass(plugin, Debiaser)
-            only = debiaser.only or Narrowing()
+            only = debiaser.only or Narrowing({})
             if not only.allows("models", model.label):
                 continue
             maskers: list[PluginUse | None] = [None]
@@ -158,17 +160,19 @@ class _Planner:
             for source, masker, seed in product(sources, maskers, seeds):
                 if source is not None and not _allows(only, source):
                     continue
-                fit = self._fit(lineage, plugin, debiaser, source, masker, seed)
-                base = self._measures(lineage, 0, source)
-                cell = Cell(
+                identity = Identity(
                     model=model.label,
                     debiaser=debiaser.label,
-                    corpus=source.corpus.label if source else None,
                     masker=masker.label if masker else None,
+                    corpus=source.corpus.label if source else None,
                     source=source.domain if source else None,
                     label=source.label if source else None,
                     seed=seed,
-                    control=plugin.control,
+                )
+                fit = self._fit(lineage, identity, plugin, debiaser, source, masker, seed)
+                base = self._measures(lineage, 0, source)
+                cell = Cell(
+                    **identity._asdict(),
                     control_kind=self._control_kind(plugin, masker, source),
                     fit_key=fit.key,
                     measures=_refs([*base, *fit.tasks]),
@@ -181,15 +185,12 @@ class _Planner:
         masker: PluginUse | None,
         source: Source | None,
     ) -> ControlKind | None:
-        if plugin.control:
-            return "identity"
-        if plugin.sham:
-            return "change"
+        if plugin.control is not None:
+            return plugin.control
         if masker is not None:
             own = self.registry.get("masker", masker.use).plugin
-            assert issubclass(own, Masker)
-            if own.control:
-                return "masks"
+            if own.control is not None:
+                return own.control
         if source is not None and source.label == "non-hateful":
             return "texts" if plugin.inputs & {"masks", "passages"} else None
         return None
@@ -197,6 +198,7 @@ class _Planner:
     def _fit(
         self,
         lineage: dict[str, JsonValue],
+        identity: Identity,
         plugin: type[Debiaser],  # type: ignore[type-arg]
         debiaser: PluginUse,
         source: Source | None,
@@ -227,6 +229,7 @@ class _Planner:
         tasks = [task for step in steps for task in self._measures(parts, step, source, problem)]
         return Fit(
             key=content_key(parts),
+            identity=identity,
             debiaser=debiaser,
             source=source,
             masker=masker,
@@ -252,7 +255,6 @@ class _Planner:
 
     def _reads_source(self, use: PluginUse) -> bool:
         evaluator = self.registry.get("evaluator", use.use).plugin
-        assert issubclass(evaluator, Evaluator)
         return evaluator.reads_source
 
     def _measure(

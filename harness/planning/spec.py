@@ -13,9 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from harness.data.domains import Domain
 from harness.data.places import DataStore
-from harness.families import Evaluator, Family
+from harness.families import Family
+from harness.planning.hypotheses import Hypotheses
 from harness.planning.narrowing import Narrowing
 from harness.plugins import Registry
+from harness.storage.cells import PLURALS
 from harness.types import Label
 
 PLUGIN_KEYS: Mapping[str, Family] = {
@@ -93,6 +95,18 @@ class Spec(Part):
     keep_checkpoints: Annotated[
         bool, Field(description="keep the debiased models in the run's folder")
     ] = False
+    hypotheses: Annotated[
+        Hypotheses | None, Field(description="what the study tests; the rest is exploratory")
+    ] = None
+
+    def axes(self) -> dict[str, list[str | int]]:
+        """The values of each axis, plugins by their labels, under the axis's plural."""
+        return {
+            plural: [
+                use.label if isinstance(use, PluginUse) else use for use in getattr(self, axis)
+            ]
+            for axis, plural in PLURALS.items()
+        }
 
 
 def known_data(spec: Spec, registry: Registry, data: DataStore) -> DataStore:
@@ -109,7 +123,6 @@ def known_data(spec: Spec, registry: Registry, data: DataStore) -> DataStore:
 def measured_domains(spec: Spec, use: PluginUse, registry: Registry) -> tuple[str, ...]:
     """Target domains an evaluator is asked for: its own list or the targets, that it has."""
     evaluator = registry.get("evaluator", use.use).plugin
-    assert issubclass(evaluator, Evaluator)
     wanted = use.domains or spec.targets
     if not evaluator.domains:
         return wanted

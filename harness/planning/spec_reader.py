@@ -11,7 +11,6 @@ from pydantic import ValidationError
 
 from harness.data.domains import check_domain
 from harness.errors import SpecError, did_you_mean
-from harness.families import Corpus, Evaluator
 from harness.planning.narrowing import check_narrowing, take_narrowing
 from harness.planning.overrides import apply_override
 from harness.planning.spec import LIST_KEYS, PLUGIN_KEYS, PluginUse, Spec, measured_domains
@@ -123,14 +122,7 @@ def _without_narrowing(
 def _narrow(spec: Spec, narrowed: list[dict[str, list[Any]]], lines: Lines) -> Spec:
     if not any(narrowed):
         return spec
-    axes: dict[str, list[Any]] = {
-        "models": [use.label for use in spec.model],
-        "corpora": [use.label for use in spec.corpus],
-        "sources": list(spec.source),
-        "labels": list(spec.label),
-        "maskers": [use.label for use in spec.masker],
-        "seeds": list(spec.seed),
-    }
+    axes = spec.axes()
     uses = []
     for i, (use, found) in enumerate(zip(spec.debiaser, narrowed, strict=True)):
         only = check_narrowing(found, axes, ("debiaser", i), lines) if found else None
@@ -214,6 +206,7 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
             _at(lines, (key, i), domain, known)
     if spec.debiaser:
         _check_debiasing(spec, registry, lines)
+    _check_hypotheses(spec, lines)
     for i, use in enumerate(spec.evaluators):
         _check_evaluator(spec, use, registry, lines, ("evaluators", i))
 
@@ -221,7 +214,7 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
 def _check_debiasing(spec: Spec, registry: Registry, lines: Lines) -> None:
     inputs: set[str] = set()
     for use in spec.debiaser:
-        inputs |= registry.get("debiaser", use.use).plugin.inputs  # type: ignore[attr-defined]
+        inputs |= registry.get("debiaser", use.use).plugin.inputs
     needed = {
         "corpus": {"masks", "passages", "domain"},
         "source": {"masks", "passages", "domain"},
@@ -233,7 +226,6 @@ def _check_debiasing(spec: Spec, registry: Registry, lines: Lines) -> None:
             raise SpecError(f"{lines.where(('debiaser',))}: the debiasers here need a '{key}'")
     for i, use in enumerate(spec.corpus):
         corpus = registry.get("corpus", use.use).plugin
-        assert issubclass(corpus, Corpus)
         for source in spec.source:
             if corpus.domains and source not in corpus.domains:
                 raise SpecError(
@@ -242,11 +234,22 @@ def _check_debiasing(spec: Spec, registry: Registry, lines: Lines) -> None:
                 )
 
 
+def _check_hypotheses(spec: Spec, lines: Lines) -> None:
+    """Check that everything that a hypothesis names is in the spec."""
+    for path, axis, name in () if spec.hypotheses is None else spec.hypotheses.mentions():
+        entries = getattr(spec, axis)
+        known = [e.label if isinstance(e, PluginUse) else str(e) for e in entries]
+        if name not in known:
+            raise SpecError(
+                f"{lines.where(path)}: '{name}' is not among the spec's {axis}"
+                f"{did_you_mean(name, known)}"
+            )
+
+
 def _check_evaluator(
     spec: Spec, use: PluginUse, registry: Registry, lines: Lines, path: tuple[str | int, ...]
 ) -> None:
     evaluator = registry.get("evaluator", use.use).plugin
-    assert issubclass(evaluator, Evaluator)
     for domain in use.domains or ():
         known = sorted(evaluator.domains) or registry.domains | spec.domains
         _at(lines, (*path, "domains"), domain, known)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from harness.data.pins import Pin
 from harness.data.places import DataStore
 from harness.errors import HarnessError
-from harness.families import Family, Masker, Plugin
+from harness.families import Family, Plugin
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit, Plan
 from harness.plugins import Registry
@@ -121,7 +121,6 @@ def _masking(
             continue
         seen.add(key)
         masker = registry.create("masker", fit.masker.use, fit.masker.config)
-        assert isinstance(masker, Masker)
         request = MaskRequest(
             passages=texts.unlearned(fit.source),
             domain=fit.source.domain,

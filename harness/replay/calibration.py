@@ -177,7 +177,7 @@ def _spec(
         named = {
             domain
             for name in evaluators
-            for domain in registry.get("evaluator", name).plugin.domains  # type: ignore[attr-defined]
+            for domain in registry.get("evaluator", name).plugin.domains
         }
     targets = [domain for domain in registry.domains if domain in named]
     data: dict[str, Any] = {

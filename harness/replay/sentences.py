@@ -14,7 +14,6 @@ import numpy as np
 from harness.boundary import measure
 from harness.data.places import DataStore
 from harness.errors import HarnessError, ModelError, StoreError
-from harness.families import Evaluator
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
 from harness.plugins import Registry
 from harness.storage.records import RunIndex
@@ -98,7 +97,6 @@ def find_sentences(
     use, config = _use_of(index, evaluator)
     entry = registry.get("evaluator", use)
     plugin = registry.create("evaluator", use, config)
-    assert isinstance(plugin, Evaluator)
     limits = index.spec.get("limits")
     own = limits if isinstance(limits, dict) else {}
     problem: HarnessError | None = None

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from harness.boundary import mask_passages
 from harness.data.places import DataStore
 from harness.errors import DebiasError
-from harness.families import Debiaser, Masker
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit
 from harness.plugins import Registry
@@ -41,7 +40,6 @@ class Preparer:
         if (fit := unit.fit) is not None:
             self._reporter.phase(f"{unit.title}: choosing passages and masks")
             plugin = self._registry.get("debiaser", fit.debiaser.use).plugin
-            assert issubclass(plugin, Debiaser)
             masked = self._mask(fit)
             if fit.source is not None and plugin.inputs & {"masks", "passages"}:
                 passages = self._texts.unlearned(fit.source)
@@ -63,7 +61,6 @@ class Preparer:
         if fit.masker is None or fit.source is None:
             return ()
         masker = self._registry.create("masker", fit.masker.use, fit.masker.config)
-        assert isinstance(masker, Masker)
         request = MaskRequest(
             passages=self._texts.unlearned(fit.source),
             domain=fit.source.domain,

@@ -18,6 +18,7 @@ from harness.plugins import Registry
 from harness.running.executors import Executor
 from harness.running.executors.local import LocalExecutor
 from harness.running.preparing import Preparer
+from harness.running.registration import register
 from harness.running.reporting import Reporter
 from harness.running.units import Event, Failed, Job, Kept, Measured, Note, units_of
 from harness.storage.store import Store
@@ -62,7 +63,8 @@ class Runner:
         """
         self._store.prepare()
         with self._store.locked():
-            self._store.write_index(plan.index)
+            registration = register(self._store, plan.spec.hypotheses)
+            self._store.write_index(plan.index.model_copy(update={"registration": registration}))
             tasks = plan.tasks()
             missing = {key for key in tasks if not self._store.has_record(key)}
             outcome = Outcome(reused=len(tasks) - len(missing))

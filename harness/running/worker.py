@@ -13,7 +13,6 @@ from harness.boundary import load_model, measure, run_debiaser
 from harness.data.domains import NO_DOMAIN
 from harness.data.places import DataStore
 from harness.errors import DebiasError, HarnessError, StoreError
-from harness.families import Debiaser, Evaluator, Model
 from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask
 from harness.planning.spec import PluginUse, Spec, known_data
@@ -115,7 +114,6 @@ class Worker:
         """
         self._reporter.phase(f"{use.label}: loading")
         plugin = self._registry.create("model", use.use, use.config)
-        assert isinstance(plugin, Model)
         request = LoadRequest(
             device=self._spec.device,
             dtype=self._spec.dtype,
@@ -181,7 +179,6 @@ class Worker:
         from harness.running.seeding import seeded
 
         debiaser = self._registry.create("debiaser", fit.debiaser.use, fit.debiaser.config)
-        assert isinstance(debiaser, Debiaser)
         probe = _probe(model)
         request = DebiasRequest(
             model=model,
@@ -206,7 +203,7 @@ class Worker:
             if checkpoint is None:
                 return
             checkpoint.model.forget_scores()
-            if not debiaser.control:
+            if debiaser.control != "identity":
                 _check_changed(checkpoint, probe, fit)
             yield checkpoint, {"mask": inputs.seconds, "fit": spent}
 
@@ -261,7 +258,6 @@ class Worker:
         self, task: MeasureTask, model: LanguageModel, inputs: Inputs
     ) -> tuple[Measurement, ...]:
         evaluator = self._registry.create("evaluator", task.evaluator.use, task.evaluator.config)
-        assert isinstance(evaluator, Evaluator)
         unlearned, unseen = inputs.texts.get(task.key, ((), ()))
         request = EvaluationRequest(
             model=model,

@@ -17,6 +17,16 @@ from harness.types import Measurement
 SCHEMA_VERSION: Literal[1] = 1
 
 
+class Registration(Stored):
+    """When the hypotheses of a run's spec were fixed, and how much was known by then."""
+
+    sha256: Annotated[str, Field(description="of the section, see Hypotheses.sha256")]
+    fixed_at: str
+    results_before: Annotated[
+        int, Field(ge=0, description="records that the run had by then; 0: fixed in advance")
+    ]
+
+
 class RunIndex(Stored):
     """The plan of a run as it was carried out: ``index.json``."""
 
@@ -26,6 +36,9 @@ class RunIndex(Stored):
     spec: dict[str, JsonValue]
     targets: tuple[str, ...]
     cells: tuple[Cell, ...]
+    registration: Annotated[
+        Registration | None, Field(description="None: the spec has no hypotheses")
+    ] = None
 
 
 class PluginVersion(Stored):

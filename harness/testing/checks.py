@@ -193,10 +193,10 @@ def check_debiaser(
         return seen, scores
 
     seen, after = fit()
-    if cls.control and after != before:
-        raise _broken(entry, "is a control, and changed the model's scores")
-    if not cls.control and after == before:
-        raise _broken(entry, "changed no score; set control = True if that is meant")
+    if cls.control == "identity" and after != before:
+        raise _broken(entry, "is an identity control, and changed the model's scores")
+    if cls.control != "identity" and after == before:
+        raise _broken(entry, 'changed no score; set control = "identity" if that is meant')
     if fit()[1] != after:
         raise _broken(entry, "gave another model for the same request and seed")
     base.forget_scores()

@@ -37,7 +37,7 @@ class Dropout(Debiaser[DropoutConfig]):
     summary = "Further training on neutral text with raised dropout; the same for every domain."
     reference = "Webster et al. 2020, https://arxiv.org/abs/2010.06032"
     inputs = frozenset({"neutral"})
-    sham = True
+    control = "change"
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

@@ -54,7 +54,7 @@ class NeutralAscent(GradientAscent):
     name = "neutral-ascent"
     summary = "Control: gradient ascent on neutral text."
     inputs = frozenset({"neutral"})
-    sham = True
+    control = "change"
 
     def _texts(self, request: DebiasRequest) -> Sequence[Passage]:
         return request.neutral

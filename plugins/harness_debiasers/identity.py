@@ -17,7 +17,7 @@ class Identity(Debiaser[PluginConfig]):
     inputs = frozenset()
     stepwise = False
     seeded = False
-    control = True
+    control = "identity"
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

@@ -45,7 +45,7 @@ class WeightNoise(Debiaser[WeightNoiseConfig]):
     summary = "Control: random noise in the weights, of the same norm as a method's change."
     reference = "this project"
     inputs = frozenset({"masks"})
-    sham = True
+    control = "change"
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`. The noise keeps its direction from step to step and grows."""

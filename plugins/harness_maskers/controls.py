@@ -33,7 +33,7 @@ class RandomWords(Masker[RandomConfig]):
     name = "random"
     summary = "Control: as many words as wordlist masks, chosen at random among the others."
     reference = "this project"
-    control = True
+    control = "masks"
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """That of the imitated rule."""

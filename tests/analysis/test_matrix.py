@@ -11,10 +11,10 @@ import pytest
 from bench import Bench
 from rich.console import Console
 
+from harness.analysis.corrections import adjust
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import build_leaderboard
 from harness.analysis.stats import (
-    benjamini_hochberg,
     mcnemar,
     minimal_detectable_change,
     paired_bootstrap,
@@ -49,7 +49,7 @@ def test_nothing_to_test_is_no_evidence() -> None:
     assert minimal_detectable_change(1) is None
     assert paired_bootstrap([1.0], [0.0], [None]) is None
     assert paired_bootstrap([1.0, 1.0], [0.0, 0.0], ["a", "a"]) is None
-    assert benjamini_hochberg([]) == []
+    assert adjust([]) == []
 
 
 def test_the_false_positive_rate_is_at_most_nominal() -> None:

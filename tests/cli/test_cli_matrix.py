@@ -14,10 +14,10 @@ from harness.analysis.ranking import rank
 from harness.analysis.transfer import transfers
 from harness.errors import StoreError
 from harness.metrics import Item
-from harness.storage.cells import Cell, ControlKind, MeasureRef
+from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import Measurement
+from harness.types import ControlKind, Measurement
 
 
 def with_label(store: Store, debiaser: str, label: str) -> None:
@@ -51,7 +51,7 @@ def test_every_control_is_subtracted_and_none_is_cut_off(tmp_path: Path) -> None
     store = make_run(tmp_path, methods=["mlm-unlearning", *kinds], seeds=[0, 1])
     index = store.index()
     cells = [
-        cell.model_copy(update={"control_kind": kinds.get(cell.debiaser or "")})
+        cell.model_copy(update={"control_kind": kinds.get(cell.debiaser or "", cell.control_kind)})
         for cell in index.cells
     ]
     store.write_index(index.model_copy(update={"cells": tuple(cells)}))

@@ -19,7 +19,7 @@ import pytest
 from click.testing import CliRunner
 from made_runs import make_run
 
-from harness.analysis.long_table import FIELDS, tidy_rows
+from harness.analysis.long_table import COLUMNS, tidy_rows
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import rank
 from harness.cli.main import cli
@@ -59,8 +59,7 @@ def export(store: Store, kind: str, out: Path | None = None) -> bytes:
 
 def test_each_stored_number_is_one_row(run: Store) -> None:
     rows = tidy_rows(run)
-    keys = [(r.debiaser, r.source, r.seed, r.step, r.evaluator, r.protocol, r.target, r.metric)
-            for r in rows]  # fmt: skip
+    keys = [(r.identity, r.step, r.evaluator, r.protocol, r.target, r.metric) for r in rows]
     assert len(set(keys)) == len(keys)
     numbers = {}
     for cell in run.index().cells:
@@ -70,7 +69,7 @@ def test_each_stored_number_is_one_row(run: Store) -> None:
                 continue  # the base it is compared with: one row, the base's own
             for m in record.measurements if record else ():
                 for metric in m.metrics:
-                    key = (cell.debiaser, cell.source, cell.seed, ref.step, ref.evaluator)
+                    key = (cell.identity, ref.step, ref.evaluator)
                     numbers[(*key, m.protocol, m.domain, metric.name)] = metric
     found = {key: row for key, row in zip(keys, rows, strict=True) if row.status == "measured"}
     assert set(found) == set(numbers)
@@ -82,9 +81,13 @@ def test_each_stored_number_is_one_row(run: Store) -> None:
 
 def test_a_row_says_what_it_is_compared_with(run: Store) -> None:
     rows = tidy_rows(run)
-    base = {(r.evaluator, r.protocol, r.target, r.metric): r for r in rows if r.debiaser is None}
+    base = {
+        (r.evaluator, r.protocol, r.target, r.metric): r
+        for r in rows
+        if r.identity.debiaser is None
+    }
     for row in rows:
-        if row.debiaser is None:
+        if row.identity.debiaser is None:
             assert (row.step, row.base_value, row.change) == (0, None, None)
         elif row.status == "measured" and row.value is not None:
             against = base[row.evaluator, row.protocol, row.target, row.metric].value
@@ -99,7 +102,7 @@ def test_a_row_says_what_it_is_compared_with(run: Store) -> None:
 
 def test_failures_are_rows_with_their_reason(run: Store) -> None:
     failed = [row for row in tidy_rows(run) if row.status == "failed"]
-    assert {(row.source, row.step) for row in failed} == {("race", 30)}
+    assert {(row.identity.source, row.step) for row in failed} == {("race", 30)}
     assert {row.failed_reason for row in failed} == {"diverged: loss is nan"}
     assert all(row.value is None and row.base_value is not None for row in failed)
 
@@ -107,9 +110,9 @@ def test_failures_are_rows_with_their_reason(run: Store) -> None:
 def test_csv_json_and_parquet_hold_the_same(run: Store, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    rows = [[getattr(row, name) for name in FIELDS] for row in tidy_rows(run)]
+    rows = [list(row.values().values()) for row in tidy_rows(run)]
     from_json = json.loads(export(run, "json"))
-    assert from_json["fields"] == list(FIELDS)
+    assert from_json["fields"] == list(COLUMNS)
     assert [list(row.values()) for row in from_json["rows"]] == rows
     export(run, "parquet", tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
@@ -117,7 +120,7 @@ def test_csv_json_and_parquet_hold_the_same(run: Store, tmp_path: Path) -> None:
     kinds = {name: str(table.schema.field(name).type) for name in ("step", "p", "control", "run")}
     assert kinds == {"step": "int64", "p": "double", "control": "bool", "run": "string"}
     header, *lines = csv.reader(io.StringIO(export(run, "csv").decode()))
-    assert header == list(FIELDS)
+    assert header == list(COLUMNS)
     assert lines == [["" if cell is None else str(cell) for cell in row] for row in rows]
 
 

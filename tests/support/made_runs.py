@@ -151,7 +151,7 @@ def make_run(
         return found
 
     base = tuple(refs("base", 0, 0.0))
-    cells = [Cell(model="tiny_1", control=False, measures=base)]
+    cells = [Cell(model="tiny_1", measures=base)]
     for method in methods:
         for masker in maskers:
             for source in sources:
@@ -173,7 +173,6 @@ def make_run(
                             source=source,
                             label="hateful",
                             seed=seed,
-                            control=False,
                             fit_key=fit,
                             measures=tuple(measures),
                         )
@@ -185,7 +184,7 @@ def make_run(
                     model="tiny_1",
                     debiaser="identity",
                     source=source,
-                    control=True,
+                    control_kind="identity",
                     fit_key="identity",
                     measures=(*base, *refs("identity", 1, 0.0)),
                 )

@@ -197,7 +197,7 @@ class ToyIdentity(Debiaser[PluginConfig]):
     inputs = frozenset()
     stepwise = False
     seeded = False
-    control = True
+    control = "identity"
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         for step in request.steps:

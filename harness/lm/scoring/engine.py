@@ -27,7 +27,15 @@ from harness.lm.scoring.batches import (
 )
 from harness.lm.scoring.forward import Forward, Inputs
 from harness.lm.scoring.head import logits_logprobs
-from harness.lm.scoring.packing import BLOCK_TOKENS, Block, block_batches, blocks, forest, wanted
+from harness.lm.scoring.packing import (
+    BLOCK_TOKENS,
+    Block,
+    block_batches,
+    blocks,
+    families,
+    forest,
+    wanted,
+)
 from harness.lm.scoring.prompted_rows import behind
 
 TRAINING_TOKENS = 512
@@ -76,6 +84,12 @@ class Engine:
         """Padded tokens in a batch."""
         return TOKENS_A_BATCH if self.device.type == "cpu" else TOKENS_A_BATCH_GPU
 
+    @property
+    def _long_budget(self) -> int:
+        """The same of rows that are longer than a block."""
+        on_cpu = self.device.type == "cpu"
+        return min(self.budget, TOKENS_A_BATCH_LONG) if on_cpu else self.budget
+
     def score(self, rows: Sequence[Row]) -> list[np.ndarray]:
         """Log-probability of each row's targets, row by row, each ``(targets,)`` in float64."""
         if self.alone:
@@ -83,13 +97,17 @@ class Engine:
         longest = 0 if self.correction is not None else self.forward.tree_tokens()
         short = [i for i, row in enumerate(rows) if len(row.ids) <= min(longest, BLOCK_TOKENS)]
         if len(short) < 2:
-            return self._score_rows(rows)
+            short = []
         in_trees = set(short)
         others = [i for i in range(len(rows)) if i not in in_trees]
+        related, single = families(rows, others, longest)
         found: list[np.ndarray] = [np.empty(len(row.positions)) for row in rows]
-        for i, scores in zip(others, self._score_rows([rows[i] for i in others]), strict=True):
+        for i, scores in zip(single, self._score_rows([rows[i] for i in single]), strict=True):
             found[i] = scores
-        work = block_batches(blocks(rows, short), self.budget)
+        work = [
+            *block_batches(related, self._long_budget),
+            *block_batches(blocks(rows, short), self.budget),
+        ]
         for batch, flat in halving(work, self._score_blocks, lambda block: len(block.ids)):
             reads = (read for block in batch for read in block.reads)
             for read, score in zip(reads, flat.tolist(), strict=True):
@@ -99,10 +117,9 @@ class Engine:
     def _score_rows(self, rows: Sequence[Row]) -> list[np.ndarray]:
         """Scores of rows that stand by themselves, long ones in batches of their own."""
         found: list[np.ndarray] = [np.empty(0)] * len(rows)
-        on_cpu = self.device.type == "cpu"
         for is_long in (True, False):
             chosen = [i for i, row in enumerate(rows) if (len(row.ids) > BLOCK_TOKENS) is is_long]
-            budget = min(self.budget, TOKENS_A_BATCH_LONG) if is_long and on_cpu else self.budget
+            budget = self._long_budget if is_long else self.budget
             scored = score_rows([rows[i] for i in chosen], self._score_batch, budget)
             for i, scores in zip(chosen, scored, strict=True):
                 found[i] = scores

@@ -68,6 +68,35 @@ def blocks(rows: Sequence[Row], numbers: Sequence[int], length: int = BLOCK_TOKE
     return found
 
 
+def families(
+    rows: Sequence[Row], numbers: Sequence[int], length: int
+) -> tuple[list[Block], list[int]]:
+    """Pack rows that are too long for `blocks` where they share at least half of their tokens.
+
+    Args:
+        rows: all rows.
+        numbers: which of them to pack.
+        length: longest block.
+
+    Returns:
+        Blocks of at least two rows each, and the numbers of the rows that are in none.
+    """
+    groups: list[list[int]] = []
+    size, before = 0, rows[0].ids if rows else ()
+    for number in sorted(numbers, key=lambda i: tuple(rows[i].ids)):
+        ids = rows[number].ids
+        shared = _shared(before, ids)
+        if groups and 2 * shared >= len(ids) and size + len(ids) - shared <= length:
+            groups[-1].append(number)
+            size += len(ids) - shared
+        else:
+            groups.append([number])
+            size = len(ids)
+        before = ids
+    packed = [_grow(rows, group) for group in groups if len(group) > 1]
+    return packed, [group[0] for group in groups if len(group) == 1]
+
+
 def _end(rows: Sequence[Row], order: Sequence[int], start: int, length: int) -> int:
     """Where the block that starts at a place of the order ends: late, where little is shared."""
     size, end, least = 0, start + 1, length

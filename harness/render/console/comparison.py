@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.matrix import ALPHA
+from harness.analysis.corrections import ALPHA
 from harness.analysis.reported import Publication
 from harness.analysis.reported_comparison import Beside
 from harness.analysis.run_comparison import Compared, Comparison

@@ -11,10 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.controls import MeanNet
+from harness.analysis.interval import Interval
 from harness.analysis.leaderboard import Leaderboard, Standing
 from harness.analysis.matched_cost import Matched
 from harness.analysis.reported import Publication, ReportedNumber
-from harness.analysis.stats import Interval, SeedSummary
+from harness.analysis.stats import SeedSummary
 from harness.analysis.transfer import Estimated
 from harness.render.console.ruled import Ruled
 

@@ -8,22 +8,21 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
-from harness.analysis.matrix import ALPHA, Entry, Matrix, OverSeeds, Row, SeedRow
+from harness.analysis.corrections import ALPHA, CORRECTIONS
+from harness.analysis.interval import Interval
+from harness.analysis.matrix import Entry, Matrix, OverSeeds, Row, SeedRow
 from harness.analysis.matrix_builder import Column
-from harness.analysis.stats import Interval
 from harness.analysis.transfer import Estimated, Ratio, Transfer, transfers
 from harness.render.console.leaderboard import print_leaderboard
 from harness.render.console.ruled import Ruled
 from harness.render.tables.rows import ANY, SMALLEST, row_name, shown_rows, smallest_changes
-from harness.storage.cells import is_control
+from harness.storage.cells import MethodNames, is_control
 
 __all__ = ["ALPHA", "WIDTH", "print_leaderboard", "print_matrix", "print_transfer"]
 
 WIDTH = 100
 MOST_WARNINGS = 6
 MOST_METHOD, MOST_SOURCE = 26, 14
-
-CORRECTIONS = {"bh": "Benjamini-Hochberg", "holm": "Holm"}
 
 
 def print_matrix(
@@ -39,7 +38,7 @@ def print_matrix(
     """
     width = min(WIDTH, console.width)
     rows = shown_rows(matrix, each_seed=each_seed)
-    steps = {row.step for row in rows if not row.cell.control}
+    steps = {row.step for row in rows if row.cell.control_kind != "identity"}
     groups: dict[tuple[str, str, str], list[Column]] = {}
     for column in matrix.columns:
         groups.setdefault(column[:3], []).append(column)
@@ -48,7 +47,7 @@ def print_matrix(
         if len(steps) == 1:
             title += f", step {next(iter(steps))}"
         cells = {(i, c): _any_cell(r, c, intervals) for i, r in enumerate(rows) for c in columns}
-        for chunk in _chunks(rows, columns, cells, width, len(steps) > 1):
+        for chunk in _chunks(rows, matrix.names, columns, cells, width, len(steps) > 1):
             console.print(_table(matrix, rows, chunk, cells, title, len(steps) > 1), width=width)
             title = ""
     seeds = bool(matrix.seeds) and not each_seed
@@ -62,6 +61,7 @@ Cells = dict[tuple[int, Column], Text]
 
 def _chunks(
     rows: Sequence[Row | SeedRow],
+    names: MethodNames,
     columns: Sequence[Column],
     cells: Cells,
     width: int,
@@ -70,7 +70,7 @@ def _chunks(
     """Columns in groups that fit the width beside the headings of the rows."""
     heads = [0, 0]
     for row in rows:
-        heads[0] = min(MOST_METHOD, max(heads[0], _method(row).cell_len))
+        heads[0] = min(MOST_METHOD, max(heads[0], _method(row, names).cell_len))
         heads[1] = min(MOST_SOURCE, max(heads[1], len(row.cell.source or "")))
     room = width - max(heads[0], len(SMALLEST)) - max(heads[1], 4) - 4
     room -= 5 if with_step else 0
@@ -105,7 +105,7 @@ def _table(
             if row.cell.model == model:
                 step = [Text(str(row.step))] if with_step else []
                 own = (cells[i, column] for column in columns)
-                lines.append([_method(row), Text(row.cell.source or ""), *step, *own])
+                lines.append([_method(row, matrix.names), Text(row.cell.source or ""), *step, *own])
     least = smallest_changes(matrix)
     if any(column in least for column in columns):
         bounds = [Text(f"±{least[c]:.2f}  " if c in least else "", "dim") for c in columns]
@@ -114,8 +114,8 @@ def _table(
     return Ruled(title, [*heads, *(column.domain for column in columns)], lines, left=2)
 
 
-def _method(row: Row | SeedRow) -> Text:
-    name = Text(row_name(row))
+def _method(row: Row | SeedRow, names: MethodNames) -> Text:
+    name = Text(row_name(row, names))
     if is_control(row.cell):
         name.append(" control", "dim")
     return name
@@ -176,9 +176,9 @@ def _legend(
 ) -> None:
     what = "change and its 95 % interval over items" if intervals else "value, change from the base"
     lines = [
-        f"{what}; + nearer to the ideal, ! further from it; * p < 0.05, corrected over all cells "
-        f"shown ({CORRECTIONS[matrix.correction]}; exact McNemar for shares of items, else the "
-        "paired bootstrap); underlined: source and target the same",
+        f"{what}; + nearer to the ideal, ! further from it; * p < 0.05, corrected over all "
+        f"cells shown ({CORRECTIONS[matrix.correction].title}; exact McNemar for shares of items, "
+        "else the paired bootstrap); underlined: source and target the same",
     ]
     if seeds:
         lines.append(

@@ -13,21 +13,13 @@ from harness.planning.survey import Survey
 def print_survey(console: Console, plan: Plan, found: Survey) -> None:
     """Print the cells, the work, the passages, the cost, the data and the problems."""
     spec = plan.spec
-    axes: dict[str, list[str]] = {
-        "models": [use.label for use in spec.model],
-        "corpora": [use.label for use in spec.corpus],
-        "sources": list(spec.source),
-        "labels": list(spec.label),
-        "maskers": [use.label for use in spec.masker],
-        "debiasers": [use.label for use in spec.debiaser],
-        "seeds": [str(seed) for seed in spec.seed],
-        "steps": [str(step) for step in spec.steps],
-        "targets": list(spec.targets),
-    }
+    axes = {**spec.axes(), "steps": spec.steps, "targets": spec.targets}
     console.print(f"[bold]{escape(spec.name)}[/] {escape(spec.description)}", highlight=False)
     for name, values in axes.items():
         if values:
-            console.print(f"  {name:<10} {', '.join(values)}", highlight=False, markup=False)
+            console.print(
+                f"  {name:<10} {', '.join(map(str, values))}", highlight=False, markup=False
+            )
     console.print(
         f"  {found.fits} debiased models ({found.fits_there} complete), "
         f"{len(plan.tasks())} measurements",

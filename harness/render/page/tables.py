@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from harness.analysis.corrections import CORRECTIONS
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.matrix_builder import Entry, Matrix, Row
 from harness.analysis.transfer import Estimated, Transfer, transfers
@@ -187,7 +188,7 @@ def _counted(what: str, entries: Sequence[Entry]) -> str:
 def _standing(bias: Sequence[tuple[Row, Entry]], matrix: Matrix) -> str:
     stands = [e for _, e in bias if e.significant and e.improvement]
     better = sum((e.improvement or 0.0) > 0 for e in stands)
-    correction = {"bh": "Benjamini-Hochberg", "holm": "Holm"}[matrix.correction]
+    correction = CORRECTIONS[matrix.correction].title
     return (
         f"After {correction} correction over all cells, {better} of the gains and "
         f"{len(stands) - better} of the harms are significant at 0.05."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from harness.analysis.interval import Interval
 from harness.analysis.leaderboard import Leaderboard, Standing
-from harness.analysis.stats import Interval, SeedSummary
+from harness.analysis.stats import SeedSummary
 from harness.analysis.transfer import Estimated
 from harness.render.tables.numbers import interval, number, signed
 

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from harness.analysis.matrix import ALPHA, Entry, Matrix, OverSeeds, Row, SeedRow
+from harness.analysis.corrections import ALPHA, CORRECTIONS
+from harness.analysis.matrix import Entry, Matrix, OverSeeds, Row, SeedRow
 from harness.render.tables.rows import ANY, row_name, shown_rows, smallest_changes
 from harness.storage.cells import is_control
 from harness.storage.reader import Column
@@ -130,7 +131,7 @@ def _sheet(
         found = tuple(score_of(row, column) for column in columns)
         if all(isinstance(s, Absent) and s.what == "not run" for s in found):
             continue
-        name = row_name(row)
+        name = row_name(row, matrix.names)
         if len(models) > 1:
             name = f"{row.cell.model}: {name}"
         lines.append(
@@ -197,13 +198,11 @@ def _of_items(entry: Entry | None, own: bool) -> Score | Absent:
 
 def matrix_note(matrix: Matrix) -> str:
     """How to read a cell."""
-    corrections = {"bh": "Benjamini-Hochberg", "holm": "Holm"}
     intervals = any(entry.interval for row in matrix.rows for entry in row.entries)
     parts = [
         "score, change from the base",
         "95 % interval of the change over items (paired bootstrap)" if intervals else "",
-        f"* p < 0.05 after {corrections.get(matrix.correction, matrix.correction)} correction "
-        "over all cells shown",
+        f"* p < 0.05 after {CORRECTIONS[matrix.correction].title} correction over all cells shown",
         "rows of several seeds: mean change ± standard deviation, interval and star over seeds (t)"
         if matrix.seeds
         else "",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import ModelError
-from harness.families import Model, Plugin
+from harness.families import Family, Model, Plugin
 from harness.planning.spec import PluginUse
 from harness.plugins import Registry
 from harness.running.executors.parcels import Parcel, data_files, files_of, pack, pack_at
@@ -32,8 +32,7 @@ def manifest(job: Job, registry: Callable[[], Registry], put: Put, *, here: bool
         DataError: a file that is there cannot be read.
     """
     plugins = {
-        # family is one of the known names, which a loop over pairs forgets
-        (family, use.label): (use, job.registry.create(family, use.use, use.config))  # type: ignore[arg-type]
+        (family, use.label): (use, job.registry.create(family, use.use, use.config))
         for family, use in _uses(job.units)
     }
     files = data_files((plugin for _, plugin in plugins.values()), job.data)
@@ -57,7 +56,7 @@ def manifest(job: Job, registry: Callable[[], Registry], put: Put, *, here: bool
     )
 
 
-def _uses(units: Iterable[Unit]) -> Iterator[tuple[str, PluginUse]]:
+def _uses(units: Iterable[Unit]) -> Iterator[tuple[Family, PluginUse]]:
     """The plugins that workers make, as the spec uses them."""
     for unit in units:
         yield "model", unit.model
