@@ -336,7 +336,7 @@ def test_summary_counts() -> None:
     assert (summary.at_start, summary.little_context, summary.repeated) == (1, 2, 1)
     assert (summary.words_after_first, summary.words_of_masked) == (2 + 3, 3 + 5)
     assert summary.kinds == {"attribute": 3}
-    assert summary.reasons == {"gender terms 1: women": 3}
+    assert summary.reasons == {"gender terms: women": 3}
     assert summary.after_share == 5 / 8
     assert summarise([]).word_share is None
 
