@@ -25,6 +25,7 @@ from harness.errors import PluginError, did_you_mean
 from harness.estimators import Estimator, install
 from harness.families import (
     FAMILIES,
+    HIDDEN_INPUT,
     Corpus,
     Debiaser,
     Evaluator,
@@ -473,5 +474,5 @@ def config_problem(error: ValidationError, known: Iterable[str]) -> tuple[str, s
     if first["type"] == "extra_forbidden":
         return where, f"unknown key '{where}'{did_you_mean(where, known)}"
     got = first.get("input")
-    shown = "" if first["type"] == "missing" else f" (got {got!r})"
+    shown = "" if first["type"] in ("missing", HIDDEN_INPUT) else f" (got {got!r})"
     return where, f"{where or 'value'}: {first['msg']}{shown}"

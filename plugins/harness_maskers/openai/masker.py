@@ -9,14 +9,15 @@ import os
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from harness.data.places import DataStore
 from harness.errors import ServiceError
 from harness.families import Masker
-from harness.types import MaskedPassage, MaskEstimate, MaskRequest, Passage
-from harness_maskers.openai.answers import Answer, AnswerCache, redact
+from harness.types import MaskedPassage, MaskEstimate, MaskRequest, MaskUsage, Passage
+from harness_maskers.openai.answers import Answer, AnswerCache
 from harness_maskers.openai.budget import Budget, BudgetError
 from harness_maskers.openai.config import OpenAIConfig, server_of
 from harness_maskers.openai.prompt import (
@@ -26,6 +27,10 @@ from harness_maskers.openai.prompt import (
     first_messages,
     to_spans,
 )
+from harness_maskers.openai.secrets import Redactor
+
+if TYPE_CHECKING:
+    from harness_maskers.openai.client import Client
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 BASE_URL_VARIABLE = "OPENAI_BASE_URL"
@@ -146,10 +151,12 @@ class _Run:
         self._request = request
         self._total = len(request.passages)
         self._cache = _cache(request.data)
-        self._secret = os.environ.get(KEY_VARIABLE, "")
+        self._secret = os.environ.get(KEY_VARIABLE, "").strip()
+        self._redact = Redactor(self._secret)
         self._budget = Budget(config.price, config.max_cost)
-        self._events: Counter[str] = Counter()
         self._asked = 0
+        self._usage = MaskUsage()
+        self._rejected_formats = 0
 
     def answers(self) -> dict[str, Answer]:
         """All answers: those that are stored, then those that are asked for."""
@@ -175,6 +182,16 @@ class _Run:
                 f"masker 'openai': {lacking}, and {KEY_VARIABLE} is not set; export it (any word "
                 "does for a local server without keys)"
             )
+        if not (self._secret.isascii() and self._secret.isprintable()) or " " in self._secret:
+            raise ServiceError(
+                f"masker 'openai': {KEY_VARIABLE} holds a space, a line break or a character that "
+                "cannot be sent; export the key alone"
+            )
+        if self._redact.leaks(self.base_url) and len(self._secret) >= 8:
+            raise ServiceError(
+                f"masker 'openai': the server's address holds the key; give the key in "
+                f"{KEY_VARIABLE} only"
+            )
         try:
             import openai  # noqa: F401  (an extra, and slow to import)
         except ImportError:
@@ -189,7 +206,7 @@ class _Run:
         from harness_maskers.openai.client import Client
         from harness_maskers.openai.workers import ask_all
 
-        client = Client(self.config, self.base_url, self._secret, self._budget)
+        client = Client(self.config, self.base_url, self._secret, self._budget, self._redact)
         texts = {key: self.groups[key][0].text for key in todo}
         domain = described(self._request.domain, self._request.data.domains)
         arriving = ask_all(client, texts, domain, self._keep, self.config.max_concurrency)
@@ -211,14 +228,26 @@ class _Run:
             ) from None
         finally:
             arriving.close()
-            self._events = client.events
+            self._account(client)
+
+    def _account(self, client: Client) -> None:
+        """Tell the caller what the calls used, however they ended."""
+        self._rejected_formats = client.rejected_formats
+        self._usage = MaskUsage(
+            calls=client.calls,
+            tokens_in=self._budget.tokens_in,
+            tokens_out=self._budget.tokens_out,
+            cost=self._budget.spent,
+            unaccounted=client.unaccounted,
+            events=dict(sorted(client.events.items())),
+        )
+        self._request.account(self._usage)
 
     def _keep(self, key: str, answer: Answer) -> Answer:
-        """Store an answer, and return it as it is stored: without the key, if that was echoed."""
-        clean = Answer.model_validate_json(redact(answer.model_dump_json(), self._secret))
-        if clean.status != "failed":
-            self._cache.put(key, clean)
-        return clean
+        """Store an answer unless the next run should ask again."""
+        if answer.status != "failed" and answer.final:
+            self._cache.put(key, answer)
+        return answer
 
     def conclude(self, answers: Mapping[str, Answer]) -> None:
         """Report what went wrong, and refuse to go on if it is too much.
@@ -271,17 +300,19 @@ class _Run:
             "texts": len(self.groups),
             "answered": answered,
             "asked": self._asked,
-            "events": dict(sorted(self._events.items())),
-            "tokens_in": self._budget.tokens_in,
-            "tokens_out": self._budget.tokens_out,
-            "cost": self._budget.spent,
+            "calls": self._usage.calls,
+            "rejected_formats": self._rejected_formats,
+            "unaccounted": self._usage.unaccounted,
+            "events": dict(self._usage.events),
+            "tokens_in": self._usage.tokens_in,
+            "tokens_out": self._usage.tokens_out,
+            "cost": self._usage.cost,
             "unmasked": [
                 {"id": passage.id, "why": answer.status, "detail": answer.detail}
                 for passage, answer in bad
             ],
         }
-        text = json.dumps(report, indent=1, ensure_ascii=False)
-        self._cache.write(path, redact(text, self._secret))
+        self._cache.write(path, json.dumps(report, indent=1, ensure_ascii=False))
         return str(path)
 
     def _progress(self, found: Mapping[str, Answer]) -> None:
