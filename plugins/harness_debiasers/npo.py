@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import TextRow, frozen_logprobs, sequence_logprobs, text_rows
 from harness_debiasers.retain import retainer
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +38,7 @@ class SimNpoConfig(NpoConfig):
     retain: Literal["none", "nll", "kl"] = Field("nll", description="loss on neutral text")
 
 
-class Npo(Debiaser[NpoConfig]):
+class Npo(TrainedDebiaser[NpoConfig]):
     """Forgets passages against the base model; the gradient fades as a passage is forgotten."""
 
     name = "npo"
