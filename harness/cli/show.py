@@ -56,7 +56,7 @@ def show_command(
     at = chosen.debiased_step(step)
     columns = reader.columns({reader.index.cells.index(chosen): at}, metric, evaluator, protocol)
     if metric is None:  # a page of windows is nothing to read unless it is asked for
-        targeted = [c for c in columns if reader.has_target(c)]
+        targeted = [c for c in columns if reader.role(c) == "bias"]
         columns = tuple(targeted) or columns
     if target is not None:
         known = {column.domain for column in columns}

@@ -16,6 +16,7 @@ import numpy as np
 
 from harness.errors import ModelError, did_you_mean
 from harness.lm.handle import LanguageModel, ModelKind
+from harness.quantities import LogProb
 
 DEFAULT = "default"
 """The paper's scorer for causal models (``hf_nll``); Nangia et al.'s for masked ones."""
@@ -56,6 +57,17 @@ def resolve(scorer: str, kind: ModelKind) -> str:
     if scorer != DEFAULT:
         return scorer
     return "hf_nll" if kind == "causal" else "mlm_pll_shared"
+
+
+def quantity_of(protocol: str) -> LogProb:
+    """Return what the scores of a scorer are.
+
+    Raises:
+        ModelError: the scorer is unknown.
+    """
+    if protocol not in _QUANTITIES:
+        raise ModelError(f"unknown scorer '{protocol}'{did_you_mean(protocol, _QUANTITIES)}")
+    return _QUANTITIES[protocol]
 
 
 def _checked(scorer: str, model: LanguageModel, table: Mapping[str, object]) -> str:
@@ -166,4 +178,13 @@ _SENTENCE: dict[str, Callable[[LanguageModel, Sequence[str]], list[float]]] = {
 _PAIR: dict[str, Callable[[LanguageModel, Sequence[tuple[str, str]]], list[PairScore | None]]] = {
     "mlm_pll_shared": _mlm_pll_shared,
     "mlm_avg_diff": _mlm_avg_diff,
+}
+
+_QUANTITIES: Mapping[str, LogProb] = {
+    "hf_nll": LogProb(per="token"),
+    "bb_geo": LogProb(per="token"),
+    "lmeval_sum": LogProb(per="text"),
+    "bos_mean": LogProb(per="token"),
+    "mlm_pll_shared": LogProb(per="text", digits=3),
+    "mlm_avg_diff": LogProb(per="token", digits=3),
 }
