@@ -229,8 +229,8 @@ class Metric(MetricDefinition):
     def improvement_on(self, base: Metric) -> float | None:
         """How much nearer to the ideal than the base this value is.
 
-        None without both values, or where the metric has no ideal. Percentages with a count of hits are compared as fractions, so that k of n and n − k of n
-        are exactly as far from 50.
+        None without both values, or where the metric has no ideal. Percentages with a count of
+        hits are compared as fractions, so that k of n and n − k of n are exactly as far from 50.
         """
         if self.value is None or base.value is None or self.direction.kind == "none":
             return None

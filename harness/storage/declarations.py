@@ -75,7 +75,12 @@ class Declarations:
             except HarnessError:
                 self._uses[label] = None
         use = self._uses[label]
-        return measurement if use is None else with_declarations(*use, measurement)
+        if use is None:
+            return measurement
+        try:
+            return with_declarations(*use, measurement)
+        except HarnessError:  # a protocol that this version of the evaluator no longer has
+            return measurement
 
     def _use(self, label: str) -> tuple[str, dict[str, Any]]:
         uses = self._index.spec.get("evaluators")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from harness.errors import StoreError, did_you_mean
@@ -52,8 +53,8 @@ class Measured(NamedTuple):
 
     place: Place
     metrics: dict[str, Metric]
-    derived: Mapping[str, MetricDefinition] = {}
-    quantities: Quantities = {}
+    derived: Mapping[str, MetricDefinition] = MappingProxyType({})
+    quantities: Quantities = MappingProxyType({})
 
 
 Measurements = dict[tuple[str, str], Measured]

@@ -223,7 +223,7 @@ PAIR_METRICS: tuple[MetricDefinition, ...] = (
     MetricDefinition(name="association", estimator="did", of=("more", "less"), direction=TOWARDS_0),
     MetricDefinition(
         name="frequency",
-        estimator=HalfDifference(),  # type: ignore[arg-type]  # an object becomes its name
+        estimator=HalfDifference(),
         of=("more", "less"),
         direction=NO_IDEAL,
     ),
