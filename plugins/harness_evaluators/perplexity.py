@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from harness.data.domains import NO_DOMAIN
-from harness.data.pins import Pin, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin
 from harness.data.tabular import read_utf8
 from harness.errors import ModelError
-from harness.families import Evaluator, PluginConfig
+from harness.families import Evaluator, PinnedConfig, PluginConfig, pinned_rows
 from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, LOWER, Item, Metric
 from harness.types import EvaluationRequest, Measurement, Passage
@@ -45,7 +44,7 @@ PIN = Pin(
 )
 
 
-class WikiText2Config(PluginConfig):
+class WikiText2Config(PinnedConfig):
     """Which windows, and how many of them."""
 
     protocol: Literal["hf1024", "bb992"] = Field(
@@ -56,8 +55,6 @@ class WikiText2Config(PluginConfig):
         None, ge=2, description="another window size, for a model with a shorter context"
     )
     max_windows: int | None = Field(None, ge=1, description="score the first windows only")
-    path: str | None = Field(None, description="wiki.test.raw, or a folder that holds it")
-    verify: bool = Field(True, description="refuse data that is not the pinned one")
 
 
 class WikiText2Perplexity(Evaluator[WikiText2Config]):
@@ -69,13 +66,9 @@ class WikiText2Perplexity(Evaluator[WikiText2Config]):
     pins = (PIN,)
     kinds = frozenset({"causal"})
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the text."""
-        return {"items": items_hash(self._rows(data))}
-
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """See `Evaluator.evaluate`."""
-        text = "\n\n".join(row[1] for row in self._rows(request.data))
+        text = "\n\n".join(row[1] for row in pinned_rows(PIN, self.config, request.data))
         size = self.config.window or WINDOWS[self.config.protocol]
         protocol = f"window{size}" if self.config.window else self.config.protocol
         return [
@@ -83,9 +76,6 @@ class WikiText2Perplexity(Evaluator[WikiText2Config]):
                 request, text, size, protocol, prefix="wikitext2", most=self.config.max_windows
             )
         ]
-
-    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
-        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
 
 
 def measure_windows(
