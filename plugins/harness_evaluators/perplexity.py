@@ -17,9 +17,11 @@ from harness.families import Evaluator, PinnedConfig, PluginConfig, pinned_rows
 from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, LOWER, Item, Metric
 from harness.types import EvaluationRequest, Measurement, Passage
+from harness_evaluators.scorers import with_start
 
 WINDOWS = {"hf1024": 1024, "bb992": 992}
-"""Window sizes of the published protocols; stride and size are the same, no start token."""
+"""Window sizes of the published protocols; stride and size are the same. A start token that the
+tokenizer puts in front of a text stands in front of each window and is one of its tokens."""
 
 WINDOWS_AT_ONCE = 8
 
@@ -102,8 +104,9 @@ def measure_windows(
             f"windows of {size} tokens do not fit model '{model.name}' (context "
             f"{model.max_tokens}); set 'window' to at most that"
         )
-    ids = model.encode(text)
-    windows = [ids[at : at + size] for at in range(0, len(ids), size)]
+    ids, front = model.encode(text), model.front
+    step = size - len(front)
+    windows = [[*front, *ids[at : at + step]] for at in range(0, len(ids), step)]
     windows = [window for window in windows if len(window) > 1]
     kept = windows[:most][: request.sample]
     items = []
@@ -130,7 +133,11 @@ def measure_windows(
         _perplexity("perplexity_published", items, ("nll_published", "tokens_published")),
     )
     return Measurement(
-        domain=NO_DOMAIN, protocol=protocol, metrics=metrics, items=tuple(items), note=note
+        domain=NO_DOMAIN,
+        protocol=with_start(protocol, model),
+        metrics=metrics,
+        items=tuple(items),
+        note=note,
     )
 
 
@@ -196,7 +203,7 @@ class CorpusPerplexity(Evaluator[CorpusPerplexityConfig]):
     def _items(
         self, model: LanguageModel, passages: Sequence[Passage]
     ) -> tuple[tuple[Item, ...], int]:
-        front = [model.start_id] if self.config.start_token else []
+        front = model.start_ids if self.config.start_token else model.front
         runs = [[*front, *model.encode(passage.text)] for passage in passages]
         cut = sum(len(run) > model.max_tokens for run in runs)
         kept = [
