@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from pydantic import Field, JsonValue
-
 from harness.data.aliases import Aliases
-from harness.data.pins import Pin, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin
 from harness.data.sampling import nested_sample
 from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
+from harness.families import PinnedConfig, pinned_rows
 from harness.types import ItemsRequest
 from harness_evaluators.pairs import Pair, PairConfig, PairEvaluator
 
@@ -63,11 +61,8 @@ PIN = Pin(
 )
 
 
-class CrowsPairsConfig(PairConfig):
+class CrowsPairsConfig(PairConfig, PinnedConfig):
     """Which scorers, and where the data is."""
-
-    path: str | None = Field(None, description="the CSV, or a folder that holds it")
-    verify: bool = Field(True, description="refuse data that is not the pinned one")
 
 
 class CrowsPairs(PairEvaluator[CrowsPairsConfig]):
@@ -79,17 +74,10 @@ class CrowsPairs(PairEvaluator[CrowsPairsConfig]):
     pins = (PIN,)
     domains = TYPES.all_domains()
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        return {"items": items_hash(self._rows(data))}
-
-    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
-        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
-
     def pairs(self, request: ItemsRequest) -> Mapping[str, Sequence[Pair]]:
         """Return the pairs of each domain; see `PairEvaluator.pairs`."""
         by_domain: dict[str, list[Pair]] = {domain: [] for domain in request.domains}
-        for number, more, less, stratum, alias in self._rows(request.data):
+        for number, more, less, stratum, alias in pinned_rows(PIN, self.config, request.data):
             domain = TYPES.domain(alias)
             if domain in by_domain:
                 by_domain[domain].append(Pair(f"crows-pairs/{number}", more, less, stratum))

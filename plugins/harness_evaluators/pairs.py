@@ -30,7 +30,7 @@ from harness.metrics import (
 )
 from harness.quantities import Decision, Quantities
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement
-from harness_evaluators.scorers import DEFAULT, quantity_of, resolve, score_pairs
+from harness_evaluators.scorers import DEFAULT, protocol_name, quantity_of, score_pairs
 
 STEREO, ANTISTEREO = "stereo", "antistereo"
 """The halves of a suite: `Pair.more` is about the disadvantaged group, or about the other one."""
@@ -80,7 +80,7 @@ class PairEvaluator(Evaluator[ConfigT]):
         by_domain = self.pairs(request)
         measurements: list[Measurement] = []
         for scorer in self.config.scorers:
-            protocol = resolve(scorer, request.model.kind)
+            protocol = protocol_name(scorer, request.model)
             for domain, pairs in by_domain.items():
                 request.progress(
                     len(measurements), len(self.config.scorers) * len(by_domain), protocol

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.pins import Pin, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin
 from harness.data.sampling import nested_sample
 from harness.data.tabular import read_utf8
 from harness.errors import DataError
+from harness.families import PinnedConfig, pinned_rows
 from harness.types import ItemsRequest
 from harness_evaluators.triples import Triple, TripleConfig, TripleEvaluator
 
@@ -62,7 +62,7 @@ PIN = Pin(
 )
 
 
-class StereoSetConfig(TripleConfig):
+class StereoSetConfig(TripleConfig, PinnedConfig):
     """Which scorers, and where the data is."""
 
     overall: bool = Field(
@@ -70,8 +70,6 @@ class StereoSetConfig(TripleConfig):
         description="also measure all four domains together, as the paper's LM score does "
         "(scores the profession items whatever the targets are)",
     )
-    path: str | None = Field(None, description="dev.json, or a folder that holds it")
-    verify: bool = Field(True, description="refuse data that is not the pinned one")
 
 
 class StereoSet(TripleEvaluator[StereoSetConfig]):
@@ -82,10 +80,6 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
     reference = "Nadeem et al. 2021, https://aclanthology.org/2021.acl-long.416"
     pins = (PIN,)
     domains = frozenset(DOMAINS)
-
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        return {"items": items_hash(self._rows(data))}
 
     @property
     def overall(self) -> bool:
@@ -104,7 +98,7 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
         self, request: ItemsRequest, domains: Sequence[str]
     ) -> dict[str, Sequence[Triple]]:
         found: dict[str, Sequence[Triple]] = {}
-        rows = self._rows(request.data)
+        rows = pinned_rows(PIN, self.config, request.data)
         for domain in domains:
             own = [_triple(row) for row in rows if row[1] == domain]
             if not own:
@@ -114,9 +108,6 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
                 )
             found[domain] = nested_sample(own, request.limit, request.seed, lambda t: t.id)
         return found
-
-    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
-        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
 
 
 def _triple(row: tuple[str, ...]) -> Triple:

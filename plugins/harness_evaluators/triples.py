@@ -23,7 +23,7 @@ from harness.metrics import HIGHER, TOWARDS_50, Direction, Item, MetricDefinitio
 from harness.quantities import Decision, Probability, Quantities
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement
 from harness_evaluators.pairs import margin_metrics
-from harness_evaluators.scorers import DEFAULT, quantity_of, score_sentences
+from harness_evaluators.scorers import DEFAULT, protocol_name, quantity_of, score_sentences
 
 BLANK = "BLANK"
 FILLER = "mlm_filler"
@@ -81,9 +81,10 @@ class TripleEvaluator(Evaluator[ConfigT]):
         triples = [triple for own in by_domain.values() for triple in own]
         measurements: list[Measurement] = []
         for done, scorer in enumerate(self.config.scorers):
-            protocol = resolve(scorer, request.model.kind)
+            name = resolve(scorer, request.model.kind)
+            protocol = protocol_name(name, request.model)
             request.progress(done, len(self.config.scorers), protocol)
-            items = triple_items(request.model, triples, protocol)
+            items = triple_items(request.model, triples, name)
             for domain in request.domains:
                 own = [i for i, t in zip(items, triples, strict=True) if t.domain == domain]
                 measurements.append(self.measurement(domain, protocol, own))
@@ -132,13 +133,13 @@ class TripleEvaluator(Evaluator[ConfigT]):
         )
 
 
-def triple_items(model: LanguageModel, triples: Sequence[Triple], protocol: str) -> list[Item]:
+def triple_items(model: LanguageModel, triples: Sequence[Triple], scorer: str) -> list[Item]:
     """Score triples with a scorer."""
-    if protocol == FILLER:
+    if scorer == FILLER:
         scores = _filler_scores(model, triples)
     else:
         texts = [t for tr in triples for t in (tr.stereotype, tr.antistereotype, tr.unrelated)]
-        flat = score_sentences(model, texts, protocol)
+        flat = score_sentences(model, texts, scorer)
         scores = list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
     return [triple_item(triple, own) for triple, own in zip(triples, scores, strict=True)]
 
