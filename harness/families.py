@@ -152,9 +152,21 @@ class Debiaser(Plugin[ConfigT]):
     """``identity``: it is meant to leave the model's outputs as they are. ``change``: it changes
     the model without aiming at bias (`dropout`, `weight-noise`). None: it is a method."""
 
+    def depends_on_last_step(self) -> bool:
+        """Whether the model at a step depends on the last step of the request.
+
+        It does where a learning rate falls towards the last step. True (the default, always safe)
+        puts the last step into the content keys, so that longer fits are measured anew.
+        """
+        return True
+
     @abstractmethod
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """Yield a checkpoint at each requested step, in order.
+
+        The checkpoint of a step must not depend on which other steps were asked for (the last one
+        aside, see `depends_on_last_step`). The global generators of Python, numpy and torch are
+        seeded with the request's seed before the first step, and never again.
 
         Raises:
             DebiasError: nothing to learn from, or training diverged.

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from typing_extensions import TypeVar
 
 from harness import hookspecs
+from harness.data.domains import NO_DOMAIN, OVERALL, Domain, Domains
 from harness.errors import PluginError, did_you_mean
 from harness.estimators import Estimator, install
 from harness.families import (
@@ -104,13 +105,22 @@ class LoadFailure:
 
 
 class Registry:
-    """The plugins of one process: immutable once loaded."""
+    """The plugins of one process: immutable once loaded.
+
+    Attributes:
+        failures: plugins that could not be used, and why.
+        domains: every domain that a plugin describes, then those that a plugin only names.
+    """
 
     def __init__(
-        self, registered: Iterable[Registered], failures: Iterable[LoadFailure] = ()
+        self,
+        registered: Iterable[Registered],
+        failures: Iterable[LoadFailure] = (),
+        domains: Iterable[Domain] = (),
     ) -> None:
         self._plugins = {(entry.family, entry.name): entry for entry in registered}
         self.failures = tuple(failures)
+        self.domains = _with_named(Domains(domains), self._plugins.values())
 
     def __iter__(self) -> Iterator[Registered]:
         return iter(self._plugins.values())
@@ -196,9 +206,11 @@ def build_registry(
     """Ask each module's hooks for its plugins and check them; see `load_registry`."""
     lost = list(failures)
     registered: dict[tuple[Family, str], Registered] = {}
+    described: dict[str, tuple[Domain, Origin]] = {}
     for module, origin in modules:
         try:
             offered = _collect(module, origin)
+            domains = _collect_domains(module, origin)
             estimators = _collect_estimators(module, origin)
         except Exception as error:  # a stranger's code: whatever it raises is its failure
             lost.append(LoadFailure(origin, _reason(error)))
@@ -214,9 +226,16 @@ def build_registry(
                     "points to load in HARNESS_PLUGINS"
                 )
             registered[key] = entry
+        for domain in domains:
+            known, owner = described.setdefault(domain.name, (domain, origin))
+            if known != domain:
+                raise PluginError(
+                    f"two plugins describe the domain '{domain.name}' differently: {owner} and "
+                    f"{origin}; uninstall one, or name the entry points to load in HARNESS_PLUGINS"
+                )
     if strict and lost:
         raise PluginError("; ".join(str(failure) for failure in lost))
-    return Registry(registered.values(), lost)
+    return Registry(registered.values(), lost, (domain for domain, _ in described.values()))
 
 
 def load_commands(*, reserved: Iterable[str] = ()) -> tuple[list[click.Command], list[LoadFailure]]:
@@ -347,6 +366,28 @@ def _collect(module: Any, origin: Origin) -> list[Registered]:
                 _check_class(plugin, family, hook)
                 entries.append(Registered(plugin, origin))
     return entries
+
+
+def _collect_domains(module: Any, origin: Origin) -> list[Domain]:
+    domains: list[Domain] = []
+    for answer in _manager(module, origin).hook.harness_domains():
+        if isinstance(answer, str) or not isinstance(answer, Sequence):
+            raise PluginError(
+                f"hook harness_domains must return a list of Domain, not {type(answer).__name__}"
+            )
+        for domain in answer:
+            if not isinstance(domain, Domain):
+                raise PluginError(f"hook harness_domains returned {domain!r}, not a Domain")
+            domains.append(domain)
+    return domains
+
+
+def _with_named(domains: Domains, registered: Iterable[Registered]) -> Domains:
+    """The described domains, and one without lists for each further name that a plugin uses."""
+    names: set[str] = set()
+    for entry in registered:
+        names |= set(getattr(entry.plugin, "domains", ())) - {NO_DOMAIN, OVERALL}
+    return domains | [Domain(name=name) for name in sorted(names - set(domains))]
 
 
 def _collect_estimators(module: Any, origin: Origin) -> list[Estimator]:

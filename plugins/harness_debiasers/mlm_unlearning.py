@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest, MaskedPassage
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +64,7 @@ class Example(NamedTuple):
     passage: int
 
 
-class MlmUnlearning(Debiaser[MlmUnlearningConfig]):
+class MlmUnlearning(TrainedDebiaser[MlmUnlearningConfig]):
     """Unlearns masked words by gradient ascent."""
 
     name = "mlm-unlearning"

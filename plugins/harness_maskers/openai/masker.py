@@ -23,6 +23,7 @@ from harness_maskers.openai.config import OpenAIConfig, server_of
 from harness_maskers.openai.prompt import (
     SCHEMA,
     MalformedError,
+    described,
     first_messages,
     to_spans,
 )
@@ -59,11 +60,12 @@ class OpenAIMasker(Masker[OpenAIConfig]):
     reference = "Lu et al. 2024, section 4.1 (GPT-4 chose the words; the prompt is not published)"
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """The server, which the environment may name, and the prompt's text."""
-        prompt = json.dumps([first_messages("", "gender"), SCHEMA])
+        """Return the server, a hash of the prompt, and how the domain is described in it."""
+        prompt = json.dumps([first_messages("", ""), SCHEMA])
         return {
             "server": server_of(self._base_url()),
             "prompt": hashlib.sha256(prompt.encode()).hexdigest()[:16],
+            "domains": [described(name, data.domains) for name in data.domains],
         }
 
     def estimate(self, request: MaskRequest) -> MaskEstimate:
@@ -77,7 +79,7 @@ class OpenAIMasker(Masker[OpenAIConfig]):
         schema = len(json.dumps(SCHEMA))
         tokens_in = 0
         for passage in todo:
-            asked = first_messages(passage.text, request.domain)
+            asked = first_messages(passage.text, described(request.domain, request.data.domains))
             size = schema + sum(len(message["content"].encode()) for message in asked)
             tokens_in += round(size / _BYTES_PER_TOKEN)
         tokens_out = _ANSWER_TOKENS * len(todo)
@@ -124,7 +126,7 @@ class OpenAIMasker(Masker[OpenAIConfig]):
             "seed": config.sampling_seed,
             "max_answer_tokens": config.max_answer_tokens,
             "asks": config.asks,
-            "domain": request.domain,
+            "domain": described(request.domain, request.data.domains),
         }
         groups: dict[str, list[Passage]] = {}
         for passage in request.passages:
@@ -206,9 +208,8 @@ class _Run:
 
         client = Client(self.config, self.base_url, self._secret, self._budget, self._redact)
         texts = {key: self.groups[key][0].text for key in todo}
-        arriving = ask_all(
-            client, texts, self._request.domain, self._keep, self.config.max_concurrency
-        )
+        domain = described(self._request.domain, self._request.data.domains)
+        arriving = ask_all(client, texts, domain, self._keep, self.config.max_concurrency)
         failed = sum(len(self.groups[key]) for key, a in found.items() if a.status != "ok")
         try:
             for key, answer in arriving:

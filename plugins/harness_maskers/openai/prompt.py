@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.data.domains import DOMAINS
+from harness.data.domains import Domains
 from harness.data.words import without_overlap
 from harness.types import Span
 from harness_maskers.words import Match, Matcher, Rule
@@ -76,9 +76,14 @@ class MalformedError(ValueError):
     """An answer that cannot be used; the message is written to the model that gave it."""
 
 
+def described(domain: str, domains: Domains) -> str:
+    """Return a domain's name and, in brackets, its description."""
+    return f"{domain} ({domains.describe(domain)})"
+
+
 def first_messages(text: str, domain: str) -> list[dict[str, str]]:
-    """The dialogue that asks for one text."""
-    asked = f"Domain: {domain} ({DOMAINS.get(domain, domain)})\nText: "
+    """Return the dialogue that asks about one text; ``domain`` is as `described` gives it."""
+    asked = f"Domain: {domain}\nText: "
     return [
         {"role": "system", "content": _SYSTEM},
         {"role": "user", "content": asked + json.dumps(text, ensure_ascii=False)},
