@@ -278,7 +278,8 @@ def fill(context: str, sentence: str) -> Filled:
 def filler_scores(model: LanguageModel, filled: Sequence[Filled]) -> list[float]:
     """Return the mean probability of each word's pieces, with a masked model.
 
-    The sentence is encoded as a whole, and the pieces are those that the word has in it. Each
+    The sentence is encoded as a whole, and the pieces are those that the word has in it; a token
+    for the space in front of it is one of them. Each
     piece is masked after those before it, with none of those after it (the intrasentence protocol
     of StereoSet and bias-bench for masked models).
     """
@@ -289,7 +290,7 @@ def filler_scores(model: LanguageModel, filled: Sequence[Filled]) -> list[float]
         inside = [
             k
             for k, (start, end) in enumerate(offsets)
-            if start < sentence.end and sentence.start < end
+            if start < sentence.end and sentence.start < max(end, start + 1)
         ]
         if not inside:
             raise ModelError(
