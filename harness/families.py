@@ -39,6 +39,10 @@ NOT_IN_KEY: dict[str, JsonValue] = {"x-not-in-key": True}
 """``Field(json_schema_extra=NOT_IN_KEY)``: a setting that cannot change an answer (a timeout), or
 whose effect the fingerprint tells better (where a file lies; its content is hashed)."""
 
+HIDDEN_INPUT = "hidden_input"
+"""Type of a ``PydanticCustomError`` from a config validator whose input may hold a secret: the
+message to the user then does not show the value."""
+
 
 class PluginConfig(BaseModel):
     """Base of a plugin's Config. Every field needs a description: it is the documentation."""

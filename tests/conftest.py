@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from harness_corpora.domains import BUILT_IN
 from model_cache import MODEL_CACHE
 
 from harness.data.places import DataStore
@@ -62,4 +63,6 @@ def shared_data() -> Path:
 @pytest.fixture
 def data_store(shared_data: Path, tmp_path: Path) -> DataStore:
     """The real data and an empty cache; nothing is fetched."""
-    return DataStore(data_dir=shared_data, cache_dir=tmp_path / "cache", offline=True)
+    return DataStore(
+        data_dir=shared_data, cache_dir=tmp_path / "cache", offline=True, domains=BUILT_IN
+    )

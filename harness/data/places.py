@@ -8,9 +8,11 @@ leaves the folder that was named.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from harness.data.domains import Domain, Domains
 from harness.data.pins import Pin, inside
 from harness.errors import DataError
 
@@ -25,11 +27,27 @@ def user_cache() -> Path:
 
 @dataclass(frozen=True)
 class DataStore:
-    """The places where data is looked for, in order, and the cache that fetched data goes to."""
+    """The places where data is looked for, in order, and the domains that a run knows.
+
+    Attributes:
+        data_dir: a folder that is looked in first (``--data-dir``, ``HARNESS_DATA``).
+        cache_dir: where fetched data goes.
+        offline: True forbids fetching.
+        domains: the domains of all plugins and of the spec, with their term lists.
+    """
 
     data_dir: Path | None = None
     cache_dir: Path = field(default_factory=user_cache)
     offline: bool = False
+    domains: Domains = field(default_factory=Domains, repr=False)
+
+    def knowing(self, domains: Iterable[Domain] | Domains) -> DataStore:
+        """Return the same places with more domains; those known already stay as they are."""
+        return replace(self, domains=(Domains() | domains) | self.domains)
+
+    def only(self, *names: str) -> DataStore:
+        """Return the same places with these domains alone, as far as they are known."""
+        return replace(self, domains=self.domains.only(*names))
 
     def locate(self, pin: Pin, override: str | Path | None = None) -> Path:
         """Return the path of a pinned file, fetching it if need be; its bytes are not trusted yet.

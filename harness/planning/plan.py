@@ -20,7 +20,7 @@ from harness.families import Debiaser
 from harness.planning.keys import PluginInputs, content_key
 from harness.planning.narrowing import Narrowing
 from harness.planning.passages import Source, Texts, passages_hash
-from harness.planning.spec import PluginUse, Spec, measured_domains
+from harness.planning.spec import PluginUse, Spec, known_data, measured_domains
 from harness.plugins import Registry
 from harness.storage.cells import Cell, Identity, MeasureRef
 from harness.storage.records import SCHEMA_VERSION, RunIndex
@@ -91,7 +91,7 @@ class Plan:
 
 def build_plan(spec: Spec, registry: Registry, data: DataStore, texts: Texts) -> Plan:
     """Lay out a spec as tasks with keys. Reads data, loads no model."""
-    return _Planner(spec, registry, data, texts).plan()
+    return _Planner(spec, registry, known_data(spec, registry, data), texts).plan()
 
 
 @dataclass
@@ -206,7 +206,8 @@ class _Planner:
         seed: int,
     ) -> Fit:
         steps = self.spec.steps if plugin.stepwise else (ONE_SHOT_STEP,)
-        inputs, problem = self._plugin("debiaser", debiaser)
+        domain = source.domain if source else None
+        inputs, problem = self._plugin("debiaser", debiaser, domain)
         parts: dict[str, JsonValue] = {**lineage, "debiaser": inputs}
         if plugin.seeded:
             parts["seed"] = seed
@@ -219,7 +220,7 @@ class _Planner:
         elif source is not None and "domain" in plugin.inputs:
             parts["source"] = {"domain": source.domain}
         if masker is not None:
-            parts["masker"], found = self._plugin("masker", masker)
+            parts["masker"], found = self._plugin("masker", masker, domain)
             problem = problem or found
         if "neutral" in plugin.inputs:
             neutral = self.spec.neutral[0]
@@ -279,9 +280,11 @@ class _Planner:
 
     # -- parts of a key, each with the problem that keeps it from being known -----------------
 
-    def _plugin(self, family: str, use: PluginUse) -> tuple[JsonValue, str | None]:
+    def _plugin(
+        self, family: str, use: PluginUse, domain: str | None = None
+    ) -> tuple[JsonValue, str | None]:
         try:
-            return dict(self._inputs.of(family, use)), None  # type: ignore[arg-type]
+            return dict(self._inputs.of(family, use, domain)), None  # type: ignore[arg-type]
         except HarnessError as error:
             return {"name": use.use, "problem": str(error)}, str(error)
 

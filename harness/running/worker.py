@@ -15,7 +15,7 @@ from harness.data.places import DataStore
 from harness.errors import DebiasError, HarnessError, StoreError
 from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask
-from harness.planning.spec import PluginUse, Spec
+from harness.planning.spec import PluginUse, Spec, known_data
 from harness.plugins import Registered, Registry
 from harness.running.provenance import provenance
 from harness.running.reporting import Reporter
@@ -53,7 +53,7 @@ class Worker:
         scratch: Path | None = None,
     ) -> None:
         self._registry = registry
-        self._data = data
+        self._data = known_data(spec, registry, data)
         self._spec = spec
         self._reporter = reporter
         self._scratch = scratch

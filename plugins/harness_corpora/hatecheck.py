@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, JsonValue
 
-from harness.data.domains import ALIASES, domain_of
+from harness.data.aliases import Aliases
 from harness.data.pins import Pin, Row, items_hash, verified
 from harness.data.places import DataStore
 from harness.data.tabular import read_csv, require_text
@@ -19,6 +19,20 @@ from harness_corpora.choosing import Candidate, PinnedConfig, choose, share
 from harness_corpora.tables import dataset_of, rows_of
 
 COLUMNS = ("id", "text", "label", "target", "template", "parent")
+TARGETS = Aliases(
+    "hatecheck",
+    {
+        "women": "gender/women",
+        "trans people": "gender-identity/trans people",
+        "gay people": "orientation/gay people",
+        "black people": "race/black people",
+        "disabled people": "disability/disabled people",
+        "Muslims": "religion/muslims",
+        "immigrants": "nationality/immigrants",
+    },
+)
+"""The place of each target group."""
+
 LABELS: Mapping[str, Label] = {"hateful": "hateful", "non-hateful": "non-hateful"}
 
 
@@ -33,7 +47,7 @@ def parse(path: Path) -> Iterator[Row]:
         if values["label_gold"] not in LABELS:
             raise DataError(f"{path}: line {line}: unknown label {values['label_gold']!r}")
         if values["target_ident"]:
-            domain_of("hatecheck", values["target_ident"])
+            TARGETS.domain(values["target_ident"])
         require_text(path, line, values["test_case"])
         yield tuple(values[name] for name in required)
 
@@ -77,9 +91,7 @@ class HateCheck(Corpus[HateCheckConfig]):
     name = "hatecheck"
     summary = "HateCheck: hateful and contrasting non-hateful test cases for seven groups"
     reference = "Röttger et al. 2021, https://aclanthology.org/2021.acl-long.4"
-    domains: ClassVar[frozenset[str]] = frozenset(
-        domain_of("hatecheck", alias) for alias in ALIASES["hatecheck"]
-    )
+    domains: ClassVar[frozenset[str]] = TARGETS.all_domains()
     pins = (HATECHECK,)
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
@@ -98,7 +110,7 @@ class HateCheck(Corpus[HateCheckConfig]):
             Candidate(
                 f"hatecheck/{id_}",
                 text,
-                domain_of("hatecheck", target),
+                TARGETS.domain(target),
                 target,
                 LABELS[label],
                 "train" if share(_root(template, parent)) < self.config.train_share else "test",

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from pydantic import JsonValue
 
-from harness.data.domains import ALIASES, domain_of
+from harness.data.aliases import Aliases
 from harness.data.pins import Pin, PinnedFile, Row, items_hash, verified
 from harness.data.places import DataStore
 from harness.data.tabular import read_csv, require_text
@@ -26,6 +26,18 @@ TARGETS = {
     "religion2": "muslims",
 }
 """The group of each axis that the collected phrases are about."""
+
+AXES = Aliases(
+    "redditbias",
+    {
+        "gender": "gender/women",
+        "race": "race/black people",
+        "religion1": "religion/jews",
+        "religion2": "religion/muslims",
+        "orientation": "orientation/gay people",
+    },
+)
+"""The place of each axis."""
 
 _SHA256 = {
     ("gender", "valid"): "9566e18a500a9f325cb7a61843329987cf75750fe56c2a5629019da4bb0094f3",
@@ -98,9 +110,7 @@ class RedditBias(Corpus[RedditBiasConfig]):
     name = "redditbias"
     summary = "RedditBias: biased phrases about women, Black, Jewish, Muslim and LGBTQ people"
     reference = "Barikeri et al. 2021, https://aclanthology.org/2021.acl-long.151"
-    domains: ClassVar[frozenset[str]] = frozenset(
-        domain_of("redditbias", axis) for axis in ALIASES["redditbias"]
-    )
+    domains: ClassVar[frozenset[str]] = AXES.all_domains()
     pins = (REDDITBIAS,)
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
@@ -117,7 +127,7 @@ class RedditBias(Corpus[RedditBiasConfig]):
             Candidate(
                 f"redditbias/{id_}",
                 text,
-                domain_of("redditbias", axis),
+                AXES.domain(axis),
                 f"{axis}/{target}",
                 "hateful",
                 "train" if part == "valid" else "test",

@@ -56,13 +56,13 @@ class Cda(Debiaser[CdaConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Version of the word lists, or the words of one's own."""
-        return rows_fingerprint(self.config.word_lists)
+        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
         config = self.config
         lines = [p.text for p in request.neutral]
-        found = word_rows(request.domain, config.word_lists)
+        found = word_rows(request.domain, config.word_lists, request.data.domains)
         augmented, changed = augment(lines, found, config, request.seed)
         if not augmented:
             raise DebiasError(

@@ -49,7 +49,7 @@ class Pcgu(Debiaser[PcguConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Version of the word lists, or the words of one's own."""
-        return rows_fingerprint(self.config.word_lists)
+        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

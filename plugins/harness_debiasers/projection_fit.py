@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from harness.data.terms import term_groups
+from harness.data.terms import term_pattern
 from harness.errors import DebiasError
 from harness.families import PluginConfig
 from harness.lm.handle import LanguageModel
@@ -101,9 +101,9 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
     Raises:
         DebiasError: the domain has no terms, or a class too few sentences.
     """
-    groups = term_groups(request.domain)
+    groups = request.data.domains.term_groups(request.domain)
     by_group = config.labels == "groups" or (config.labels == "auto" and request.domain == "gender")
-    patterns = {name: _pattern(terms) for name, terms in groups.items()}
+    patterns = {name: term_pattern(terms) for name, terms in groups.items()}
     classes: dict[str, list[str]] = {}
     for text in sentences_of([p.text for p in request.neutral]):
         if len(text.split()) < config.min_words:
@@ -164,9 +164,3 @@ def complement(directions: np.ndarray) -> np.ndarray:
     kept = rows[singular > 1e-8 * max(singular.max(), 1e-300)]
     projection: np.ndarray = np.eye(directions.shape[1]) - kept.T @ kept
     return projection
-
-
-def _pattern(terms: Sequence[str]) -> re.Pattern[str]:
-    ordered = sorted(terms, key=lambda term: (-len(term), term))
-    words = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in ordered)
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)

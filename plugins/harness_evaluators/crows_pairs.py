@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import Field, JsonValue
 
-from harness.data.domains import domain_of
+from harness.data.aliases import Aliases
 from harness.data.pins import Pin, verified
 from harness.data.places import DataStore
 from harness.data.sampling import nested_sample
@@ -18,17 +18,21 @@ from harness.types import EvaluationRequest, Measurement
 from harness_evaluators.pairs import Pair, measure_pairs
 from harness_evaluators.scorers import DEFAULT
 
-TYPES = (
-    "age",
-    "disability",
-    "gender",
-    "nationality",
-    "physical-appearance",
-    "race-color",
-    "religion",
-    "sexual-orientation",
-    "socioeconomic",
+TYPES = Aliases(
+    "crows-pairs",
+    {
+        "gender": "gender",
+        "race-color": "race",
+        "religion": "religion",
+        "sexual-orientation": "orientation",
+        "disability": "disability",
+        "age": "age",
+        "nationality": "nationality",
+        "physical-appearance": "appearance",
+        "socioeconomic": "socioeconomic",
+    },
 )
+"""The domain of each bias type."""
 
 
 def parse(path: Path) -> Iterator[tuple[str, ...]]:
@@ -81,7 +85,7 @@ class CrowsPairs(Evaluator[CrowsPairsConfig]):
     summary = "CrowS-Pairs: preference for the stereotyping sentence of a pair; nine domains."
     reference = "Nangia et al. 2020, https://aclanthology.org/2020.emnlp-main.154"
     pins = (PIN,)
-    domains = frozenset(domain_of("crows-pairs", alias) for alias in TYPES)
+    domains = TYPES.all_domains()
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Hash of the items."""
@@ -107,7 +111,7 @@ class CrowsPairs(Evaluator[CrowsPairsConfig]):
     ) -> dict[str, list[Pair]]:
         by_domain: dict[str, list[Pair]] = {domain: [] for domain in request.domains}
         for number, more, less, stratum, alias in rows:
-            domain = domain_of("crows-pairs", alias)
+            domain = TYPES.domain(alias)
             if domain in by_domain:
                 by_domain[domain].append(Pair(f"crows-pairs/{number}", more, less, stratum))
         for domain, pairs in by_domain.items():

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from harness_corpora.domains import BUILT_IN
 from pydantic import Field
 
+from harness.data.domains import Domain
 from harness.errors import DebiasError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model, PluginConfig
 from harness.hookspecs import hookimpl
@@ -271,6 +273,10 @@ class ToyPlugin:
     @hookimpl
     def harness_models(self) -> list[type[Model[Any]]]:
         return [ToyModelPlugin]
+
+    @hookimpl
+    def harness_domains(self) -> list[Domain]:
+        return list(BUILT_IN.values())
 
     @hookimpl
     def harness_corpora(self) -> list[type[Corpus[Any]]]:
