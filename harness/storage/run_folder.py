@@ -1,7 +1,7 @@
 """The files of a run folder, which may come from anyone: named by keys, never through a link.
 
-``records/<key>.json``, ``items/<key>.json.gz``, ``failures/<key>.json`` and ``masks/<hash>.json.gz``
-are bytes here; `harness.storage.store` knows what they mean. A key is hexadecimal, so it can never
+The files below ``records/``, ``items/``, ``failures/`` and ``masks/`` are bytes here;
+`harness.storage.store` knows what they mean. A key is hexadecimal, so it can never
 name a file outside of the folder; sub-folders and files that are links are refused.
 """
 
@@ -64,9 +64,7 @@ class RunFolder:
             StoreError: the key is not hexadecimal, so it may name a file elsewhere.
         """
         if not _KEY.fullmatch(key):
-            raise StoreError(
-                f"{self.root}: {key[:80]!r} is not a key (up to 64 hexadecimal digits)"
-            )
+            raise StoreError(f"{self.root}: {key[:80]!r} is not a key of hexadecimal digits")
         return self.root / kind / f"{key}{SUFFIX[kind]}"
 
     def folder(self, kind: str) -> Path:

@@ -12,6 +12,9 @@ import re
 
 _SEAL = re.compile(rb'\{"sha256":"([0-9a-f]{64})",')
 
+_REWRITTEN = re.compile(rb'\s*\{\s*"sha256"\s*:')
+_CHANGED = "it was changed after it was written (its hash does not match)"
+
 
 def sealed(text: bytes) -> bytes:
     """Put a seal into the text of a JSON object that has at least one key."""
@@ -30,8 +33,10 @@ def unsealed(text: bytes) -> tuple[bytes, bool]:
     """
     match = _SEAL.match(text)
     if match is None:
+        if _REWRITTEN.match(text):
+            raise ValueError(_CHANGED)
         return text, False
     rest = text[match.end() :]
     if hashlib.sha256(rest).hexdigest().encode() != match[1]:
-        raise ValueError("it was changed after it was written (its hash does not match)")
+        raise ValueError(_CHANGED)
     return b"{" + rest, True

@@ -283,13 +283,24 @@ class Store:
     def failure(self, key: str) -> Failure | None:
         """Read why a task failed; None if it did not.
 
-        A damaged failure is one whose reason is that it cannot be read: nothing is lost with it.
+        The reason of a damaged failure is that it cannot be read: no result is lost with it.
         """
         try:
-            text = self._read("failures", key)
-            return None if text is None else _parsed(self.path("failures", key), text, Failure)
+            return self._failure(key)
         except StoreError as error:
             return Failure(key=key, reason=str(error), created_at="")
+
+    def failure_damage(self, key: str) -> str | None:
+        """Say what is wrong with a stored failure; None if it can be read."""
+        try:
+            self._failure(key)
+        except StoreError as error:
+            return str(error)
+        return None
+
+    def _failure(self, key: str) -> Failure | None:
+        text = self._read("failures", key)
+        return None if text is None else _parsed(self.path("failures", key), text, Failure)
 
     def masks(self, sha256: str) -> StoredMasks | None:
         """Read the masks of a fit by their hash; None if the run does not have them.
@@ -314,6 +325,10 @@ class Store:
     def failure_keys(self) -> Iterator[str]:
         """Keys of all failures, sorted."""
         return iter(sorted(self._keys("failures")))
+
+    def mask_keys(self) -> Iterator[str]:
+        """Hashes of all stored masks, sorted."""
+        return iter(sorted(self._keys("masks")))
 
     def path(self, kind: Kind, key: str) -> Path:
         """The file that holds a record, its items, a failure or masks."""
@@ -474,8 +489,6 @@ class Store:
         return unpacked_json(content)
 
     def _unreadable_items(self, key: str, error: Exception) -> StoreError:
-        if isinstance(error, StoreError):
-            return error
         reason = getattr(error, "strerror", None) or first_line(error)
         return StoreError(
             f"{self.path('items', key)}: cannot read the items of record {key}: {reason}; run the "
