@@ -44,7 +44,6 @@ class Task(NamedTuple):
 def load(name: str, device: str, dtype: str) -> LanguageModel:
     """Load ``smollm2-135m``, ``tiny`` (random weights), or a folder or hub id of transformers."""
     from harness.data.places import DataStore
-    from harness.families import PluginConfig
     from harness.lm.loading.loading import load_transformers
     from harness.types import LoadRequest
 
@@ -57,7 +56,7 @@ def load(name: str, device: str, dtype: str) -> LanguageModel:
 
         cache = DataStore().cache_dir / "models"
         request = LoadRequest(device=device, dtype=dtype, cache_dir=cache)
-        return SmolLM2(PluginConfig()).load(request)
+        return SmolLM2(SmolLM2.Config()).load(request)
     return load_transformers(name, kind="causal", device=device, dtype=dtype)
 
 
@@ -117,7 +116,7 @@ def _alone(model: LanguageModel, ids: Sequence[int]) -> np.ndarray:
 
 def windows_with_harness(model: LanguageModel, text: str, size: int, most: int) -> list[np.ndarray]:
     """Mean log-probability of each window, as the evaluator of perplexity gets it."""
-    from harness_evaluators.perplexity import measure_windows
+    from harness_evaluators.perplexity import WikiText2Config, WikiText2Perplexity
 
     from harness.data.places import DataStore
     from harness.types import EvaluationRequest, no_progress
@@ -125,7 +124,8 @@ def windows_with_harness(model: LanguageModel, text: str, size: int, most: int) 
     request = EvaluationRequest(
         model=model, domains=(), unlearned=(), unseen=(), data=DataStore(), progress=no_progress
     )
-    found = measure_windows(request, text, size, "benchmark", prefix="wikitext2", most=most)
+    evaluator = WikiText2Perplexity(WikiText2Config())
+    found = evaluator.windows(request, text, size, "benchmark", prefix="wikitext2", most=most)
     return [np.array([-item.values["nll"] / item.values["tokens"]]) for item in found.items]
 
 

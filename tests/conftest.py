@@ -48,10 +48,9 @@ def smollm2() -> LanguageModel:
     """The real default model, shared by all tests: one that changes it takes a ``copy()``."""
     from harness_models.smollm2 import SmolLM2
 
-    from harness.families import PluginConfig
     from harness.types import LoadRequest
 
-    return SmolLM2(PluginConfig()).load(LoadRequest(cache_dir=MODEL_CACHE))
+    return SmolLM2(SmolLM2.Config()).load(LoadRequest(cache_dir=MODEL_CACHE))
 
 
 @pytest.fixture(scope="session")

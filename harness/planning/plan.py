@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import product
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -211,8 +212,8 @@ class _Planner:
         parts: dict[str, JsonValue] = {**lineage, "debiaser": inputs}
         if plugin.seeded:
             parts["seed"] = seed
-        if plugin.stepwise:
-            parts["total_steps"] = steps[-1]  # a schedule may depend on it
+        if plugin.stepwise and self._create(debiaser).depends_on_last_step():
+            parts["total_steps"] = steps[-1]
         neutral = None
         if source is not None and plugin.inputs & {"masks", "passages"}:
             parts["source"], found = self._source(source)
@@ -277,6 +278,9 @@ class _Planner:
         else:
             source = None
         return MeasureTask(content_key(inputs), inputs, use, step, domains, source, problem)
+
+    def _create(self, use: PluginUse) -> Debiaser[Any]:
+        return self.registry.create("debiaser", use.use, use.config)
 
     # -- parts of a key, each with the problem that keeps it from being known -----------------
 

@@ -176,7 +176,7 @@ class Worker:
         self, fit: Fit, inputs: Inputs, model: LanguageModel, title: str = ""
     ) -> Iterator[tuple[Checkpoint, dict[str, float]]]:
         """Checkpoints of a fit that changed something, with the seconds spent so far."""
-        from harness.running.seeding import seeded
+        from harness.running.seeding import FitRandomness
 
         debiaser = self._registry.create("debiaser", fit.debiaser.use, fit.debiaser.config)
         probe = _probe(model)
@@ -193,11 +193,12 @@ class Worker:
         )
         entry = self._registry.get("debiaser", fit.debiaser.use)
         checkpoints = run_debiaser(entry, debiaser, request)
+        randomness = FitRandomness(fit.seed)
         spent = 0.0
         while True:
             self._reporter.phase(f"{title or fit.debiaser.label}: fitting")
             started = time.perf_counter()
-            with seeded(fit.seed):
+            with randomness.active():
                 checkpoint = next(checkpoints, None)
             spent += time.perf_counter() - started
             if checkpoint is None:

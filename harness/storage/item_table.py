@@ -102,7 +102,10 @@ class ItemTable:
         return self._stacks[key]
 
     def sample(
-        self, of: Sequence[str], stratum: str | None, reference: tuple[float, ...] = ()
+        self,
+        of: Sequence[str],
+        stratum: str | None = None,
+        reference: tuple[float, ...] = (),
     ) -> Sample:
         """Return the items of a stratum that carry every value in ``of``, for an estimator."""
         values = self.columns(of)

@@ -146,10 +146,17 @@ def sentences_of(texts: Sequence[str]) -> list[str]:
 
 
 def mean_states(model: LanguageModel, texts: Sequence[str], layer: int) -> np.ndarray:
-    """Mean over tokens of each text's hidden states, float64, ``(texts, width)``."""
+    """Mean over tokens of each text's hidden states, float64, ``(texts, width)``.
+
+    The mean of a masked model counts its special tokens ([CLS], [SEP]), as published. That of a
+    causal one does not count a start token, whose state is the same in every text.
+    """
     import numpy as np
 
-    states = model.hidden_states(texts, layer=layer)
+    if model.kind == "masked":
+        states = model.hidden_states(texts, layer=layer, special=True)
+    else:
+        states = model.hidden_states(texts, layer=layer)
     return np.stack([own.astype(np.float64).mean(axis=0) for own in states])
 
 
