@@ -1,4 +1,4 @@
-"""The whole plugin contract: a hook for each family, and one for commands.
+"""The whole plugin contract: a hook for each family, one for estimators, one for commands.
 
 A plugin is a module (or object) registered under the entry-point group ``harness`` that
 implements any of these with `hookimpl`. Each hook is called once, when plugins are loaded.
@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from harness.estimators import Estimator
     from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
 
 PROJECT = "harness"
@@ -48,6 +49,11 @@ def harness_evaluators() -> Sequence[type[Evaluator[Any]]]:  # type: ignore[empt
 @hookspec
 def harness_models() -> Sequence[type[Model[Any]]]:  # type: ignore[empty-body]
     """Return the models that the plugin offers."""
+
+
+@hookspec
+def harness_estimators() -> Sequence[Estimator]:  # type: ignore[empty-body]
+    """Return the estimators that the plugin adds: objects, not classes."""
 
 
 @hookspec

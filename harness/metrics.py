@@ -1,24 +1,35 @@
-"""Items, metrics and the estimators that turn the one into the other.
+"""Items, metrics, and which way a metric is good.
 
-A metric is never computed anywhere else: an evaluator says *which* estimator over *which* item
-value, and `estimate` does the arithmetic. So every stored number can be recomputed from the
-stored items (`harness verify`).
+An evaluator says *which* estimator a metric applies to *which* item values (`MetricDefinition`);
+`harness.estimators` does the arithmetic. So every stored number can be recomputed from the stored
+items (``harness verify``), and a reader can compute a metric that a run did not store.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+if TYPE_CHECKING:
+    from harness.estimators import Estimate, Estimator, Sample
+
+Role = Literal["bias", "language", "diagnostic"]
+"""What a metric tells: ``bias`` is what a method should change, ``language`` is what that may
+cost, ``diagnostic`` explains the others and is in no summary."""
+
+ROUNDING = 1e-12
+"""Differences below this share of the compared numbers are rounding, not a change."""
 
 
 class Item(BaseModel):
-    """One scored unit (a pair, a triple, a window, a text).
+    """One scored unit: a pair, a triple, a window, a text.
 
-    `values` holds numbers by name (log scores, 0/1 decisions, token counts); `cluster` is the
-    term or template that items share; `stratum` splits them into halves (stereo, antistereo).
+    `values` holds numbers by name; the evaluator's `quantities` say what each of them is.
+    `cluster` is the term or template that items share; `stratum` splits them into halves (stereo,
+    antistereo).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -29,7 +40,10 @@ class Item(BaseModel):
     values: dict[str, float]
     texts: Annotated[
         tuple[str, ...],
-        Field(exclude=True, description="what was scored; never stored: data is not ours to copy"),
+        Field(
+            exclude=True,
+            description="accepted from older plugins and not used; `Evaluator.items` gives texts",
+        ),
     ] = ()
 
 
@@ -49,8 +63,14 @@ class Direction(BaseModel):
         return value if self.kind == "lower" else -value
 
     def improvement(self, before: float, after: float) -> float:
-        """How much nearer to the ideal ``after`` is than ``before`` (negative: harm)."""
-        return self.distance(before) - self.distance(after)
+        """How much nearer to the ideal ``after`` is than ``before`` (negative: harm).
+
+        A difference that only rounding can have made is 0, so that mirrored scores, such as 40
+        and 60 with a target of 50, are equally far from the ideal.
+        """
+        change = self.distance(before) - self.distance(after)
+        largest = max(abs(before), abs(after), abs(self.target or 0.0))
+        return 0.0 if abs(change) <= ROUNDING * largest else change
 
 
 HIGHER = Direction(kind="higher")
@@ -58,29 +78,111 @@ LOWER = Direction(kind="lower")
 TOWARDS_50 = Direction(kind="target", target=50.0)
 TOWARDS_0 = Direction(kind="target", target=0.0)
 
-Estimator = Literal[
-    "percent", "percent_macro", "percent_balanced", "mean", "exp_rate", "icat", "icat_micro", "did"
-]
 
+class MetricDefinition(BaseModel):
+    """How a metric comes from the items, which way is good, and what it is for.
 
-class Metric(BaseModel):
-    """A number, which way is good, and how it comes from the items.
-
-    `value` is None where the estimator has nothing to speak of (no item, an empty stratum).
-    `n` counts the items used, `numerator` the hits of a percentage.
+    `estimator` is the name of an estimator, or an `harness.estimators.Estimator` object, which is
+    then known by its name.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
-    value: float | None
+    estimator: str
+    of: Annotated[tuple[str, ...], Field(min_length=1, description="the item values it reads")]
     direction: Direction
+    stratum: Annotated[str | None, Field(description="only items of this stratum")] = None
+    role: Annotated[
+        Role | None,
+        Field(
+            description="bias, language or diagnostic; default: bias for a metric with a target, "
+            "language for another primary one, else diagnostic"
+        ),
+    ] = None
+    primary: Annotated[bool, Field(description="shown in a matrix unless another is asked")] = False
+    whole: Annotated[
+        str | None,
+        Field(
+            description="name of the metric that this one is a half of (with a stratum), or of "
+            "which it is the mean of the halves (without one)"
+        ),
+    ] = None
+
+    @field_validator("estimator", mode="before")
+    @classmethod
+    def _estimator_name(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return value
+        from harness.estimators import Estimator, install
+
+        if isinstance(value, Estimator):
+            install([value])
+            return value.name
+        return value
+
+    @model_validator(mode="after")
+    def _with_role(self) -> MetricDefinition:
+        """Fill in the role of a metric that was made or stored without one."""
+        if self.role is None:
+            other: Role = "language" if self.primary else "diagnostic"
+            role: Role = "bias" if self.direction.kind == "target" else other
+            object.__setattr__(self, "role", role)  # frozen, and not yet seen by anyone
+        return self
+
+    def compute(self, items: Iterable[Item]) -> Metric:
+        """Compute the metric from the items that carry all the values it reads.
+
+        Raises:
+            PluginError: the estimator is unknown, takes another number of values, or needs the
+                base model's items.
+        """
+        return self.compute_sample(self.sample(items))
+
+    def compute_sample(self, sample: Sample) -> Metric:
+        """Compute the metric from a sample; ``sample.reference`` is stored with it."""
+        from harness.estimators import estimate_sample
+
+        result = estimate_sample(self.formula(based=bool(sample.reference)), sample)
+        return Metric(
+            **{name: getattr(self, name) for name in MetricDefinition.model_fields},
+            value=result.value,
+            n=result.n,
+            numerator=result.numerator,
+            reference=sample.reference,
+        )
+
+    def sample(self, items: Iterable[Item], reference: tuple[float, ...] = ()) -> Sample:
+        """Return the items that the metric is made of."""
+        return sample_of(items, self.of, self.stratum, reference)
+
+    def formula(self, *, based: bool = True) -> Estimator:
+        """Return the estimator behind the name.
+
+        Args:
+            based: whether the numbers that it takes from the base model's items are known.
+
+        Raises:
+            PluginError: it is unknown, takes another number of values than ``of`` names, or
+                needs the base model's items.
+        """
+        return _formula(self.estimator, self.of, based=based)
+
+
+class Metric(MetricDefinition):
+    """A metric with its value.
+
+    `value` is None where the estimator has none: no item, an empty stratum, a division by zero,
+    an overflow. `n` counts the items used, `numerator` the hits of a percentage.
+    """
+
+    value: float | None
     n: int
     numerator: float | None = None
-    estimator: Estimator
-    of: Annotated[tuple[str, ...], Field(description="names of the item values used")]
-    stratum: Annotated[str | None, Field(description="only items of this stratum")] = None
-    primary: Annotated[bool, Field(description="shown in a matrix unless another is asked")] = False
+    reference: Annotated[
+        tuple[float, ...],
+        Field(description="numbers that the estimator took from the base model's items"),
+    ] = ()
 
     @classmethod
     def of_items(
@@ -88,144 +190,107 @@ class Metric(BaseModel):
         name: str,
         items: Iterable[Item],
         *,
-        estimator: Estimator,
+        estimator: str | Estimator,
         of: tuple[str, ...],
         direction: Direction,
         stratum: str | None = None,
+        role: Role | None = None,
         primary: bool = False,
+        whole: str | None = None,
     ) -> Metric:
-        """Compute a metric from the items that carry all the values it is of."""
-        result = estimate(items, estimator, of, stratum)
-        return cls(
+        """Define a metric and compute it from the items that carry all the values it is of."""
+        definition = MetricDefinition(
             name=name,
-            value=result.value,
-            direction=direction,
-            n=result.n,
-            numerator=result.numerator,
             estimator=estimator,
             of=of,
+            direction=direction,
             stratum=stratum,
+            role=role,
             primary=primary,
+            whole=whole,
         )
+        return definition.compute(items)
 
+    def improvement_on(self, base: Metric) -> float | None:
+        """How much nearer to the ideal than the base this value is; None without both values.
 
-class Estimate(NamedTuple):
-    """A value with its count, and its numerator where it is a percentage."""
+        Percentages with a count of hits are compared as fractions, so that k of n and n − k of n
+        are exactly as far from 50.
+        """
+        if self.value is None or base.value is None:
+            return None
+        before, after = base._exactly(), self._exactly()
+        if before is None or after is None:
+            return self.direction.improvement(base.value, self.value)
+        target = Fraction(self.direction.target or 0.0)
+        kind = self.direction.kind
+        if kind == "target":
+            return float(abs(before - target) - abs(after - target))
+        return float(before - after if kind == "lower" else after - before)
 
-    value: float | None
-    n: int
-    numerator: float | None
+    def _exactly(self) -> Fraction | None:
+        """The percentage as a fraction, where it has a count of hits."""
+        if self.numerator is None or not self.n or not float(self.numerator).is_integer():
+            return None
+        return Fraction(100 * int(self.numerator), self.n * len(self.of))
 
 
 def estimate(
-    items: Iterable[Item], estimator: Estimator, of: Sequence[str], stratum: str | None = None
+    items: Iterable[Item],
+    estimator: str,
+    of: Sequence[str],
+    stratum: str | None = None,
+    reference: tuple[float, ...] = (),
 ) -> Estimate:
-    """Apply an estimator to the items of a stratum that carry every value in ``of``."""
+    """Apply an estimator to the items of a stratum that carry every value in ``of``.
+
+    Raises:
+        PluginError: the estimator is unknown, takes another number of values, or needs the base
+            model's items and ``reference`` is empty.
+    """
+    from harness.estimators import estimate_sample
+
+    formula = _formula(estimator, of, based=bool(reference))
+    return estimate_sample(formula, sample_of(items, of, stratum, reference))
+
+
+def sample_of(
+    items: Iterable[Item],
+    of: Sequence[str],
+    stratum: str | None = None,
+    reference: tuple[float, ...] = (),
+) -> Sample:
+    """Return the items of a stratum that carry every value in ``of``, as arrays."""
+    import numpy as np
+
+    from harness.estimators import Sample
+
     used = [
         item
         for item in items
         if (stratum is None or item.stratum == stratum) and all(k in item.values for k in of)
     ]
-    if not used:
-        return Estimate(None, 0, None)
-    return _ESTIMATORS[estimator](used, of)
+    values = np.array([[item.values[k] for k in of] for item in used], dtype=np.float64)
+    return Sample(
+        values.reshape(len(used), len(of)),
+        [item.id for item in used],
+        [item.cluster for item in used],
+        [item.stratum for item in used],
+        reference,
+    )
 
 
-def _percent(items: Sequence[Item], of: Sequence[str]) -> Estimate:
-    """Mean over items of the mean of the named 0/1 values, times 100 (micro average)."""
-    hits = math.fsum(item.values[k] for item in items for k in of)
-    return Estimate(100.0 * hits / (len(items) * len(of)), len(items), hits)
+def _formula(name: str, of: Sequence[str], *, based: bool) -> Estimator:
+    from harness.errors import PluginError
+    from harness.estimators import find_estimator
 
-
-def _grouped(items: Sequence[Item], key: Callable[[Item], str | None]) -> list[list[Item]]:
-    groups: dict[str | None, list[Item]] = {}
-    for item in items:
-        groups.setdefault(key(item), []).append(item)
-    return list(groups.values())
-
-
-def _mean_of_percents(groups: Sequence[Sequence[Item]], of: Sequence[str]) -> float:
-    return math.fsum(_percent(group, of).value or 0.0 for group in groups) / len(groups)
-
-
-def _percent_macro(items: Sequence[Item], of: Sequence[str]) -> Estimate:
-    """Unweighted mean over clusters (StereoSet: target terms) of their percentages."""
-    groups = _grouped(items, lambda item: item.cluster)
-    return Estimate(_mean_of_percents(groups, of), len(items), None)
-
-
-def _percent_balanced(items: Sequence[Item], of: Sequence[str]) -> Estimate:
-    """Unweighted mean over strata of their percentages; None unless there are two."""
-    groups = _grouped(items, lambda item: item.stratum)
-    if len(groups) < 2:
-        return Estimate(None, len(items), None)
-    return Estimate(_mean_of_percents(groups, of), len(items), None)
-
-
-def _mean(items: Sequence[Item], of: Sequence[str]) -> Estimate:
-    """Arithmetic mean of one value."""
-    (name,) = of
-    return Estimate(math.fsum(i.values[name] for i in items) / len(items), len(items), None)
-
-
-def _exp_rate(items: Sequence[Item], of: Sequence[str]) -> Estimate:
-    """exp(sum of the first value / sum of the second): perplexity from NLL and token counts."""
-    total, weight = of
-    nats = math.fsum(item.values[total] for item in items)
-    tokens = math.fsum(item.values[weight] for item in items)
-    if tokens <= 0:
-        return Estimate(None, len(items), None)
-    try:
-        return Estimate(math.exp(nats / tokens), len(items), None)
-    except OverflowError:
-        return Estimate(None, len(items), None)
-
-
-def _icat(items: Sequence[Item], of: Sequence[str]) -> Estimate:
-    """LM * min(SS, 100 - SS) / 50 on macro means (Nadeem et al. 2021, section 4).
-
-    ``of`` names the stereotype decision first, then the language-model decisions.
-    """
-    ss = _percent_macro(items, of[:1]).value
-    lm = _percent_macro(items, of[1:]).value
-    assert ss is not None
-    assert lm is not None
-    return Estimate(lm * min(ss, 100.0 - ss) / 50.0, len(items), None)
-
-
-def _icat_micro(items: Sequence[Item], of: Sequence[str]) -> Estimate:
-    """The same of micro averages, as the seed paper aggregates."""
-    ss = _percent(items, of[:1]).value
-    lm = _percent(items, of[1:]).value
-    assert ss is not None
-    assert lm is not None
-    return Estimate(lm * min(ss, 100.0 - ss) / 50.0, len(items), None)
-
-
-def _did(items: Sequence[Item], of: Sequence[str]) -> Estimate:
-    """Difference in differences of two scores over two strata; None unless there are two.
-
-    ``of`` names the scores (a, b); the answer is the sum over strata of the mean of a - b. In
-    minimal pairs a is the sentence that stereotypes. It names the disadvantaged group in one half
-    and the advantaged group in the other, so the sum is (s0 - s1) - (s2 - s3) of Pikuliak et al.
-    2023: a group that is merely rarer in text lowers one half by what it adds to the other.
-    """
-    first, second = of
-    groups = _grouped([i for i in items if i.stratum is not None], lambda item: item.stratum)
-    n = sum(len(group) for group in groups)
-    if len(groups) != 2:
-        return Estimate(None, n, None)
-    means = [math.fsum(i.values[first] - i.values[second] for i in g) / len(g) for g in groups]
-    return Estimate(math.fsum(means), n, None)
-
-
-_ESTIMATORS: dict[Estimator, Callable[[Sequence[Item], Sequence[str]], Estimate]] = {
-    "percent": _percent,
-    "percent_macro": _percent_macro,
-    "percent_balanced": _percent_balanced,
-    "mean": _mean,
-    "exp_rate": _exp_rate,
-    "icat": _icat,
-    "icat_micro": _icat_micro,
-    "did": _did,
-}
+    estimator = find_estimator(name)
+    if estimator.takes and len(of) not in estimator.takes:
+        wanted = " or ".join(map(str, estimator.takes))
+        raise PluginError(f"estimator '{name}' reads {wanted} item values, not {len(of)}: {of}")
+    if estimator.needs_base and not based:
+        raise PluginError(
+            f"estimator '{name}' reads a model relative to its base: return its definition from "
+            "Evaluator.metrics() instead of computing it"
+        )
+    return estimator

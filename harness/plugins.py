@@ -21,6 +21,7 @@ from typing_extensions import TypeVar
 
 from harness import hookspecs
 from harness.errors import PluginError, did_you_mean
+from harness.estimators import Estimator, install
 from harness.families import (
     FAMILIES,
     Corpus,
@@ -197,9 +198,12 @@ def build_registry(
     for module, origin in modules:
         try:
             offered = _collect(module, origin)
+            estimators = _collect_estimators(module, origin)
         except Exception as error:  # a stranger's code: whatever it raises is its failure
             lost.append(LoadFailure(origin, _reason(error)))
             continue
+        if estimators:
+            install(estimators)
         for entry in offered:
             key = (entry.family, entry.name)
             if key in registered:
@@ -342,6 +346,39 @@ def _collect(module: Any, origin: Origin) -> list[Registered]:
                 _check_class(plugin, family, hook)
                 entries.append(Registered(plugin, origin))
     return entries
+
+
+def _collect_estimators(module: Any, origin: Origin) -> list[Estimator]:
+    estimators: list[Estimator] = []
+    for answer in _manager(module, origin).hook.harness_estimators():
+        if isinstance(answer, str) or not isinstance(answer, Sequence):
+            raise PluginError(
+                "hook harness_estimators must return a list of estimators, "
+                f"not {type(answer).__name__}"
+            )
+        for estimator in answer:
+            _check_estimator(estimator)
+            estimators.append(estimator)
+    return estimators
+
+
+def _check_estimator(estimator: Any) -> None:
+    if inspect.isclass(estimator) and issubclass(estimator, Estimator):
+        raise PluginError(
+            f"hook harness_estimators returned the class {estimator.__name__}; return an object: "
+            f"{estimator.__name__}()"
+        )
+    if not isinstance(estimator, Estimator):
+        raise PluginError(
+            f"hook harness_estimators returned {estimator!r}, which is not an Estimator"
+        )
+    for attribute in ("name", "summary"):
+        value = getattr(estimator, attribute, None)
+        if not isinstance(value, str) or not value.strip():
+            raise PluginError(
+                f"hook harness_estimators: {type(estimator).__name__}.{attribute} must be a "
+                "non-empty string"
+            )
 
 
 def _check_class(plugin: Any, family: Family, hook: str) -> None:

@@ -16,10 +16,10 @@ from functools import cached_property
 import numpy as np
 
 from harness.analysis.interval import Interval
-from harness.analysis.resampling_units import Layouts, Sums, Value
+from harness.analysis.resampling_units import Layout, Layouts, Sums
 from harness.analysis.stats import DRAWS, LEVEL, percentile_interval, resample
 from harness.arrays import Floats
-from harness.metrics import Direction, Metric
+from harness.metrics import ROUNDING, Direction, Metric
 from harness.storage.item_table import ItemTable
 
 
@@ -30,19 +30,19 @@ class Side:
     Attributes:
         sums: resampled components, shape ``(components, draws)``.
         counts: resampled counts, shape ``(counts, draws)``.
-        value: from these to the metric.
+        layout: from these to the metric.
         direction: of the metric.
     """
 
     sums: Floats
     counts: Floats
-    value: Value
+    layout: Layout
     direction: Direction
 
     @cached_property
     def values(self) -> Floats:
         """Of the metric, shape ``(draws,)``."""
-        return self.value(self.sums, self.counts)
+        return self.layout.value(self.sums, self.counts)
 
     @cached_property
     def distances(self) -> Floats:
@@ -85,7 +85,9 @@ class Draws:
     @cached_property
     def improvement(self) -> Floats:
         """How much nearer to the ideal, shape ``(draws,)``."""
-        return self.base.distances - self.debiased.distances
+        found = self.base.distances - self.debiased.distances
+        found[np.abs(found) <= ROUNDING * np.abs(self.after)] = 0.0  # mirrored values
+        return found
 
     @cached_property
     def interval(self) -> Interval | None:
@@ -163,7 +165,7 @@ class Resampler:
             drawn = _product(np.concatenate([own.sums for own in sides.values()]), weights)
             k = len(drawn) // len(sides)
             parts = {
-                name: Side(drawn[n * k : (n + 1) * k], counts, layout.value, metric.direction)
+                name: Side(drawn[n * k : (n + 1) * k], counts, layout, metric.direction)
                 for n, name in enumerate(sides)
             }
             for i in members:
@@ -172,7 +174,7 @@ class Resampler:
                 found[i] = Draws(
                     parts[id(both[0])],
                     parts[id(both[1])],
-                    len(layout.unit_of),
+                    layout.items,
                     len(layout.units),
                 )
         return found
@@ -183,7 +185,9 @@ def _product(sums: Floats, weights: Floats) -> Floats:
     most = float(np.abs(sums).max(initial=0.0)) * float(weights.sum(axis=0).max(initial=0.0))
     if most < 2**24 and (sums == np.rint(sums)).all():
         return (sums.astype(np.float32) @ weights.astype(np.float32)).astype(np.float64)
-    return sums @ weights
+    with np.errstate(invalid="ignore"):  # an infinite item that is not drawn: no value
+        found: Floats = sums @ weights
+        return found
 
 
 def distance(direction: Direction, values: Floats) -> Floats:

@@ -13,13 +13,11 @@ from harness.analysis.stats import SeedSummary, percentile_interval
 from harness.analysis.transfer import Estimated
 from harness.arrays import Floats
 from harness.errors import StoreError, did_you_mean
-from harness.storage.cells import Cell
+from harness.storage.cells import method_labels, shared_axes
 from harness.types import ControlKind
 
 PREFERENCE: tuple[ControlKind, ...] = ("masks", "texts", "change", "identity")
 """Which control is subtracted unless another is asked for: the one most like the method."""
-
-_ALIKE = ("debiaser", "corpus", "masker", "source", "label", "seed")
 
 
 @dataclass(frozen=True)
@@ -64,12 +62,12 @@ def control_of(row: Row, rows: Sequence[Row], label: str | None = None) -> Row |
     """
     same = [other for other in rows if other is not row and other.cell.model == row.cell.model]
     if label is not None:
-        if label in _labels(row.cell):
+        if label in method_labels(row.cell):
             return None
-        same = [other for other in same if label in _labels(other.cell)]
+        same = [other for other in same if label in method_labels(other.cell)]
         return max(same, key=lambda other: _likeness(row, other), default=None)
     for kind in PREFERENCE:
-        of_kind = [other for other in same if _kind(other.cell) == kind and _fits(row, other)]
+        of_kind = [other for other in same if other.cell.control_kind == kind and _fits(row, other)]
         if of_kind:
             return max(of_kind, key=lambda other: _likeness(row, other))
     return None
@@ -89,7 +87,7 @@ def alike(row: Row, control: Sequence[Row]) -> Row | None:
 def _fits(row: Row, other: Row) -> bool:
     """Controls of masks or texts are the same method: only its masks or texts may differ."""
     same = other.cell.debiaser == row.cell.debiaser
-    return same if _kind(other.cell) in ("masks", "texts") else True
+    return same if other.cell.control_kind in ("masks", "texts") else True
 
 
 def mean_net(
@@ -126,7 +124,7 @@ def check_control(label: str, rows: Sequence[Row]) -> None:
     Raises:
         StoreError: says which labels there are.
     """
-    known = {name for row in rows for name in _labels(row.cell)}
+    known = {name for row in rows for name in method_labels(row.cell)}
     if label not in known:
         raise StoreError(f"no run here has a control '{label}'{did_you_mean(label, known)}")
 
@@ -147,15 +145,6 @@ def net(entry: Entry, control: Row) -> Net | None:
     )
 
 
-def _kind(cell: Cell) -> ControlKind | None:
-    return cell.control_kind
-
-
-def _labels(cell: Cell) -> set[str]:
-    return {name for name in (cell.debiaser, cell.masker, cell.label) if name is not None}
-
-
 def _likeness(row: Row, other: Row) -> tuple[int, int]:
-    alike = sum(getattr(row.cell, name) == getattr(other.cell, name) for name in _ALIKE)
-    source = row.cell.source == other.cell.source
-    return 10 * source + alike, -abs(row.step - other.step)
+    shared = shared_axes(row.cell, other.cell)
+    return 10 * ("source" in shared) + len(shared), -abs(row.step - other.step)

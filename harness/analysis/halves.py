@@ -48,7 +48,7 @@ def halves_panels(matrix: Matrix) -> list[HalvesPanel]:
         for row in matrix.rows:
             entry = row.entry(column)
             if entry is not None and entry.halves and not is_control(row.cell):
-                groups.setdefault(fit_of(row.cell), []).append(entry)
+                groups.setdefault(fit_of(row.cell, matrix.names), []).append(entry)
         rows = []
         ideal = 50.0
         for fit, entries in groups.items():

@@ -51,7 +51,7 @@ def spread_panels(reader: RunReader, matrix: Matrix) -> list[SpreadPanel]:
         unit = ""
         seen: set[Fit] = set()
         for row in matrix.rows:
-            fit = fit_of(row.cell)
+            fit = fit_of(row.cell, matrix.names)
             entry = row.entry(column)
             if fit in seen or fit.control or entry is None or entry.after is None:
                 continue

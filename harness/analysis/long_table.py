@@ -6,13 +6,14 @@ all primary cells of that step. Another metric's is over all cells of that metri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import get_type_hints
 
 from harness.analysis.bootstrap import Resampler
 from harness.analysis.matrix_builder import Column, Entry, Matrix, Row, matrix_of
 from harness.metrics import Direction, Metric
-from harness.storage.cells import is_control
+from harness.storage.cells import Identity, is_control
 from harness.storage.reader import RunReader
 from harness.storage.store import Store
 
@@ -22,13 +23,8 @@ class TidyRow:
     """One number. Fields that do not apply (the base has no change) are None."""
 
     run: str
-    model: str
-    debiaser: str | None
-    masker: str | None
-    corpus: str | None
-    source: str | None
-    label: str | None
-    seed: int | None
+    identity: Identity
+    """The axes of the cell, each a column."""
     control: bool
     """Whether methods are compared with it."""
     control_kind: str | None
@@ -57,8 +53,22 @@ class TidyRow:
     status: str
     failed_reason: str | None
 
+    def values(self) -> dict[str, str | int | float | bool | None]:
+        """The row by column, in the order of `COLUMNS`."""
+        return {
+            "run": self.run,
+            **self.identity._asdict(),
+            **{name: getattr(self, name) for name in _NUMBER},
+        }
 
-FIELDS: tuple[str, ...] = tuple(field.name for field in fields(TidyRow))
+
+_NUMBER = tuple(name for name in get_type_hints(TidyRow) if name not in ("run", "identity"))
+COLUMNS: Mapping[str, object] = {
+    "run": str,
+    **get_type_hints(Identity),
+    **{name: get_type_hints(TidyRow)[name] for name in _NUMBER},
+}
+"""Names of the columns, each with its type."""
 
 
 def tidy_rows(store: Store) -> list[TidyRow]:
@@ -72,9 +82,8 @@ def tidy_rows(store: Store) -> list[TidyRow]:
         for (model, column), metric in matrix.base.items():
             found.setdefault((model, column), _base(matrix.name, model, column, metric))
         for row in matrix.rows:
-            name = row.cell.title()
             for entry in row.entries:
-                key = (row.cell.model, name, row.step, entry.column)
+                key = (row.cell.identity, row.step, entry.column)
                 found.setdefault(key, _entry(matrix.name, row, entry))
     return list(found.values())
 
@@ -112,13 +121,7 @@ def _secondary(reader: RunReader) -> dict[str, set[int]]:
 def _base(run: str, model: str, column: Column, metric: Metric) -> TidyRow:
     return TidyRow(
         run=run,
-        model=model,
-        debiaser=None,
-        masker=None,
-        corpus=None,
-        source=None,
-        label=None,
-        seed=None,
+        identity=Identity(model),
         control=False,
         control_kind=None,
         step=0,
@@ -152,13 +155,7 @@ def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
     gain = entry.improvement_interval
     return TidyRow(
         run=run,
-        model=cell.model,
-        debiaser=cell.debiaser,
-        masker=cell.masker,
-        corpus=cell.corpus,
-        source=cell.source,
-        label=cell.label,
-        seed=cell.seed,
+        identity=cell.identity,
         control=is_control(cell),
         control_kind=cell.control_kind,
         step=row.step,

@@ -276,7 +276,4 @@ def _improvement(reader: RunReader, cell: Cell, step: int, column: Column) -> fl
     base, after = reader.find(cell, 0, column), reader.find(cell, step, column)
     if base is None or after is None:
         return None
-    old, new = base.metrics[column.metric].value, after.metrics[column.metric]
-    if old is None or new.value is None:
-        return None
-    return new.direction.improvement(old, new.value)
+    return after.metrics[column.metric].improvement_on(base.metrics[column.metric])

@@ -12,7 +12,7 @@ from harness.analysis.corrections import ALPHA, DEFAULT
 from harness.analysis.interval import Interval
 from harness.analysis.stats import McNemar, SeedSummary, over_seeds
 from harness.metrics import Metric
-from harness.storage.cells import Cell
+from harness.storage.cells import Cell, MethodNames
 from harness.storage.reader import Column
 
 Status = Literal["measured", "failed", "missing"]
@@ -138,9 +138,7 @@ class Entry:
         """How much nearer to the ideal; negative is harm."""
         if self.base is None or self.after is None:
             return None
-        if self.base.value is None or self.after.value is None:
-            return None
-        return self.after.direction.improvement(self.base.value, self.after.value)
+        return self.after.improvement_on(self.base)
 
     @property
     def towards_target(self) -> bool:
@@ -160,19 +158,6 @@ class Row:
     def entry(self, column: Column) -> Entry | None:
         """The entry of a column, if the row has it."""
         return next((entry for entry in self.entries if entry.column == column), None)
-
-
-def in_common(cells: Sequence[Cell]) -> Cell:
-    """The cell that several cells of one computation are: without the inputs that differ.
-
-    A fit that reads no passage or mask (`dropout`) is the same for every label and masker.
-    """
-    differing = {
-        axis: None
-        for axis in ("corpus", "masker", "label")
-        if len({getattr(cell, axis) for cell in cells}) > 1
-    }
-    return cells[0].model_copy(update=differing) if differing else cells[0]
 
 
 def seed_summary(values: Sequence[tuple[Row, float]]) -> SeedSummary | None:
@@ -204,6 +189,8 @@ class Matrix:
     """How the p-values of all cells were corrected together."""
     seeds: tuple[SeedRow, ...] = ()
     """Empty unless a method was fitted with several seeds."""
+    names: MethodNames = field(default_factory=lambda: MethodNames(()), repr=False, compare=False)
+    """What the methods of the run are called."""
 
     @cached_property
     def failures(self) -> tuple[tuple[str, str], ...]:

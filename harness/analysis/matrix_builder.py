@@ -105,6 +105,7 @@ def matrix_of(
         notes=tuple(dict.fromkeys(reader.notes)),
         correction=correction,
         seeds=_over_seeds(adjusted, columns, correction),
+        names=reader.names,
     )
 
 
@@ -311,10 +312,9 @@ def _over_seeds(
     """Summaries of the rows that differ in nothing but their seed."""
     groups: dict[tuple[object, ...], dict[int, Row]] = {}
     for row in rows:
-        c = row.cell
-        if c.seed is not None:
-            name = (c.model, c.debiaser, c.corpus, c.masker, c.source, c.label, row.step)
-            groups.setdefault(name, {})[c.seed] = row
+        if row.cell.seed is not None:
+            name = (row.cell.identity.without("seed"), row.step)
+            groups.setdefault(name, {})[row.cell.seed] = row
     found: dict[tuple[int, int], OverSeeds] = {}
     tests: dict[tuple[object, ...], list[tuple[int, int]]] = {}
     heads: list[Row] = []

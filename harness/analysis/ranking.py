@@ -19,7 +19,7 @@ from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.reported import Publication
 from harness.analysis.transfer import by_method, mean_improvement
 from harness.data.domains import NO_DOMAIN, OVERALL
-from harness.storage.cells import is_control, method_name, several_corpora
+from harness.storage.cells import MethodNames, is_control
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
 
@@ -61,14 +61,14 @@ def rank(
         StoreError: a run has no record, not that step, or no run has that control.
     """
     readers = [RunReader(store) for store in stores]
-    corpus = several_corpora(cell for reader in readers for cell in reader.index.cells)
+    names = MethodNames(cell for reader in readers for cell in reader.index.cells)
     groups: list[_Group] = []
     every: list[Row] = []
     for reader in readers:
         resampler = Resampler(seed)
         matrix = matrix_of(reader, step=step, resampler=resampler)
         every += matrix.rows
-        groups += _groups(reader, matrix, resampler, corpus=corpus)
+        groups += _groups(reader, matrix, resampler, names)
     if control is not None:
         check_control(control, every)
     methods = [[group.curves.of(row) for row in group.rows] for group in groups if group.ranked]
@@ -91,8 +91,8 @@ class _Group:
     run: str
     model: str
     method: str
-    corpus: bool
-    """Whether methods are named with their corpus."""
+    names: MethodNames
+    """Of all runs of the leaderboard."""
     rows: tuple[Row, ...]
     all_rows: tuple[Row, ...]
     control: bool
@@ -108,7 +108,7 @@ class _Group:
 
 
 def _groups(
-    reader: RunReader, matrix: Matrix, resampler: Resampler, *, corpus: bool
+    reader: RunReader, matrix: Matrix, resampler: Resampler, names: MethodNames
 ) -> list[_Group]:
     language = _language(matrix)
     bias = [column for column in matrix.columns if _is_bias(matrix, column)]
@@ -118,7 +118,7 @@ def _groups(
             run=matrix.name,
             model=model,
             method=method,
-            corpus=corpus,
+            names=names,
             rows=tuple(rows),
             all_rows=matrix.rows,
             control=all(is_control(row.cell) for row in rows),
@@ -126,7 +126,7 @@ def _groups(
             bias=tuple(c for c in bias if (model, c) in matrix.base),
             curves=curves,
         )
-        for (model, method), rows in by_method(matrix.rows, corpus=corpus).items()
+        for model, method, rows in by_method(matrix.rows, names)
     ]
 
 
@@ -217,7 +217,7 @@ def _standing(
 
 def _names(partners: Mapping[int, Row | None], group: _Group) -> str:
     rows = [row for row in partners.values() if row is not None]
-    return ", ".join(dict.fromkeys(method_name(row.cell, corpus=group.corpus) for row in rows))
+    return ", ".join(dict.fromkeys(group.names.name(row.cell) for row in rows))
 
 
 def _nets(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harness.analysis.reported import Publication, ReportedNumber
 from harness.errors import StoreError
-from harness.storage.cells import Cell
+from harness.storage.cells import Cell, has_usual_label, is_control
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
 
@@ -102,7 +102,7 @@ def _same_method(cell: Cell, number: ReportedNumber, uses: dict[str, str]) -> bo
         return number.method is None and cell.is_base
     if number.source is not None and cell.source not in (None, number.source):
         return False
-    if cell.control_kind is not None or cell.label not in (None, "hateful"):
+    if is_control(cell) or not has_usual_label(cell):
         return False
     return number.method in (cell.debiaser, uses.get(cell.debiaser))
 

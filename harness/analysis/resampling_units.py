@@ -1,29 +1,30 @@
-"""Metrics as functions of sums: what is added up over the items of a resampling unit, and what is
-made of the sums.
+"""Metrics as functions of sums over resampling units, for tables of stored items.
 
-Every estimator of `harness.metrics` is such a function. The unit is the item's cluster (its term
+Every estimator is such a function (`harness.estimators`). The unit is the item's cluster (its term
 or template) where it has one, else the item, be it a pair, a text or a window of text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.arrays import Floats
-from harness.metrics import Estimator, Metric
+from harness.estimators import (
+    Estimator,
+    Sample,
+    Units,
+    counts_of,
+    sums_of,
+    units_of,
+    value_of,
+)
+from harness.metrics import Metric
 from harness.storage.item_table import ItemTable, aligned
-
-_NO_CLUSTER = "\0none"
-
-
-Value = Callable[[Floats, Floats], Floats]
-"""From summed components, shape ``(components, …)``, and summed counts, shape ``(counts, …)``, to
-a metric, shape ``(…)``; nan where it has no value."""
 
 
 class Sums(NamedTuple):
@@ -65,8 +66,7 @@ class Layouts:
                 table.strata,
             ):
                 return layout
-        strata = [stratum or "" for stratum in table.strata]
-        layout = layout_of(self._metric, table.ids, table.clusters, strata)
+        layout = layout_of(self._metric, table.ids, table.clusters, table.strata)
         self._layouts.append((table, layout))
         return layout
 
@@ -96,7 +96,7 @@ def paired_sums(metric: Metric, before: ItemTable, after: ItemTable) -> tuple[Su
         metric,
         [after.ids[k] for k in kept],
         [after.clusters[k] for k in kept],
-        [after.strata[k] or "" for k in kept],
+        [after.strata[k] for k in kept],
     )
     return layout.sums(old[used]), layout.sums(new[used])
 
@@ -119,119 +119,55 @@ class Layout:
     """How the items of a metric are summed over resampling units.
 
     Attributes:
-        units: name of each unit.
-        unit_of: the unit of each item, shape ``(items,)``.
-        macro: a cluster counts once, however many items it has.
-        components: from item values, shape ``(items, names)``, to what is summed, shape
-            ``(components, items)``.
-        counts: how many items there are in each unit, shape ``(counts, units)``.
-        value: from sums and counts to the metric.
+        estimator: of the metric.
+        sample: the items; its values are those of any table of the same items.
+        grouping: the unit of each item.
     """
 
-    units: tuple[str, ...]
-    unit_of: npt.NDArray[np.intp]
-    macro: bool
-    components: Callable[[Floats], Floats]
-    counts: Floats
-    value: Value
+    estimator: Estimator
+    sample: Sample
+    grouping: Units
+
+    @property
+    def units(self) -> tuple[str, ...]:
+        """Name of each unit."""
+        return self.grouping.names
+
+    @property
+    def items(self) -> int:
+        """How many items there are."""
+        return len(self.sample.ids)
+
+    @cached_property
+    def counts(self) -> Floats:
+        """How much each unit counts, shape ``(counts, units)``."""
+        return counts_of(self.estimator, self.sample, self.grouping)
 
     def sums(self, values: Floats) -> Sums:
         """Sum the values of items, shape ``(items, names)``."""
-        sums = _over_units(self.components(values), self.unit_of, len(self.units))
-        if self.macro:
-            sums = sums / _over_units(np.ones((1, len(values))), self.unit_of, len(self.units))
-        return Sums(self, sums)
+        sample = self.sample._replace(values=values)
+        return Sums(self, sums_of(self.estimator, sample, self.grouping))
 
-
-def _over_units(parts: Floats, unit_of: npt.NDArray[np.intp], units: int) -> Floats:
-    if units == len(unit_of):  # every item is a unit, in order
-        return parts
-    return np.stack([np.bincount(unit_of, weights=part, minlength=units) for part in parts])
+    def value(self, sums: Floats, counts: Floats) -> Floats:
+        """Turn sums and counts into the metric; nan where it has no value."""
+        return value_of(self.estimator, sums, counts)
 
 
 def layout_of(
-    metric: Metric, ids: Sequence[str], clusters: Sequence[str | None], strata: Sequence[str]
+    metric: Metric,
+    ids: Sequence[str],
+    clusters: Sequence[str | None],
+    strata: Sequence[str | None],
 ) -> Layout:
     """Lay out the items of a metric.
 
     Args:
-        metric: says which estimator.
+        metric: says which estimator, and what that took from the base model's items.
         ids: of the items.
         clusters: of the items; None where there is none.
-        strata: of the items; ``""`` where there is none.
+        strata: of the items; None where there is none.
     """
-    macro = metric.estimator in ("percent_macro", "icat")
-    alone = _NO_CLUSTER if macro else None
-    names = [
-        (alone or f"\0{i}") if cluster is None else cluster
-        for cluster, i in zip(clusters, ids, strict=True)
-    ]
-    index: dict[str, int] = {}
-    unit_of = np.array([index.setdefault(name, len(index)) for name in names], np.intp)
-    if metric.estimator in ("percent_balanced", "did"):
-        components, counted, value = _by_stratum(metric, strata)
-    else:
-        components, value = _FORMS[metric.estimator]
-        counted = np.ones((1, len(ids)))
-    counts = np.ones((1, len(index))) if macro else _over_units(counted, unit_of, len(index))
-    return Layout(tuple(index), unit_of, macro, components, counts, value)
-
-
-def _hits(values: Floats) -> Floats:
-    """Sum of the 0/1 values over their number, of each item: exact for one or two of them."""
-    return np.atleast_2d(values.mean(axis=1))
-
-
-def _percent(s: Floats, n: Floats) -> Floats:
-    found: Floats = 100.0 * s[0] / n[0]
-    return found
-
-
-def _icat_parts(values: Floats) -> Floats:
-    return np.stack([values[:, 0], values[:, 1:].mean(axis=1)])
-
-
-def _icat(s: Floats, n: Floats) -> Floats:
-    stereotype, language = 100.0 * s[0] / n[0], 100.0 * s[1] / n[0]
-    found: Floats = language * np.minimum(stereotype, 100.0 - stereotype) / 50.0
-    return found
-
-
-def _exp_rate(s: Floats, n: Floats) -> Floats:
-    found: Floats = np.exp(s[0] / s[1])
-    return found
-
-
-_FORMS: Mapping[Estimator, tuple[Callable[[Floats], Floats], Value]] = {
-    "percent": (_hits, _percent),
-    "percent_macro": (_hits, _percent),
-    "mean": (lambda values: values.T, lambda s, n: s[0] / n[0]),
-    "exp_rate": (lambda values: values.T, _exp_rate),
-    "icat": (_icat_parts, _icat),
-    "icat_micro": (_icat_parts, _icat),
-}
-"""For each estimator: what is summed over items, and what is made of the sums."""
-
-
-def _by_stratum(
-    metric: Metric, strata: Sequence[str]
-) -> tuple[Callable[[Floats], Floats], Floats, Value]:
-    """Forms of the estimators over halves: a sum and a count for each of them."""
-    balanced = metric.estimator == "percent_balanced"
-    present = sorted({stratum for stratum in strata if stratum or balanced})
-    masks = np.array([[own == stratum for own in strata] for stratum in present], float)
-    masks = masks.reshape(len(present), len(strata))
-    scale = 100.0 / max(1, len(present)) if balanced else 1.0
-    enough = len(present) > 1 if balanced else len(present) == 2
-
-    def components(values: Floats) -> Floats:
-        return masks * (_hits(values) if balanced else values[:, 0] - values[:, 1])
-
-    def value(s: Floats, n: Floats) -> Floats:
-        if not enough:
-            return np.full(s.shape[1:], np.nan)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            found: Floats = scale * (s / n).sum(axis=0)
-            return found
-
-    return components, masks, value
+    estimator = metric.formula()
+    empty = np.empty((len(ids), len(metric.of)))
+    sample = Sample(empty, ids, clusters, strata, metric.reference)
+    return Layout(estimator, sample, units_of(estimator, sample))

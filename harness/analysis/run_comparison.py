@@ -13,7 +13,7 @@ from harness.analysis.resampling_units import shared_values
 from harness.analysis.stats import McNemar, bootstrap_p
 from harness.errors import StoreError
 from harness.metrics import Metric
-from harness.storage.cells import Cell
+from harness.storage.cells import Cell, Identity
 from harness.storage.item_table import aligned
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
@@ -143,19 +143,9 @@ def _models(reader: RunReader) -> set[str]:
     return {cell.model for cell in reader.index.cells}
 
 
-def _named(reader: RunReader, by_model: bool) -> dict[tuple[object, ...], Cell]:
-    return {
-        (
-            c.model if by_model else None,
-            c.debiaser,
-            c.corpus,
-            c.masker,
-            c.source,
-            c.label,
-            c.seed,
-        ): c
-        for c in reader.index.cells
-    }
+def _named(reader: RunReader, by_model: bool) -> dict[Identity, Cell]:
+    hidden = () if by_model else ("model",)
+    return {cell.identity.without(*hidden): cell for cell in reader.index.cells}
 
 
 def _cell(

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.metrics import Direction, Metric
-from harness.storage.cells import Cell, is_control
+from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import RunReader
 
 MOST_CURVES = 8
@@ -83,12 +83,9 @@ class TradeOff:
     """Whether paths are means over sources: there are too many fits to tell apart."""
 
 
-def fit_of(cell: Cell) -> Fit:
+def fit_of(cell: Cell, names: MethodNames) -> Fit:
     """The fit that a cell belongs to, whatever its seed."""
-    method = " + ".join(part for part in (cell.debiaser, cell.masker) if part)
-    if cell.label not in (None, "hateful"):
-        method += f" ({cell.label})"
-    return Fit(cell.model, method, cell.source, is_control(cell))
+    return Fit(cell.model, names.name(cell), cell.source, is_control(cell))
 
 
 def fits(reader: RunReader) -> dict[Fit, list[Cell]]:
@@ -96,7 +93,7 @@ def fits(reader: RunReader) -> dict[Fit, list[Cell]]:
     found: dict[Fit, list[Cell]] = {}
     for cell in reader.index.cells:
         if not cell.is_base:
-            found.setdefault(fit_of(cell), []).append(cell)
+            found.setdefault(fit_of(cell, reader.names), []).append(cell)
     return found
 
 

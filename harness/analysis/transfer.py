@@ -22,10 +22,10 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.analysis.interval import Interval
-from harness.analysis.matrix import Entry, Matrix, Row, in_common
+from harness.analysis.matrix import Entry, Matrix, Row
 from harness.analysis.stats import percentile_interval
 from harness.arrays import Floats
-from harness.storage.cells import method_name, several_corpora
+from harness.storage.cells import Identity, MethodNames, in_common, is_control, method_of
 
 
 class Estimated(NamedTuple):
@@ -103,28 +103,36 @@ class Transfer:
     sources: int
 
 
-def by_method(rows: Sequence[Row], *, corpus: bool) -> dict[tuple[str, str], list[Row]]:
-    """The rows of each model and method, over its sources and seeds.
+class MethodRows(NamedTuple):
+    """The rows of one method on one model, over its sources and seeds."""
+
+    model: str
+    method: str
+    rows: list[Row]
+
+
+def by_method(rows: Sequence[Row], names: MethodNames) -> list[MethodRows]:
+    """Group rows by model and method, in the order of the rows.
 
     What is one computation under several labels or maskers (`dropout`) is one method, once.
 
     Args:
         rows: of a matrix.
-        corpus: name methods with their corpus.
+        names: what methods are called.
     """
-    named: dict[tuple[str, str], list[Row]] = {}
+    methods: dict[Identity, list[Row]] = {}
     for row in rows:
-        named.setdefault((row.cell.model, method_name(row.cell, corpus=corpus)), []).append(row)
+        methods.setdefault(method_of(row.cell), []).append(row)
     same: dict[tuple[object, ...], list[list[Row]]] = {}
-    for number, ((model, _), own) in enumerate(named.items()):
-        fits = {(row.cell.seed, row.cell.source, row.step, row.cell.fit_key) for row in own}
-        known = all(row.cell.fit_key is not None for row in own)
-        name = model, own[0].cell.debiaser, frozenset(fits) if known else number
-        same.setdefault(name, []).append(own)
-    found: dict[tuple[str, str], list[Row]] = {}
+    for number, (method, members) in enumerate(methods.items()):
+        fits = {(row.cell.seed, row.cell.source, row.step, row.cell.fit_key) for row in members}
+        known = all(row.cell.fit_key is not None for row in members)
+        computation = method.model, method.debiaser, frozenset(fits) if known else number
+        same.setdefault(computation, []).append(members)
+    found = []
     for groups in same.values():
-        cell = in_common([own[0].cell for own in groups])
-        found[cell.model, method_name(cell, corpus=corpus)] = groups[0]
+        cell = in_common([members[0].cell for members in groups])
+        found.append(MethodRows(cell.model, names.name(cell), groups[0]))
     return found
 
 
@@ -138,10 +146,9 @@ def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
         pairs: also each source and target by itself.
     """
     found = []
-    corpus = several_corpora(row.cell for row in matrix.rows)
     kinds = dict.fromkeys(c[:3] for c in matrix.columns)
     of_a_source = [row for row in matrix.rows if row.cell.source is not None]
-    for (model, method), rows in by_method(of_a_source, corpus=corpus).items():
+    for model, method, rows in by_method(of_a_source, matrix.names):
         for kind in kinds:
             own = _transfer(model, method, kind, rows, pairs=pairs)
             if own is not None:
@@ -192,7 +199,7 @@ def _transfer(
     return Transfer(
         model=model,
         method=method,
-        control=all(row.cell.control_kind is not None for row in rows),
+        control=all(is_control(row.cell) for row in rows),
         evaluator=kind[0],
         protocol=kind[1],
         metric=kind[2],

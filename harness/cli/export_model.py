@@ -64,7 +64,7 @@ def export_model_command(
     with ConsoleReporter(session.stderr) as reporter:
         rerun = Rerun(store, session.registry, session.data, reporter, device=device)
         chosen = select_cell(rerun.index.cells, cell)
-        at = rerun.step(chosen, step)
+        at = chosen.debiased_step(step)
         title = f"{chosen.title()} / step {at}"
         if rerun.kept(chosen, at) is None:
             reporter.note(f"{title}: no checkpoint was kept; fitting again")
@@ -86,4 +86,4 @@ def _agreement(rows: Sequence[Agreement], *, checked: bool) -> str:
 
 
 def _line(session: Session, text: str) -> None:
-    session.stdout.print(text, highlight=False, markup=False, soft_wrap=True)
+    session.stdout.print(text, soft_wrap=True)

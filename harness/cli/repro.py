@@ -84,7 +84,7 @@ def repro_command(
             tolerance = TOLERANCE[rerun.spec.dtype]
         if cell is not None:
             chosen = select_cell(rerun.index.cells, cell)
-            at = rerun.step(chosen, step)
+            at = chosen.debiased_step(step)
             tasks = dict(rerun.measured(chosen, at))
             _need(tasks, f"{chosen.title()} / step {at}")
             model = rerun.debiased(chosen, at, dtype=dtype, refit=refit)
@@ -178,4 +178,4 @@ def report_precision(session: Session, store: Store) -> None:
 
 
 def _line(session: Session, text: str) -> None:
-    session.stdout.print(text, highlight=False, markup=False, soft_wrap=True)
+    session.stdout.print(text, soft_wrap=True)

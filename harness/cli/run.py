@@ -51,13 +51,10 @@ def run_command(
 
         report_precision(session, store)
     done = f"{outcome.measured} measured, {outcome.reused} already there"
-    session.stderr.print(
-        f"{done}; results in {store.folder}", highlight=False, markup=False, soft_wrap=True
-    )
+    session.stderr.print(f"{done}; results in {store.folder}", soft_wrap=True)
     if outcome.failures:
         session.stderr.print(
             f"{len(outcome.failures)} measurements failed; the same command tries them again",
-            highlight=False,
         )
         sys.exit(9)
 

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from harness.data.places import DataStore
     from harness.plugins import Registry
+    from harness.render.console.terminal import Terminal
 
 
 @dataclass
@@ -31,7 +30,7 @@ class Session:
 
         registry = load_registry(strict=self.strict_plugins)
         for failure in registry.failures:
-            self.stderr.print(f"[yellow]warning:[/] {failure}", highlight=False, soft_wrap=True)
+            self.stderr.alert("warning:", str(failure), "yellow")
         return registry
 
     @cached_property
@@ -42,18 +41,18 @@ class Session:
         return DataStore(data_dir=self.data_dir, offline=self.offline)
 
     @cached_property
-    def stdout(self) -> Console:
-        """Where tables go."""
-        from rich.console import Console
+    def stdout(self) -> Terminal:
+        """The console for tables."""
+        from harness.render.console.terminal import Terminal
 
-        return Console()
+        return Terminal()
 
     @cached_property
-    def stderr(self) -> Console:
-        """Where progress, warnings and errors go."""
-        from rich.console import Console
+    def stderr(self) -> Terminal:
+        """The console for progress, warnings and errors."""
+        from harness.render.console.terminal import Terminal
 
-        return Console(stderr=True)
+        return Terminal(stderr=True)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

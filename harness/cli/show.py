@@ -53,10 +53,7 @@ def show_command(
 
     reader = RunReader(find_run(run, results))
     chosen = select_cell(reader.index.cells, cell)
-    steps = [own for own in chosen.steps if own > 0]
-    at = step if step is not None else max(steps, default=0)
-    if at not in steps:
-        raise StoreError(f"{chosen.title()} has no step {at} (known: {', '.join(map(str, steps))})")
+    at = chosen.debiased_step(step)
     columns = reader.columns({reader.index.cells.index(chosen): at}, metric, evaluator, protocol)
     if metric is None:  # a page of windows is nothing to read unless it is asked for
         targeted = [c for c in columns if reader.has_target(c)]

@@ -5,40 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict, RootModel, field_validator
 
 from harness.errors import SpecError
 from harness.planning.yaml_lines import Lines, Path
+from harness.storage.cells import PLURALS
 
-AXES: Mapping[str, str] = {
-    "models": "model",
-    "corpora": "corpus",
-    "sources": "source",
-    "labels": "label",
-    "maskers": "masker",
-    "seeds": "seed",
-}
+AXES: Mapping[str, str] = {plural: axis for axis, plural in PLURALS.items() if axis != "debiaser"}
 """Reserved keys of an entry of `debiaser`, and the axis that each of them narrows."""
 
 
-class Narrowing(BaseModel):
+class Narrowing(RootModel[dict[str, tuple[str | int, ...] | None]]):
     """Entries of the axes, by their labels, that a debiaser is combined with; None: all of them.
 
     It says which cells exist, not what is in them, so no content key holds it.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True)
 
-    models: tuple[str, ...] | None = None
-    corpora: tuple[str, ...] | None = None
-    sources: tuple[str, ...] | None = None
-    labels: tuple[str, ...] | None = None
-    maskers: tuple[str, ...] | None = None
-    seeds: tuple[int, ...] | None = None
+    @field_validator("root")
+    @classmethod
+    def _known_axes(cls, root: dict[str, Any]) -> dict[str, Any]:
+        for axis in root:
+            if axis not in AXES:
+                raise ValueError(f"'{axis}' is not an axis ({', '.join(AXES)})")
+        return root
 
     def allows(self, axis: str, value: object) -> bool:
         """Whether an entry (its label, or the value itself) of an axis of `AXES` takes part."""
-        kept = getattr(self, axis)
+        kept = self.root.get(axis)
         return kept is None or value in kept
 
 

@@ -22,7 +22,7 @@ from harness.planning.narrowing import Narrowing
 from harness.planning.passages import Source, Texts, passages_hash
 from harness.planning.spec import PluginUse, Spec, measured_domains
 from harness.plugins import Registry
-from harness.storage.cells import Cell, MeasureRef
+from harness.storage.cells import Cell, Identity, MeasureRef
 from harness.storage.records import SCHEMA_VERSION, RunIndex
 from harness.types import ControlKind
 
@@ -48,6 +48,8 @@ class Fit:
     """One debiased model, and the measurements to take as it passes its checkpoints."""
 
     key: str
+    identity: Identity
+    """Of the first cell that it is fitted for."""
     debiaser: PluginUse
     source: Source | None
     masker: PluginUse | None
@@ -147,7 +149,7 @@ class _Planner:
         ] or [None]
         for debiaser in spec.debiaser:
             plugin = self.registry.get("debiaser", debiaser.use).plugin
-            only = debiaser.only or Narrowing()
+            only = debiaser.only or Narrowing({})
             if not only.allows("models", model.label):
                 continue
             maskers: list[PluginUse | None] = [None]
@@ -158,16 +160,19 @@ class _Planner:
             for source, masker, seed in product(sources, maskers, seeds):
                 if source is not None and not _allows(only, source):
                     continue
-                fit = self._fit(lineage, plugin, debiaser, source, masker, seed)
-                base = self._measures(lineage, 0, source)
-                cell = Cell(
+                identity = Identity(
                     model=model.label,
                     debiaser=debiaser.label,
-                    corpus=source.corpus.label if source else None,
                     masker=masker.label if masker else None,
+                    corpus=source.corpus.label if source else None,
                     source=source.domain if source else None,
                     label=source.label if source else None,
                     seed=seed,
+                )
+                fit = self._fit(lineage, identity, plugin, debiaser, source, masker, seed)
+                base = self._measures(lineage, 0, source)
+                cell = Cell(
+                    **identity._asdict(),
                     control_kind=self._control_kind(plugin, masker, source),
                     fit_key=fit.key,
                     measures=_refs([*base, *fit.tasks]),
@@ -193,6 +198,7 @@ class _Planner:
     def _fit(
         self,
         lineage: dict[str, JsonValue],
+        identity: Identity,
         plugin: type[Debiaser],  # type: ignore[type-arg]
         debiaser: PluginUse,
         source: Source | None,
@@ -222,6 +228,7 @@ class _Planner:
         tasks = [task for step in steps for task in self._measures(parts, step, source, problem)]
         return Fit(
             key=content_key(parts),
+            identity=identity,
             debiaser=debiaser,
             source=source,
             masker=masker,

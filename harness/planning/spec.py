@@ -14,6 +14,7 @@ from harness.families import Family
 from harness.planning.hypotheses import Hypotheses
 from harness.planning.narrowing import Narrowing
 from harness.plugins import Registry
+from harness.storage.cells import PLURALS
 from harness.types import Label
 
 PLUGIN_KEYS: Mapping[str, Family] = {
@@ -91,6 +92,15 @@ class Spec(Part):
     hypotheses: Annotated[
         Hypotheses | None, Field(description="what the study tests; the rest is exploratory")
     ] = None
+
+    def axes(self) -> dict[str, list[str | int]]:
+        """The values of each axis, plugins by their labels, under the axis's plural."""
+        return {
+            plural: [
+                use.label if isinstance(use, PluginUse) else use for use in getattr(self, axis)
+            ]
+            for axis, plural in PLURALS.items()
+        }
 
 
 # -- validation ------------------------------------------------------------------------------

@@ -107,14 +107,7 @@ def _without_narrowing(
 def _narrow(spec: Spec, narrowed: list[dict[str, list[Any]]], lines: Lines) -> Spec:
     if not any(narrowed):
         return spec
-    axes: dict[str, list[Any]] = {
-        "models": [use.label for use in spec.model],
-        "corpora": [use.label for use in spec.corpus],
-        "sources": list(spec.source),
-        "labels": list(spec.label),
-        "maskers": [use.label for use in spec.masker],
-        "seeds": list(spec.seed),
-    }
+    axes = spec.axes()
     uses = []
     for i, (use, found) in enumerate(zip(spec.debiaser, narrowed, strict=True)):
         only = check_narrowing(found, axes, ("debiaser", i), lines) if found else None

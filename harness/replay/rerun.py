@@ -28,9 +28,6 @@ from harness.storage.records import RunIndex
 from harness.storage.store import Store
 from harness.types import EvaluationRequest, Measurement, Passage
 
-AXES = ("model", "debiaser", "corpus", "masker", "source", "label", "seed")
-"""The fields that tell the cells of a run apart."""
-
 
 class Rerun:
     """Plans the spec of a stored run once more, and does what is asked for of it.
@@ -57,19 +54,6 @@ class Rerun:
         self._texts = Texts(registry, data, self.spec.limits)
 
     # -- what was measured -------------------------------------------------------------------
-
-    def step(self, cell: Cell, step: int | None) -> int:
-        """The step asked for, or the last.
-
-        Raises:
-            StoreError: the cell has no such step.
-        """
-        steps = [own for own in cell.steps if own > 0]
-        at = step if step is not None else max(steps, default=0)
-        if at not in steps:
-            known = ", ".join(map(str, steps))
-            raise StoreError(f"{cell.title()} has no step {at} (known: {known})")
-        return at
 
     def measured(self, cell: Cell, step: int) -> Iterator[tuple[str, MeasureTask]]:
         """Keys of the records of a cell at a step, each with the task that gives it today."""
@@ -233,9 +217,9 @@ class Rerun:
 
     def _today(self, cell: Cell) -> Cell:
         """The cell of today's plan that stands where a stored one stood."""
-        for own in self._plan.index.cells:
-            if all(getattr(own, axis) == getattr(cell, axis) for axis in AXES):
-                return own
+        for planned in self._plan.index.cells:
+            if planned.identity == cell.identity:
+                return planned
         raise StoreError(
             f"{cell.title()}: the spec of this run no longer gives this cell; a plugin has "
             "changed what it learns from: run the spec again"

@@ -16,6 +16,7 @@ from harness.planning.plan import Fit, MeasureTask, Plan
 from harness.planning.spec import PluginUse, Spec
 from harness.plugins import Registry
 from harness.running.reporting import Reporter
+from harness.storage.cells import Identity
 from harness.storage.records import Failure, Record
 from harness.types import MaskedPassage, Passage
 
@@ -38,16 +39,9 @@ class Unit:
 
     @property
     def title(self) -> str:
-        """Its parts, from model to seed."""
-        fit = self.fit
-        if fit is None:
-            return f"{self.model.label} / base"
-        parts = [self.model.label, fit.debiaser.label]
-        if fit.masker is not None:
-            parts.append(fit.masker.label)
-        if fit.source is not None:
-            parts += [fit.source.corpus.label, fit.source.domain]
-        return " / ".join([*parts, f"seed {fit.seed}"])
+        """The title of the cell that it is fitted for."""
+        identity = Identity(self.model.label) if self.fit is None else self.fit.identity
+        return identity.title()
 
     def name(self, task: MeasureTask) -> str:
         """The unit's title with a task's step and evaluator."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from harness.errors import StoreError, did_you_mean
 from harness.metrics import Metric
-from harness.storage.cells import Cell
+from harness.storage.cells import Cell, MethodNames
 from harness.storage.item_table import ItemTable
 from harness.storage.records import Failure, RunIndex
 from harness.storage.store import Store
@@ -46,6 +46,7 @@ class RunReader:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.index: RunIndex = store.index()
+        self.names = MethodNames(self.index.cells)
         self.notes: list[str] = []
         self._records: dict[str, Measurements | None] = {}
         self._failures: dict[str, Failure | None] = {}

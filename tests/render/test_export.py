@@ -19,13 +19,14 @@ import pytest
 from click.testing import CliRunner
 from made_runs import make_run
 
-from harness.analysis.long_table import FIELDS, tidy_rows
+from harness.analysis.long_table import COLUMNS, tidy_rows
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import rank
 from harness.cli.main import cli
 from harness.errors import HarnessError
-from harness.render.tables.latex import escape, latex_text
-from harness.render.tables.markdown import markdown_text
+from harness.render.exports import FORMATS as TEXT_FORMATS
+from harness.render.exports.latex import escape, latex_text
+from harness.render.exports.markdown import markdown_text
 from harness.storage.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -45,8 +46,8 @@ def run(tmp_path: Path) -> Store:
     return make_run(tmp_path, name="golden_run", fail={("race", 30)})
 
 
-def export(store: Store, kind: str, out: Path | None = None) -> bytes:
-    words = ["export", str(store.folder), "--format", kind]
+def export(store: Store, kind: str, out: Path | None = None, *more: str) -> bytes:
+    words = ["export", str(store.folder), "--format", kind, *more]
     if out is not None:
         words += ["--out", str(out)]
     result = CliRunner().invoke(cli, words)
@@ -54,13 +55,38 @@ def export(store: Store, kind: str, out: Path | None = None) -> bytes:
     return out.read_bytes() if out is not None else result.stdout_bytes
 
 
+def test_spreadsheets_run_no_cell_as_a_formula(tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "plain"]
+    store = make_run(tmp_path, methods=names, maskers=[None], sources=["gender"], steps=[10])
+    by_name = {
+        safe: {row["debiaser"] for row in csv.DictReader(io.StringIO(text))} - {""}
+        for safe, text in (
+            (True, export(store, "csv").decode()),
+            (False, export(store, "csv", None, "--no-spreadsheet-safe").decode()),
+        )
+    }
+    assert by_name[False] == {*names, "identity"}
+    assert by_name[True] == {"identity", "plain", *(f"'{name}" for name in names[:-1])}
+    rows = [*csv.DictReader(io.StringIO(export(store, "csv").decode()))]
+    assert any(row["change"].startswith("-") for row in rows)  # numbers stay numbers
+
+
+def test_an_unknown_format_is_one_line_that_names_the_known_ones(run: Store) -> None:
+    result = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "cvs"])
+    assert result.exit_code == 2
+    assert "no format 'cvs'; did you mean 'csv'?" in result.output
+    shown = CliRunner().invoke(cli, ["export", "--help"]).output
+    for name, known in TEXT_FORMATS.items():
+        assert name in shown
+        assert known.summary in " ".join(shown.split())
+
+
 # -- tidy rows -------------------------------------------------------------------------------
 
 
 def test_each_stored_number_is_one_row(run: Store) -> None:
     rows = tidy_rows(run)
-    keys = [(r.debiaser, r.source, r.seed, r.step, r.evaluator, r.protocol, r.target, r.metric)
-            for r in rows]  # fmt: skip
+    keys = [(r.identity, r.step, r.evaluator, r.protocol, r.target, r.metric) for r in rows]
     assert len(set(keys)) == len(keys)
     numbers = {}
     for cell in run.index().cells:
@@ -70,7 +96,7 @@ def test_each_stored_number_is_one_row(run: Store) -> None:
                 continue  # the base it is compared with: one row, the base's own
             for m in record.measurements if record else ():
                 for metric in m.metrics:
-                    key = (cell.debiaser, cell.source, cell.seed, ref.step, ref.evaluator)
+                    key = (cell.identity, ref.step, ref.evaluator)
                     numbers[(*key, m.protocol, m.domain, metric.name)] = metric
     found = {key: row for key, row in zip(keys, rows, strict=True) if row.status == "measured"}
     assert set(found) == set(numbers)
@@ -82,9 +108,13 @@ def test_each_stored_number_is_one_row(run: Store) -> None:
 
 def test_a_row_says_what_it_is_compared_with(run: Store) -> None:
     rows = tidy_rows(run)
-    base = {(r.evaluator, r.protocol, r.target, r.metric): r for r in rows if r.debiaser is None}
+    base = {
+        (r.evaluator, r.protocol, r.target, r.metric): r
+        for r in rows
+        if r.identity.debiaser is None
+    }
     for row in rows:
-        if row.debiaser is None:
+        if row.identity.debiaser is None:
             assert (row.step, row.base_value, row.change) == (0, None, None)
         elif row.status == "measured" and row.value is not None:
             against = base[row.evaluator, row.protocol, row.target, row.metric].value
@@ -99,7 +129,7 @@ def test_a_row_says_what_it_is_compared_with(run: Store) -> None:
 
 def test_failures_are_rows_with_their_reason(run: Store) -> None:
     failed = [row for row in tidy_rows(run) if row.status == "failed"]
-    assert {(row.source, row.step) for row in failed} == {("race", 30)}
+    assert {(row.identity.source, row.step) for row in failed} == {("race", 30)}
     assert {row.failed_reason for row in failed} == {"diverged: loss is nan"}
     assert all(row.value is None and row.base_value is not None for row in failed)
 
@@ -107,9 +137,9 @@ def test_failures_are_rows_with_their_reason(run: Store) -> None:
 def test_csv_json_and_parquet_hold_the_same(run: Store, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    rows = [[getattr(row, name) for name in FIELDS] for row in tidy_rows(run)]
+    rows = [list(row.values().values()) for row in tidy_rows(run)]
     from_json = json.loads(export(run, "json"))
-    assert from_json["fields"] == list(FIELDS)
+    assert from_json["fields"] == list(COLUMNS)
     assert [list(row.values()) for row in from_json["rows"]] == rows
     export(run, "parquet", tmp_path / "out.parquet")
     table = pq.read_table(tmp_path / "out.parquet")
@@ -117,7 +147,7 @@ def test_csv_json_and_parquet_hold_the_same(run: Store, tmp_path: Path) -> None:
     kinds = {name: str(table.schema.field(name).type) for name in ("step", "p", "control", "run")}
     assert kinds == {"step": "int64", "p": "double", "control": "bool", "run": "string"}
     header, *lines = csv.reader(io.StringIO(export(run, "csv").decode()))
-    assert header == list(FIELDS)
+    assert header == list(COLUMNS)
     assert lines == [["" if cell is None else str(cell) for cell in row] for row in rows]
 
 

@@ -55,7 +55,7 @@ class Runs:
     def export(self, store: Store, cell: str, path: Path, **options: Any) -> Export:
         run = self.again(store)
         chosen = select_cell(run.index.cells, cell)
-        step = run.step(chosen, options.pop("step", None))
+        step = chosen.debiased_step(options.pop("step", None))
         return export_model(run, chosen, step, path, **options)
 
     def stored(self, cell: str, step: int) -> dict[str, dict[str, float]]:

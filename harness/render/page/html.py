@@ -182,7 +182,7 @@ def _seeds_table(matrix: Matrix) -> page.Table | None:
             change, gain = entry.change, entry.improvement
             rows.append(
                 (
-                    plotdata.fit_of(row.cell).label,
+                    plotdata.fit_of(row.cell, matrix.names).label,
                     f"{entry.column.domain}, {entry.column.evaluator}",
                     str(change.n),
                     f"{signed(change.mean)} ± {number(change.sd)}",

@@ -34,7 +34,7 @@ def item_lists(
     found = []
     seen: set[tuple[Fit, Column]] = set()
     for row in matrix.rows:
-        fit = fit_of(row.cell)
+        fit = fit_of(row.cell, matrix.names)
         for entry in row.entries:
             key = (fit, entry.column)
             if fit.control or not entry.towards_target or entry.after is None or key in seen:

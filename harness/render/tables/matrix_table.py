@@ -131,7 +131,7 @@ def _sheet(
         found = tuple(score_of(row, column) for column in columns)
         if all(isinstance(s, Absent) and s.what == "not run" for s in found):
             continue
-        name = row_name(row)
+        name = row_name(row, matrix.names)
         if len(models) > 1:
             name = f"{row.cell.model}: {name}"
         lines.append(

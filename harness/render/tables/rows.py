@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from dataclasses import replace
 
-from harness.analysis.matrix import Matrix, Row, SeedRow, in_common
-from harness.storage.cells import Cell
+from harness.analysis.matrix import Matrix, Row, SeedRow
+from harness.storage.cells import MethodNames, in_common
 from harness.storage.reader import Column
 
 SMALLEST = "smallest change to see"
@@ -55,10 +55,10 @@ def _in_one(rows: Sequence[Row | SeedRow], every: Set[str | None]) -> Row | Seed
 def _summarised(matrix: Matrix) -> list[Row | SeedRow]:
     """Rows with those of several seeds replaced by their summary."""
     found: list[Row | SeedRow] = []
-    summaries = {_seedless(own.cell, own.step): own for own in matrix.seeds}
+    summaries = {(own.cell.identity.without("seed"), own.step): own for own in matrix.seeds}
     shown: set[tuple[object, ...]] = set()
     for row in matrix.rows:
-        name = _seedless(row.cell, row.step)
+        name = (row.cell.identity.without("seed"), row.step)
         if name not in summaries:
             found.append(row)
         elif name not in shown:
@@ -67,20 +67,12 @@ def _summarised(matrix: Matrix) -> list[Row | SeedRow]:
     return found
 
 
-def _seedless(cell: Cell, step: int) -> tuple[object, ...]:
-    c = cell
-    return c.model, c.debiaser, c.corpus, c.masker, c.source, c.label, step
-
-
-def row_name(row: Row | SeedRow, *, seed: bool = True) -> str:
-    """Debiaser, masker, and what differs from the usual: label, seed or how many seeds."""
-    cell = row.cell
-    words = " + ".join(part for part in (cell.debiaser, cell.masker) if part)
-    if cell.label not in (None, "hateful"):
-        words += f" ({cell.label})"
+def row_name(row: Row | SeedRow, names: MethodNames, *, seed: bool = True) -> str:
+    """Name of the row's method, with its seed (0 is left out) or with how many seeds it has."""
+    words = names.name(row.cell)
     if isinstance(row, SeedRow):
         return words + (f", {max(len(e.seeds) for e in row.entries)} seeds" if row.entries else "")
-    return words + (f", seed {cell.seed}" if seed and cell.seed else "")
+    return words + (f", seed {row.cell.seed}" if seed and row.cell.seed else "")
 
 
 def smallest_changes(matrix: Matrix) -> dict[Column, float]:
