@@ -25,11 +25,15 @@ from harness.lm.handle import LanguageModel
 from harness.lm.infill import (
     MarkedText,
     Slot,
+    Tokens,
     log_sum_exp,
+    outside_share,
     score_fillers,
     slots_of,
     softmax,
+    tail_log_mass,
     with_right,
+    word_filler,
 )
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.infill_candidates import Candidates, CandidateSource, choose_candidates
@@ -57,30 +61,36 @@ class InfillUnlearningConfig(TrainingConfig):
         "above), plain (ascent on log P(a|p) + log P(s|p,a), not normalised), left (the posterior "
         "with the left context alone), none (Eq. 1 of the paper: ascent on log P(a|p))",
     )
+    slots: Literal["one", "all"] = Field(
+        "one",
+        description="masked words of a passage that a step unlearns: one, drawn anew each time, "
+        "or all; the expected gradient is the same up to the weight of passages with many",
+    )
     candidates: tuple[CandidateSource, ...] = Field(
-        ("group-words", "left-context", "both-contexts"),
+        ("group-words", "left-context"),
         min_length=1,
         description="where candidates come from, taken in turn: group-words (terms of all "
         "domains), left-context (likeliest tokens after p), both-contexts (tokens that a "
-        "first-order guess finds likeliest between p and s), or vocabulary (every token: exact "
-        "for words of one token, and slow)",
+        "first-order guess finds likeliest between p and s; a backward pass a word), or "
+        "vocabulary (every token: exact for words of one token, and slow)",
     )
     count: int = Field(8, ge=2, description="candidates of a slot, the masked word included")
     negatives: int | None = Field(
-        2,
+        1,
         ge=1,
         description="candidates drawn at each step for the negative part of the gradient, which "
         "stays unbiased; null: all of them",
     )
-    draws: int = Field(
+    longest_suffix: int = Field(
+        32, ge=1, description="tokens of the right context that are used at most"
+    )
+    checked: int = Field(
         8,
         ge=0,
-        description="draws a slot from which the posterior mass outside the candidates is "
-        "estimated before training; 0: none",
+        description="masked words for which the posterior mass outside the candidates is "
+        "estimated before training, and logged by passage",
     )
-    longest_suffix: int = Field(
-        64, ge=1, description="tokens of the right context that are used at most"
-    )
+    draws: int = Field(8, ge=1, description="draws a word behind each of these estimates")
     beta: float = Field(0.1, gt=0, description="inverse temperature of npo")
     template: str = Field(
         "This text is about {}.", description="neutral text whose prior equalise aims at"
@@ -98,9 +108,9 @@ class Example(NamedTuple):
     """
 
     slot: Slot
-    fillers: tuple[tuple[int, ...], ...]
-    base: float
-    prior: Floats | None
+    fillers: tuple[Tokens, ...]
+    base: float = 0.0
+    prior: Floats | None = None
 
 
 class InfillUnlearning(Debiaser[InfillUnlearningConfig]):
@@ -108,7 +118,7 @@ class InfillUnlearning(Debiaser[InfillUnlearningConfig]):
 
     name = "infill-unlearning"
     summary = "Unlearns masked words of a causal model given the words on both sides."
-    reference = "this project; posterior as in Hammersley-Clifford-Besag infilling (2402.15020)"
+    reference = "this project, docs/after-mask.md; extends Lu et al. 2024, Eq. 1"
     inputs = frozenset({"masks"})
     kinds = frozenset({"causal"})
 
@@ -120,65 +130,134 @@ class InfillUnlearning(Debiaser[InfillUnlearningConfig]):
             for answer in request.masked
         ]
         located = slots_of(request.model, texts)
-        slots = [self._shortened(slot) for slot in located.slots]
+        seen = config.longest_suffix if config.suffix in ("normalised", "plain") else 0
+        slots = [with_right(slot, seen) for slot in located.slots]
+        groups: dict[int, list[Slot]] = {}
+        for slot in slots:
+            groups.setdefault(slot.passage, []).append(slot)
         facts: dict[str, JsonValue] = {
-            "passages_without_mask": sum(not answer.spans for answer in request.masked),
+            "passages": len(groups),
+            "passages_without_mask": len(request.masked) - len(groups),
+            "words": len(slots),
             "words_lost": located.lost,
             "suffixes_cut": located.cut,
         }
-        if config.suffix in ("plain", "none"):
-            examples = [Example(slot, (slot.word,), 0.0, None) for slot in slots]
-        else:
-            chosen = choose_candidates(
-                request.model,
-                slots,
-                sources=config.candidates,
-                count=config.count,
-                draws=config.draws,
-                seed=request.seed,
-                progress=request.progress,
-            )
-            examples = self._examples(request.model, slots, chosen)
-            facts |= _candidate_facts(chosen)
-        facts |= {
-            "passages": len({example.slot.passage for example in examples}),
-            "words": len(examples),
-        }
         rng = np.random.default_rng(request.seed)
+        examples = None
+        if config.suffix in ("normalised", "left") and slots:
+            examples = _Examples(request, config)
+            facts |= examples.check(slots, np.random.default_rng(request.seed))
 
         def objective(
-            model: LanguageModel, batch: Sequence[Sequence[Example]]
+            model: LanguageModel, batch: Sequence[Sequence[Slot]]
         ) -> tuple[torch.Tensor, Mapping[str, float]]:
-            flat = [example for group in batch for example in group]
-            if config.suffix in ("plain", "none"):
-                return _ascent(model, flat, by_piece=config.suffix == "none")
-            return posterior_loss(model, flat, config, rng)
+            chosen = [slot for group in batch for slot in _drawn(group, config.slots, rng)]
+            if examples is None:
+                return _ascent(model, chosen, by_piece=config.suffix == "none")
+            return posterior_loss(model, examples.of(model, chosen), config, rng)
 
-        yield from train(request, config, _by_passage(examples), objective, facts)
+        yield from train(request, config, list(groups.values()), objective, facts)
 
-    def _shortened(self, slot: Slot) -> Slot:
-        seen = self.config.suffix in ("normalised", "plain")
-        return with_right(slot, self.config.longest_suffix if seen else 0)
 
-    def _examples(
-        self, model: LanguageModel, slots: Sequence[Slot], chosen: Candidates
-    ) -> list[Example]:
-        usable = [k for k, fillers in enumerate(chosen.fillers) if len(fillers) > 1]
-        if not usable:
+def _drawn(
+    slots: Sequence[Slot], how: Literal["one", "all"], rng: np.random.Generator
+) -> Sequence[Slot]:
+    return slots if how == "all" else [slots[int(rng.integers(len(slots)))]]
+
+
+class _Examples:
+    """Candidates of slots, chosen when a slot is first drawn, with the model as it is then."""
+
+    def __init__(self, request: DebiasRequest, config: InfillUnlearningConfig) -> None:
+        self._config = config
+        self._request = request
+        self._source = CandidateChooser(
+            request.model, request.data.domains, config.candidates, config.count
+        )
+        self._known: dict[Slot, Example] = {}
+        needs_base = config.form in ("npo", "equalise")
+        self._base = request.model.copy() if needs_base else None
+        self._template = (
+            template_slot(request.model, config.template) if config.form == "equalise" else None
+        )
+
+    def check(self, slots: Sequence[Slot], rng: np.random.Generator) -> dict[str, JsonValue]:
+        """Return facts about the candidates of some slots: their number, and what they leave out.
+
+        Raises:
+            DebiasError: none of the slots has a candidate beside the masked word.
+        """
+        count = min(len(slots), self._config.checked or 1)
+        part = [slots[int(k)] for k in rng.choice(len(slots), size=count, replace=False)]
+        model = self._request.model
+        fillers, tables = self._source.choose(model, part)
+        if all(len(candidates) < 2 for candidates in fillers):
             raise DebiasError(
                 "no masked word has a candidate beside itself; add a source to 'candidates' or "
                 "raise 'count'"
             )
-        slots = [slots[k] for k in usable]
-        fillers = [chosen.fillers[k] for k in usable]
-        scores = [chosen.scores[k] for k in usable]
-        priors: list[Floats | None] = [None] * len(slots)
-        if self.config.form == "equalise":
-            priors = list(_template_priors(model, self.config.template, fillers))
+        facts: dict[str, JsonValue] = {
+            "candidates_mean": float(np.mean([len(candidates) for candidates in fillers]))
+        }
+        if self._config.checked:
+            scores = score_fillers(model, part, fillers)
+            tails = tail_log_mass(model, part, fillers, tables, self._config.draws, rng)
+            shares = [outside_share(own, tail) for own, tail in zip(scores, tails, strict=True)]
+            by_passage: dict[str, JsonValue] = {
+                self._request.masked[slot.passage].passage.id: share
+                for slot, share in zip(part, shares, strict=True)
+            }
+            facts |= {
+                "mass_outside": by_passage,
+                "mass_outside_median": float(np.median(shares)),
+                "share_with_mass_outside_above_0.05": float(np.mean(np.array(shares) > 0.05)),
+            }
+        return facts
+
+    def of(self, model: LanguageModel, slots: Sequence[Slot]) -> list[Example]:
+        """Return the slots with their candidates; slots without any but the word are left out."""
+        new = [slot for slot in dict.fromkeys(slots) if slot not in self._known]
+        if new:
+            fillers, _ = self._source.choose(model, new)
+            made = [Example(slot, own) for slot, own in zip(new, fillers, strict=True)]
+            if self._base is not None:
+                made = self._with_base(self._base, made)
+            self._known |= {example.slot: example for example in made}
+        return [self._known[slot] for slot in slots]
+
+    def _with_base(self, base: LanguageModel, examples: Sequence[Example]) -> list[Example]:
+        if self._template is not None:
+            distinct = list(dict.fromkeys(f for example in examples for f in example.fillers))
+            (scores,) = score_fillers(base, [self._template], [distinct])
+            known = dict(zip(distinct, scores.both, strict=True))
+            return [
+                example._replace(
+                    prior=np.log(softmax(np.array([known[f] for f in example.fillers])))
+                )
+                for example in examples
+            ]
+        scored = score_fillers(base, [e.slot for e in examples], [e.fillers for e in examples])
         return [
-            Example(slot, own, float(table.both[0] - log_sum_exp(table.both)), prior)
-            for slot, own, table, prior in zip(slots, fillers, scores, priors, strict=True)
+            example._replace(base=float(scores.both[0] - log_sum_exp(scores.both)))
+            for example, scores in zip(examples, scored, strict=True)
         ]
+
+
+def template_slot(model: LanguageModel, template: str) -> Slot:
+    """Return the slot of a neutral template in which ``{}`` stands for the word.
+
+    Raises:
+        DebiasError: there is no ``{}``, or the tokenizer merges the words around it.
+    """
+    before, brace, after = template.partition("{}")
+    if not brace:
+        raise DebiasError(f"template {template!r} has no {{}} where a word goes")
+    text = before + "people" + after
+    span = (len(before), len(before) + len("people"))
+    found = slots_of(model, [MarkedText(text, (span,))]).slots
+    if not found or word_filler(model, found[0], "people") != found[0].word:
+        raise DebiasError(f"the tokenizer merges the words of template {template!r}; change it")
+    return found[0]
 
 
 def gradient_weights(
@@ -286,7 +365,7 @@ def drawn_weights(
 
 
 def filler_logprobs(
-    model: LanguageModel, rows: Sequence[tuple[Slot, tuple[int, ...]]]
+    model: LanguageModel, rows: Sequence[tuple[Slot, Tokens]]
 ) -> torch.Tensor:
     """Return ``g(b)`` of each slot and filler with a graph, in nats, shape ``(rows,)``."""
     import torch
@@ -310,58 +389,14 @@ def filler_logprobs(
 
 
 def _ascent(
-    model: LanguageModel, batch: Sequence[Example], *, by_piece: bool
+    model: LanguageModel, slots: Sequence[Slot], *, by_piece: bool
 ) -> tuple[torch.Tensor, Mapping[str, float]]:
     """Mean over words of ``g(a)``; ``by_piece``: of its mean over the tokens of the word."""
     import torch
 
-    sums = filler_logprobs(model, [(example.slot, example.slot.word) for example in batch])
+    sums = filler_logprobs(model, [(slot, slot.word) for slot in slots])
     if by_piece:
-        pieces = [len(example.slot.word) for example in batch]
+        pieces = [len(slot.word) for slot in slots]
         sums = sums / torch.tensor(pieces, device=sums.device)
     loss = sums.mean()
     return loss, {"masked_word_logprob": float(loss.detach())}
-
-
-def _template_priors(
-    model: LanguageModel, template: str, fillers: Sequence[Sequence[tuple[int, ...]]]
-) -> Iterator[Floats]:
-    """Log of each candidate's probability in the neutral template, normalised over the slot's."""
-    before, brace, after = template.partition("{}")
-    if not brace:
-        raise DebiasError(f"template {template!r} has no {{}} where a candidate goes")
-    whole = model.encode(before + "people" + after)
-    left = model.encode(before.rstrip())
-    right = model.encode(after)
-    if whole[: len(left)] != left or (right and whole[len(whole) - len(right) :] != right):
-        raise DebiasError(f"the tokenizer merges the words of template {template!r}; change it")
-    slot = Slot(0, template, 0, 0, (model.start_id, *left), (), tuple(right))
-    distinct = list(dict.fromkeys(filler for own in fillers for filler in own))
-    (scores,) = score_fillers(model, [slot], [distinct])
-    known = dict(zip(distinct, scores.both, strict=True))
-    for own in fillers:
-        yield np.log(softmax(np.array([known[filler] for filler in own])))
-
-
-def _by_passage(examples: Sequence[Example]) -> list[list[Example]]:
-    """Examples of one passage together: a batch counts passages, as in `mlm-unlearning`."""
-    groups: dict[int, list[Example]] = {}
-    for example in examples:
-        groups.setdefault(example.slot.passage, []).append(example)
-    return list(groups.values())
-
-
-def _candidate_facts(chosen: Candidates) -> dict[str, JsonValue]:
-    """What the log says of the candidates: how many, and how much they leave out."""
-    counts = [len(fillers) for fillers in chosen.fillers]
-    facts: dict[str, JsonValue] = {
-        "candidates_mean": float(np.mean(counts)) if counts else 0.0,
-        "words_without_other_candidate": sum(count < 2 for count in counts),
-    }
-    if chosen.outside is not None and chosen.outside:
-        facts |= {
-            "mass_outside_median": float(np.median(chosen.outside)),
-            "mass_outside_mean": float(np.mean(chosen.outside)),
-            "words_with_mass_outside_above_0.05": sum(share > 0.05 for share in chosen.outside),
-        }
-    return facts
