@@ -86,14 +86,13 @@ def eval_command(
 
 
 def _all_domains(session: Session, evaluators: tuple[str, ...]) -> list[str]:
-    from harness.data.domains import DOMAINS
-
     names = session.registry.names("evaluator")
     domains: set[str] = set()
     for name in evaluators:
         if name in names:  # an unknown one is reported by the spec
             domains |= session.registry.get("evaluator", name).plugin.domains
-    return [domain for domain in DOMAINS if domain in domains] or ["gender", "race", "religion"]
+    known = list(session.registry.domains)
+    return [domain for domain in known if domain in domains] or known
 
 
 def _measure(session: Session, spec: Any, folder: Path) -> tuple[list[dict[str, Any]], bool]:

@@ -75,7 +75,7 @@ def mask_command(
     if spec is not None:
         source, spec_label = _from_spec(session.registry, spec, texts, rule)
         domain, label = domain or source, label or spec_label
-    domain = check_domain(domain or "gender")
+    domain = check_domain(domain or "gender", session.data.domains)
     passages = _passages(session, texts, domain, label or LABELS[0], split, limit, seed)
     if not passages:
         raise DataError(

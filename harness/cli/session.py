@@ -35,10 +35,11 @@ class Session:
 
     @cached_property
     def data(self) -> DataStore:
-        """Where data is looked for."""
+        """Where data is looked for, and the domains of the plugins."""
         from harness.data.places import DataStore
 
-        return DataStore(data_dir=self.data_dir, offline=self.offline)
+        places = DataStore(data_dir=self.data_dir, offline=self.offline)
+        return places.knowing(self.registry.domains)
 
     @cached_property
     def stdout(self) -> Terminal:
