@@ -94,7 +94,7 @@ class _GroupWords:
     def __init__(self, model: LanguageModel, domains: Domains) -> None:
         self._model = model
         terms = dict.fromkeys(
-            term for domain in domains for words in domain.terms.values() for term in words
+            term for domain in domains.values() for words in domain.terms.values() for term in words
         )
         self._by_token: list[tuple[int, str]] = []
         before = len(model.encode("the"))

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import Field, JsonValue
 
 from harness.arrays import Floats
+from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
@@ -36,7 +37,7 @@ from harness.lm.infill import (
     word_filler,
 )
 from harness.types import Checkpoint, DebiasRequest
-from harness_debiasers.infill_candidates import Candidates, CandidateSource, choose_candidates
+from harness_debiasers.infill_candidates import CandidateChooser, CandidateSource
 from harness_debiasers.training import TrainingConfig, train
 
 if TYPE_CHECKING:
@@ -121,6 +122,13 @@ class InfillUnlearning(Debiaser[InfillUnlearningConfig]):
     reference = "this project, docs/after-mask.md; extends Lu et al. 2024, Eq. 1"
     inputs = frozenset({"masks"})
     kinds = frozenset({"causal"})
+    every_domain = True
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Hash of the terms of all domains, where they are candidates."""
+        if "group-words" not in self.config.candidates:
+            return {}
+        return {"terms": data.domains.terms_digest()}
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
@@ -364,9 +372,7 @@ def drawn_weights(
     return kept
 
 
-def filler_logprobs(
-    model: LanguageModel, rows: Sequence[tuple[Slot, Tokens]]
-) -> torch.Tensor:
+def filler_logprobs(model: LanguageModel, rows: Sequence[tuple[Slot, Tokens]]) -> torch.Tensor:
     """Return ``g(b)`` of each slot and filler with a graph, in nats, shape ``(rows,)``."""
     import torch
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from harness_debiasers.infill_candidates import choose_candidates
+from harness_debiasers.infill_candidates import CandidateChooser
 from harness_debiasers.infill_unlearning import (
     Example,
     InfillUnlearning,
@@ -37,6 +37,7 @@ from harness.lm.infill import (
     word_filler,
 )
 from harness.lm.transformers_model import TransformersModel
+from harness.plugins import load_registry
 from harness.testing import check_debiaser, load_plugin, tiny_causal_model, tiny_masked_model
 from harness.types import DebiasRequest, MaskedPassage, Passage, Span, no_progress
 
@@ -231,7 +232,8 @@ def test_with_an_empty_suffix_and_the_vocabulary_it_is_the_papers_method() -> No
             form="ascent",
             candidates=("vocabulary",),
             negatives=None,
-            draws=0,
+            slots="all",
+            checked=0,
         )
     )
     plain = InfillUnlearning(InfillUnlearningConfig(**common, suffix="none"))  # type: ignore[arg-type]
@@ -252,7 +254,14 @@ def test_with_an_empty_suffix_and_the_vocabulary_it_is_the_papers_method() -> No
 @pytest.mark.parametrize("form", ["ascent", "npo", "ce-u", "equalise"])
 @pytest.mark.parametrize("suffix", ["normalised", "left"])
 def test_every_form_keeps_the_contract(form: str, suffix: str) -> None:
-    config = {"form": form, "suffix": suffix, "learning_rate": 1e-3, "draws": 2}
+    config = {
+        "form": form,
+        "suffix": suffix,
+        "learning_rate": 1e-3,
+        "checked": 3,
+        "batch_size": 12,  # every passage, so that steps can be compared
+        "slots": "all",
+    }
     (first, last) = check_debiaser(InfillUnlearning, config, steps=(1, 6))
     assert first.log["candidates_mean"] == 8.0
     assert 0.0 <= float(str(first.log["mass_outside_median"])) <= 1.0
@@ -262,7 +271,7 @@ def test_every_form_keeps_the_contract(form: str, suffix: str) -> None:
 
 
 def test_plain_lowers_the_word_and_its_suffix() -> None:
-    config = {"suffix": "plain", "learning_rate": 1e-3}
+    config = {"suffix": "plain", "learning_rate": 1e-3, "slots": "all", "batch_size": 12}
     first, last = check_debiaser(InfillUnlearning, config, steps=(1, 6))
     key = "mean_masked_word_logprob"
     assert float(str(last.log[key])) < float(str(first.log[key]))
@@ -309,19 +318,10 @@ def test_candidates_come_from_their_sources_and_are_distinct() -> None:
     text = "I hear that women wait near the station"
     slot = slots_of(model, [MarkedText(text, ((12, 17),))]).slots
     for sources in (("group-words",), ("left-context", "both-contexts"), ("left-context",)):
-        chosen = choose_candidates(
-            model,
-            slot,
-            sources=sources,  # type: ignore[arg-type]
-            count=6,
-            draws=4,
-            seed=0,
-            progress=no_progress,
-        )
-        (fillers,) = chosen.fillers
+        chooser = CandidateChooser(model, load_registry().domains, sources, 6)  # type: ignore[arg-type]
+        ((fillers,), (table,)) = chooser.choose(model, slot)
         assert len(fillers) == len(set(fillers)) == 6
         assert fillers[0] == slot[0].word
-    (table,) = left_logprobs(model, slot)
     best = [int(token) for token in np.argsort(-table)[:5]]
     assert [filler[0] for filler in fillers[1:]] == [t for t in best if (t,) != fillers[0]]
 
