@@ -83,7 +83,7 @@ class InfillUnlearningConfig(TrainingConfig):
         "stays unbiased; null: all of them",
     )
     longest_suffix: int = Field(
-        32, ge=1, description="tokens of the right context that are used at most"
+        16, ge=1, description="tokens of the right context that are used at most"
     )
     checked: int = Field(
         8,
