@@ -99,6 +99,9 @@ class Plugin(ABC, Generic[ConfigT]):
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     pins: ClassVar[tuple[Pin, ...]] = ()
     """Data sets it may read: shown, fetched and verified by `harness data`."""
+    every_domain: ClassVar[bool] = False
+    """True: it reads the term lists of all domains, so all of them are in its content key. False:
+    those of the source domain alone are."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Take `Config` from the type argument: ``class Mine(Debiaser[MineConfig])`` needs no
