@@ -12,22 +12,31 @@ import pytest
 import torch
 from harness_evaluators import crows_pairs, stereoset
 from harness_evaluators.crows_pairs import CrowsPairs, CrowsPairsConfig
-from harness_evaluators.embedded import THEMES, EmbeddedConfig, EmbeddedPairs, EmbeddedTriples
-from harness_evaluators.pairs import Pair, Triple, measure_pairs, triple_item, triple_metrics
+from harness_evaluators.embedded import THEMES, EmbeddedPairs, EmbeddedTriples
+from harness_evaluators.pairs import Pair, PairConfig, pair_items
 from harness_evaluators.perplexity import (
     CorpusPerplexity,
     CorpusPerplexityConfig,
     WikiText2Config,
     WikiText2Perplexity,
-    measure_windows,
 )
 from harness_evaluators.scorers import score_pairs, score_sentences
 from harness_evaluators.stereoset import StereoSet, StereoSetConfig
-from harness_evaluators.triples import measure_triples
+from harness_evaluators.triples import (
+    Triple,
+    TripleConfig,
+    fill,
+    filler_scores,
+    neutral,
+    triple_item,
+    triple_items,
+)
+from roberta import tiny_roberta
 
 from harness.data.places import DataStore
 from harness.errors import DataError, ModelError
 from harness.lm.handle import LanguageModel
+from harness.metrics import Item
 from harness.types import EvaluationRequest, Measurement, Passage, no_progress
 
 TEXTS = ["Women wait near the station.", "They are seen from the old window."]
@@ -67,17 +76,23 @@ def test_stereoset_aggregation_gives_the_official_figures(shared_data: Path) -> 
     folder = shared_data / "stereoset"
     predictions = json.loads((folder / "predictions_gpt2_ModelNSP_GPT2LM.json").read_text())
     by_id = {entry["id"]: entry["score"] for entry in predictions["intrasentence"]}
-    items: dict[str, list[object]] = {"overall": []}
+    items: dict[str, list[Item]] = {"overall": []}
     for example in json.loads((folder / "dev.json").read_text())["data"]["intrasentence"]:
         scores = {s["gold_label"]: by_id[s["id"]] for s in example["sentences"]}
         triple = Triple(example["id"], example["bias_type"], example["target"], "", "", "", "")
         item = triple_item(
-            triple, (scores["stereotype"], scores["anti-stereotype"], scores["unrelated"])
+            triple,
+            {
+                "stereotype": scores["stereotype"],
+                "antistereotype": scores["anti-stereotype"],
+                "unrelated": scores["unrelated"],
+            },
         )
         items.setdefault(triple.domain, []).append(item)
         items["overall"].append(item)
     for domain, (ss, lm, icat) in OFFICIAL.items():
-        found = {m.name: m.value for m in triple_metrics(items[domain], bias_is_primary=True)}  # type: ignore[arg-type]
+        measured = StereoSet(StereoSetConfig()).measurement(domain, "bb_geo", items[domain])
+        found = {m.name: m.value for m in measured.metrics}
         got = (found["ss_score_macro"], found["lm_score_macro"], found["icat_macro"])
         assert tuple(round(v or 0.0, 3) for v in got) == (ss, lm, icat), domain
 
@@ -156,12 +171,13 @@ def test_masked_scorers_by_hand(tiny_masked: LanguageModel) -> None:
 )
 def test_scorers_that_do_not_fit(tiny_causal: LanguageModel, scorer: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        measure_pairs(tiny_causal, "gender", [Pair("1", *TEXTS, "stereo")], scorer)
+        pair_items(tiny_causal, [Pair("1", *TEXTS, "stereo")], scorer)
 
 
 def test_ties_are_no_preference_and_stay_in_the_count(tiny_causal: LanguageModel) -> None:
     pairs = [Pair("1", TEXTS[0], TEXTS[0], "stereo"), Pair("2", TEXTS[0], TEXTS[1], "antistereo")]
-    found = measure_pairs(tiny_causal, "gender", pairs, "hf_nll")
+    items = pair_items(tiny_causal, pairs, "hf_nll")
+    found = CrowsPairs(CrowsPairsConfig()).measurement("gender", "hf_nll", items)
     (score,) = [m for m in found.metrics if m.name == "stereotype_score"]
     prefers = found.items[1].values["prefers_stereotype"]
     assert (score.n, score.numerator) == (2, prefers)
@@ -169,19 +185,108 @@ def test_ties_are_no_preference_and_stay_in_the_count(tiny_causal: LanguageModel
 
 
 def test_the_filler_protocol_of_masked_models_by_hand(tiny_masked: LanguageModel) -> None:
+    """The filled sentence is encoded once; each piece of the word is masked in turn."""
     context = "Women are BLANK near the station."
     filled = [context.replace("BLANK", word) for word in ("seen", "boys", "near")]
     triple = Triple("1", "gender", "women", context, *filled)
-    (found,) = measure_triples(tiny_masked, [triple], ["gender"], "default", overall=False)
-    assert found.protocol == "mlm_filler"
-    pieces = tiny_masked.encode("seen")
-    left = tiny_masked.encode("Women are ")
-    right = tiny_masked.encode(" near the station.")
+    (found,) = triple_items(tiny_masked, [triple], "mlm_filler")
+    ids, offsets = tiny_masked.encode_with_offsets(filled[0])
+    inside = [k for k, (start, end) in enumerate(offsets) if start < 14 and end > 10]
+    assert "".join(filled[0][slice(*offsets[k])] for k in inside) == "seen"
     by_hand = [
-        math.exp(tiny_masked.masked_scores([*left, *pieces[: k + 1], *right], [len(left) + k])[0])
-        for k in range(len(pieces))
+        math.exp(tiny_masked.masked_scores([*ids[: k + 1], *ids[inside[-1] + 1 :]], [k])[0])
+        for k in inside
     ]
-    assert found.items[0].values["stereotype"] == pytest.approx(np.mean(by_hand), rel=1e-6)
+    assert found.values["stereotype"] == pytest.approx(np.mean(by_hand), rel=1e-6)
+    assert found.values["log_stereotype"] == math.log(found.values["stereotype"])
+
+
+@pytest.fixture(scope="module")
+def roberta() -> LanguageModel:
+    """Byte-level BPE, words with their leading space, a mask token that takes that space."""
+    return tiny_roberta()
+
+
+CONTEXTS = (
+    ("Women are BLANK near the station.", "kind"),
+    ("The old man was seen as BLANK.", "careful"),
+    ("BLANK people wait at the door.", "Quiet"),
+    ("They say (BLANK) things, often.", "rude"),
+    ("She said: the teacher's BLANK, again!", "untrustworthy"),
+)
+
+
+@pytest.mark.parametrize(("context", "word"), CONTEXTS)
+def test_the_filler_protocol_is_the_published_rule_on_a_roberta(
+    roberta: LanguageModel, context: str, word: str
+) -> None:
+    """bias-bench encodes the context with the mask token in the text, and " " + the word.
+
+    Pieces before the masked one stand in front of the mask. (bias-bench decodes them and encodes
+    the text again, which gives words of several pieces two spaces in front, and may split them
+    otherwise; here they stay the pieces that they are.)
+    """
+    tokenizer = roberta.tokenizer
+    alone = not context[: context.index("BLANK")].endswith(" ")
+    pieces = tokenizer.encode(word if alone else f" {word}", add_special_tokens=False)
+    ids = tokenizer(context.replace("BLANK", tokenizer.mask_token))["input_ids"]
+    place = ids.index(tokenizer.mask_token_id)
+    expected = []
+    for k, piece in enumerate(pieces):
+        row = [*ids[:place], *pieces[:k], tokenizer.mask_token_id, *ids[place + 1 :]]
+        with torch.inference_mode():
+            logits = roberta.module(input_ids=torch.tensor([row])).logits[0, place + k]
+        expected.append(float(torch.softmax(logits.double(), dim=-1)[piece]))
+    (score,) = filler_scores(roberta, [fill(context, context.replace("BLANK", word))])
+    assert score == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_every_blank_of_a_context_is_filled() -> None:
+    filled = fill("BLANK people say BLANK.", "Kind people say Kind.")
+    assert filled.text == "Kind people say Kind."
+    assert filled.text[filled.start : filled.end] == "Kind"
+
+
+@pytest.mark.parametrize(
+    ("text", "term", "expected"),
+    [
+        ("The schoolgirl was shy.", "schoolgirl", "The person was shy."),
+        ("Schoolgirls are shy.", "schoolgirl", "People are shy."),
+        ("An Ethiopian came in.", "Ethiopian", "A person came in."),
+        ("My grandfather's car, my GRANDFATHER.", "grandfather", "My person's car, my person."),
+        ("The gentlemen left.", "gentlemen", "The people left."),
+        ("He is a boss of Cyprus.", "boss", "He is a person of Cyprus."),
+        ("Ethiopian people are tall.", "Ethiopia", None),
+    ],
+)
+def test_a_neutral_word_takes_the_place_of_the_target(
+    text: str, term: str, expected: str | None
+) -> None:
+    assert neutral(text, term) == expected
+
+
+def test_association_takes_the_neutral_margin_off(tiny_causal: LanguageModel) -> None:
+    evaluator = EmbeddedTriples(TripleConfig())
+    context = "Women are BLANK near the station."
+    filled = [context.replace("BLANK", word) for word in ("seen", "boys", "near")]
+    triples = [
+        Triple("1", "gender", "women", context, *filled),
+        Triple("2", "gender", "nobody", context, *filled),  # the target is not there
+    ]
+    items = triple_items(tiny_causal, triples, "hf_nll")
+    plain = [-hf_loss(tiny_causal, text, start=False) for text in filled[:2]]
+    without = [
+        -hf_loss(tiny_causal, text.replace("Women", "People"), start=False) for text in filled[:2]
+    ]
+    (own,) = [
+        m for m in evaluator.measurement("gender", "hf_nll", items).metrics
+        if m.name == "association"
+    ]  # fmt: skip
+    assert own.n == 1
+    expected = (plain[0] - plain[1]) - (without[0] - without[1])
+    assert own.value == pytest.approx(expected, abs=1e-5)
+    bare = triple_items(tiny_causal, triples, "hf_nll", neutrals=False)
+    assert "stereotype_neutral" not in bare[0].values
 
 
 def test_smollm2_agrees_with_one_sentence_at_a_time(
@@ -189,16 +294,20 @@ def test_smollm2_agrees_with_one_sentence_at_a_time(
 ) -> None:
     asked = request(smollm2, data_store, "religion", limit=6)
     scorers = ("hf_nll", "bos_mean")
-    pairs = CrowsPairs(CrowsPairsConfig(scorers=scorers)).evaluate(asked)
+    suite = CrowsPairs(CrowsPairsConfig(scorers=scorers))
+    pairs = suite.evaluate(asked)
+    texts = {item.id: item.texts for item in suite.items(asked)}
     for measurement, start in zip(pairs, (False, True), strict=True):
         for item in measurement.items:
-            for value, text in zip(("more", "less"), item.texts, strict=True):
+            for value, text in texts[item.id].items():
                 expected = -hf_loss(smollm2, text, start=start)
                 assert item.values[value] == pytest.approx(expected, abs=1e-4)
-    (triples,) = StereoSet(StereoSetConfig(overall=False)).evaluate(asked)
+    stereo = StereoSet(StereoSetConfig(overall=False))
+    (triples,) = stereo.evaluate(asked)
+    texts = {item.id: item.texts for item in stereo.items(asked)}
     for item in triples.items:
-        names = ("stereotype", "antistereotype", "unrelated")
-        expected = [-hf_loss(smollm2, text, start=False) for text in item.texts]
+        names = list(texts[item.id])
+        expected = [-hf_loss(smollm2, text, start=False) for text in texts[item.id].values()]
         assert [item.values[n] for n in names] == pytest.approx(expected, abs=1e-4)
         assert item.values["prefers_stereotype"] == float(expected[0] > expected[1])
 
@@ -210,7 +319,8 @@ def test_windows_give_exact_and_published_perplexity(
     tiny_causal: LanguageModel, data_store: DataStore
 ) -> None:
     text = "Women and men wait near the old station. " * 8
-    found = measure_windows(request(tiny_causal, data_store), text, 16, "window16", prefix="test")
+    evaluator = WikiText2Perplexity(WikiText2Config())
+    found = evaluator.windows(request(tiny_causal, data_store), text, 16, "window16", prefix="test")
     ids = tiny_causal.encode(text)
     losses, lengths = [], []
     for at in range(0, len(ids), 16):
@@ -274,14 +384,15 @@ def test_embedded_suites_are_large_enough_and_distinct(
     tiny_causal: LanguageModel, data_store: DataStore
 ) -> None:
     asked = request(tiny_causal, data_store, *sorted(THEMES))
-    for evaluator in (EmbeddedPairs(EmbeddedConfig()), EmbeddedTriples(EmbeddedConfig())):
+    for evaluator in (EmbeddedPairs(PairConfig()), EmbeddedTriples(TripleConfig())):
         for measurement in evaluator.evaluate(asked):
             assert len(measurement.items) >= 100
-            assert len({item.texts for item in measurement.items}) == len(measurement.items)
+        listed = evaluator.items(asked)
+        assert len({tuple(item.texts.values()) for item in listed}) == len(listed)
 
 
 def test_limits_are_nested(tiny_causal: LanguageModel, data_store: DataStore) -> None:
-    evaluator = EmbeddedPairs(EmbeddedConfig())
+    evaluator = EmbeddedPairs(PairConfig())
     sizes = [
         {
             item.id
