@@ -77,6 +77,7 @@ class WikiText2(Corpus[WikiText2Config]):
     summary = "WikiText-2 validation paragraphs: plain text about no group (domain 'none')"
     reference = "Merity et al. 2016, https://arxiv.org/abs/1609.07843"
     domains: ClassVar[frozenset[str]] = frozenset({NO_DOMAIN})
+    plain = True
     pins = (WIKITEXT2,)
 
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
