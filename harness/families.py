@@ -182,6 +182,14 @@ class Masker(Plugin[ConfigT]):
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
         """Return one masked passage for each passage, in order."""
 
+    def server(self) -> str | None:
+        """Return the address of the service that `mask` sends passages to; None: there is none.
+
+        Redoing a fit of a stored run asks a service only if its address is given on the command
+        line, because the run may come from anyone.
+        """
+        return None
+
     def estimate(self, request: MaskRequest) -> MaskEstimate:
         """Say what `mask` would cost. Makes no call."""
         return MaskEstimate()
