@@ -21,15 +21,15 @@ from pathlib import Path
 
 import measuring
 import numpy as np
+from harness_corpora.domains import BUILT_IN
 
-from harness.data.domains import DOMAINS
 from harness.metrics import LOWER, TOWARDS_50, Item, Metric
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import Provenance, Record, RunIndex
 from harness.storage.store import Store
 from harness.types import Measurement
 
-TARGETS = tuple(DOMAINS)[:9]
+TARGETS = tuple(BUILT_IN)[:9]
 STEPS = (10, 20, 30, 40, 50)
 NOW = "2026-01-01T00:00:00+00:00"
 PROVENANCE = Provenance(

@@ -44,7 +44,6 @@ class Task(NamedTuple):
 def load(name: str, device: str, dtype: str) -> LanguageModel:
     """Load ``smollm2-135m``, ``tiny`` (random weights), or a folder or hub id of transformers."""
     from harness.data.places import DataStore
-    from harness.families import PluginConfig
     from harness.lm.loading.loading import load_transformers
     from harness.types import LoadRequest
 
@@ -57,7 +56,7 @@ def load(name: str, device: str, dtype: str) -> LanguageModel:
 
         cache = DataStore().cache_dir / "models"
         request = LoadRequest(device=device, dtype=dtype, cache_dir=cache)
-        return SmolLM2(PluginConfig()).load(request)
+        return SmolLM2(SmolLM2.Config()).load(request)
     return load_transformers(name, kind="causal", device=device, dtype=dtype)
 
 

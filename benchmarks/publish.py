@@ -21,13 +21,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import rank
 from harness.analysis.reported import find_publication
 from harness.render.console.leaderboard import print_leaderboard
 from harness.render.console.matrix import print_matrix
+from harness.render.console.terminal import Terminal
 from harness.render.paper_figures import write_figures
 from harness.replay.verification import verify
 from harness.storage.reader import RunReader
@@ -117,7 +116,7 @@ def shown(store: Store, reported: Sequence[str] = ()) -> tuple[str, str]:
     """
     texts = []
     for what in ("matrix", "leaderboard"):
-        console = Console(file=io.StringIO(), width=100, color_system=None)
+        console = Terminal(file=io.StringIO(), width=100, color_system=None)
         if what == "matrix":
             print_matrix(console, build_matrix(store))
         else:

@@ -25,7 +25,6 @@ from harness_models.smollm2 import SmolLM2
 from rich.progress import track
 
 from harness.data.places import DataStore
-from harness.families import PluginConfig
 from harness.lm.handle import LanguageModel
 from harness.types import LoadRequest
 
@@ -121,7 +120,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="items a suite")
     options = parser.parse_args()
     data = DataStore(data_dir=options.data_dir)
-    model = SmolLM2(PluginConfig()).load(LoadRequest(cache_dir=data.cache_dir / "models"))
+    model = SmolLM2(SmolLM2.Config()).load(LoadRequest(cache_dir=data.cache_dir / "models"))
     suites = {
         "crows-pairs": [row[1:3] for row in crows_pairs.parse(data.locate(crows_pairs.PIN))],
         "stereoset": [row[4:7] for row in stereoset.parse(data.locate(stereoset.PIN))],

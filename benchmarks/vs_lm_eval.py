@@ -202,15 +202,14 @@ def run_harness(work: Path, folder: Path, device: str) -> dict[str, Any]:
 def harness_side(options: argparse.Namespace, out: Path) -> None:
     """Measure the pairs beside ``out`` with each scorer and write times, scores and memory."""
     import torch
-    from harness_evaluators.crows_pairs import CrowsPairs, CrowsPairsConfig, parse
+    from harness_evaluators.crows_pairs import TYPES, CrowsPairs, CrowsPairsConfig, parse
 
-    from harness.data.domains import domain_of
     from harness.data.places import DataStore
     from harness.types import EvaluationRequest, no_progress
 
     model = peers.load(str(options.model), options.device, "float32")
     path = out.with_name("pairs.csv")
-    domains = tuple(dict.fromkeys(domain_of("crows-pairs", row[4]) for row in parse(path)))
+    domains = tuple(dict.fromkeys(TYPES.domain(row[4]) for row in parse(path)))
     request = EvaluationRequest(
         model=model,
         domains=domains,

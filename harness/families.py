@@ -10,11 +10,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from harness.data.pins import Pin
+from harness.data.pins import Pin, Row, check, verified
 from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel, ModelKind
 from harness.types import (
@@ -39,11 +39,47 @@ NOT_IN_KEY: dict[str, JsonValue] = {"x-not-in-key": True}
 """``Field(json_schema_extra=NOT_IN_KEY)``: a setting that cannot change an answer (a timeout), or
 whose effect the fingerprint tells better (where a file lies; its content is hashed)."""
 
+HIDDEN_INPUT = "hidden_input"
+"""Type of a ``PydanticCustomError`` from a config validator whose input may hold a secret: the
+message to the user then does not show the value."""
+
 
 class PluginConfig(BaseModel):
     """Base of a plugin's Config. Every field needs a description: it is the documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PinnedConfig(PluginConfig):
+    """Base of the Config of a plugin that reads one pinned data set; see `pinned_rows`."""
+
+    path: Annotated[
+        str | None,
+        Field(
+            description="the data set's file or folder, or a folder that holds it; default: the "
+            "data folders",
+            json_schema_extra=NOT_IN_KEY,
+        ),
+    ] = None
+    verify: Annotated[
+        bool,
+        Field(
+            description="refuse items that differ from the pinned ones",
+            json_schema_extra=NOT_IN_KEY,
+        ),
+    ] = True
+
+
+def pinned_rows(pin: Pin, config: PluginConfig, data: DataStore) -> tuple[Row, ...]:
+    """Return the items of a pinned data set, found where a `PinnedConfig` and the data say.
+
+    The file is parsed once in a process.
+
+    Raises:
+        DataError: the data set is missing, altered or malformed.
+    """
+    path, verify = getattr(config, "path", None), getattr(config, "verify", True)
+    return verified(pin, data.locate(pin, path), verify=verify)
 
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
@@ -91,11 +127,22 @@ class Plugin(ABC, Generic[ConfigT]):
         }
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Everything outside the config that can change the answer (a file's hash, a revision).
+        """Return everything outside the config that can change the answer: a file's hash, a
+        revision.
 
-        Goes into the content key of each task the plugin takes part in. Must not load a model.
+        It goes into the content key of each task that the plugin takes part in. It must not load
+        a model. By default: a hash of the items of the pins, for a plugin with a `PinnedConfig`.
+
+        Raises:
+            HarnessError: what is hashed cannot be read.
         """
-        return {}
+        if not isinstance(self.config, PinnedConfig):
+            return {}
+        hashes = {}
+        for pin in self.pins:
+            pinned_rows(pin, self.config, data)  # refuses altered items
+            hashes[pin.name] = check(pin, data.locate(pin, self.config.path)).items_sha256
+        return {"items": next(iter(hashes.values())) if len(hashes) == 1 else dict(hashes)}
 
 
 class Corpus(Plugin[ConfigT]):
@@ -148,9 +195,21 @@ class Debiaser(Plugin[ConfigT]):
     """``identity``: it is meant to leave the model's outputs as they are. ``change``: it changes
     the model without aiming at bias (`dropout`, `weight-noise`). None: it is a method."""
 
+    def depends_on_last_step(self) -> bool:
+        """Whether the model at a step depends on the last step of the request.
+
+        It does where a learning rate falls towards the last step. True (the default, always safe)
+        puts the last step into the content keys, so that longer fits are measured anew.
+        """
+        return True
+
     @abstractmethod
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """Yield a checkpoint at each requested step, in order.
+
+        The checkpoint of a step must not depend on which other steps were asked for (the last one
+        aside, see `depends_on_last_step`). The global generators of Python, numpy and torch are
+        seeded with the request's seed before the first step, and never again.
 
         Raises:
             DebiasError: nothing to learn from, or training diverged.

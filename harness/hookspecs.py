@@ -14,6 +14,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from harness.data.domains import Domain
     from harness.estimators import Estimator
     from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
 
@@ -49,6 +50,11 @@ def harness_evaluators() -> Sequence[type[Evaluator[Any]]]:  # type: ignore[empt
 @hookspec
 def harness_models() -> Sequence[type[Model[Any]]]:  # type: ignore[empty-body]
     """Return the models that the plugin offers."""
+
+
+@hookspec
+def harness_domains() -> Sequence[Domain]:  # type: ignore[empty-body]
+    """Return the domains that the plugin describes, with their term lists."""
 
 
 @hookspec

@@ -20,10 +20,12 @@ from pydantic import ValidationError
 from typing_extensions import TypeVar
 
 from harness import hookspecs
+from harness.data.domains import NO_DOMAIN, OVERALL, Domain, Domains
 from harness.errors import PluginError, did_you_mean
 from harness.estimators import Estimator, install
 from harness.families import (
     FAMILIES,
+    HIDDEN_INPUT,
     Corpus,
     Debiaser,
     Evaluator,
@@ -103,13 +105,22 @@ class LoadFailure:
 
 
 class Registry:
-    """The plugins of one process: immutable once loaded."""
+    """The plugins of one process: immutable once loaded.
+
+    Attributes:
+        failures: plugins that could not be used, and why.
+        domains: every domain that a plugin describes, then those that a plugin only names.
+    """
 
     def __init__(
-        self, registered: Iterable[Registered], failures: Iterable[LoadFailure] = ()
+        self,
+        registered: Iterable[Registered],
+        failures: Iterable[LoadFailure] = (),
+        domains: Iterable[Domain] = (),
     ) -> None:
         self._plugins = {(entry.family, entry.name): entry for entry in registered}
         self.failures = tuple(failures)
+        self.domains = _with_named(Domains(domains), self._plugins.values())
 
     def __iter__(self) -> Iterator[Registered]:
         return iter(self._plugins.values())
@@ -195,9 +206,11 @@ def build_registry(
     """Ask each module's hooks for its plugins and check them; see `load_registry`."""
     lost = list(failures)
     registered: dict[tuple[Family, str], Registered] = {}
+    described: dict[str, tuple[Domain, Origin]] = {}
     for module, origin in modules:
         try:
             offered = _collect(module, origin)
+            domains = _collect_domains(module, origin)
             estimators = _collect_estimators(module, origin)
         except Exception as error:  # a stranger's code: whatever it raises is its failure
             lost.append(LoadFailure(origin, _reason(error)))
@@ -213,9 +226,16 @@ def build_registry(
                     "points to load in HARNESS_PLUGINS"
                 )
             registered[key] = entry
+        for domain in domains:
+            known, owner = described.setdefault(domain.name, (domain, origin))
+            if known != domain:
+                raise PluginError(
+                    f"two plugins describe the domain '{domain.name}' differently: {owner} and "
+                    f"{origin}; uninstall one, or name the entry points to load in HARNESS_PLUGINS"
+                )
     if strict and lost:
         raise PluginError("; ".join(str(failure) for failure in lost))
-    return Registry(registered.values(), lost)
+    return Registry(registered.values(), lost, (domain for domain, _ in described.values()))
 
 
 def load_commands(*, reserved: Iterable[str] = ()) -> tuple[list[click.Command], list[LoadFailure]]:
@@ -348,6 +368,28 @@ def _collect(module: Any, origin: Origin) -> list[Registered]:
     return entries
 
 
+def _collect_domains(module: Any, origin: Origin) -> list[Domain]:
+    domains: list[Domain] = []
+    for answer in _manager(module, origin).hook.harness_domains():
+        if isinstance(answer, str) or not isinstance(answer, Sequence):
+            raise PluginError(
+                f"hook harness_domains must return a list of Domain, not {type(answer).__name__}"
+            )
+        for domain in answer:
+            if not isinstance(domain, Domain):
+                raise PluginError(f"hook harness_domains returned {domain!r}, not a Domain")
+            domains.append(domain)
+    return domains
+
+
+def _with_named(domains: Domains, registered: Iterable[Registered]) -> Domains:
+    """The described domains, and one without lists for each further name that a plugin uses."""
+    names: set[str] = set()
+    for entry in registered:
+        names |= set(getattr(entry.plugin, "domains", ())) - {NO_DOMAIN, OVERALL}
+    return domains | [Domain(name=name) for name in sorted(names - set(domains))]
+
+
 def _collect_estimators(module: Any, origin: Origin) -> list[Estimator]:
     estimators: list[Estimator] = []
     for answer in _manager(module, origin).hook.harness_estimators():
@@ -432,5 +474,5 @@ def config_problem(error: ValidationError, known: Iterable[str]) -> tuple[str, s
     if first["type"] == "extra_forbidden":
         return where, f"unknown key '{where}'{did_you_mean(where, known)}"
     got = first.get("input")
-    shown = "" if first["type"] == "missing" else f" (got {got!r})"
+    shown = "" if first["type"] in ("missing", HIDDEN_INPUT) else f" (got {got!r})"
     return where, f"{where or 'value'}: {first['msg']}{shown}"

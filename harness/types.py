@@ -93,6 +93,21 @@ class MaskedPassage(Frozen):
         return self
 
 
+class MaskUsage(Frozen):
+    """What a masker used of a service."""
+
+    calls: Annotated[int, Field(description="requests that reached the service")] = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
+    cost: Annotated[float | None, Field(description="US dollars; None if no price is known")] = 0.0
+    unaccounted: Annotated[
+        int, Field(description="calls whose tokens are not known and counted as the most possible")
+    ] = 0
+    events: Annotated[
+        Mapping[str, int], Field(description="failed calls, refusals, …, by kind")
+    ] = {}
+
+
 class MaskRequest(Frozen):
     """Ask a masker which words of each passage to mask. One answer a passage, same order."""
 
@@ -101,6 +116,8 @@ class MaskRequest(Frozen):
     seed: int = 0
     data: DataStore
     progress: Progress
+    account: Account = lambda usage: None
+    """Called by a masker that used a service, also when it failed in the end."""
 
 
 class MaskEstimate(Frozen):
@@ -188,6 +205,9 @@ class LoadRequest(Frozen):
 
 Progress = Callable[[int, int, str], Any]
 """``progress(done, total, what)``: called as work advances; cheap, never raises."""
+
+Account = Callable[[MaskUsage], Any]
+"""``account(usage)``: told what a service was used for; cheap, never raises."""
 
 
 def no_progress(done: int, total: int, what: str) -> None:

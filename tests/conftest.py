@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from harness_corpora.domains import BUILT_IN
 from model_cache import MODEL_CACHE
 
 from harness.data.places import DataStore
@@ -47,10 +48,9 @@ def smollm2() -> LanguageModel:
     """The real default model, shared by all tests: one that changes it takes a ``copy()``."""
     from harness_models.smollm2 import SmolLM2
 
-    from harness.families import PluginConfig
     from harness.types import LoadRequest
 
-    return SmolLM2(PluginConfig()).load(LoadRequest(cache_dir=MODEL_CACHE))
+    return SmolLM2(SmolLM2.Config()).load(LoadRequest(cache_dir=MODEL_CACHE))
 
 
 @pytest.fixture(scope="session")
@@ -62,4 +62,6 @@ def shared_data() -> Path:
 @pytest.fixture
 def data_store(shared_data: Path, tmp_path: Path) -> DataStore:
     """The real data and an empty cache; nothing is fetched."""
-    return DataStore(data_dir=shared_data, cache_dir=tmp_path / "cache", offline=True)
+    return DataStore(
+        data_dir=shared_data, cache_dir=tmp_path / "cache", offline=True, domains=BUILT_IN
+    )

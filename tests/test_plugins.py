@@ -13,7 +13,6 @@ import click
 import pytest
 from click.testing import CliRunner
 from pydantic import Field
-from rich.console import Console
 from toy_plugins import ToyCorpus, ToyDebiaser, ToyEvaluator, ToyMasker, ToyModelPlugin, ToyPlugin
 
 from harness import plugins
@@ -33,6 +32,7 @@ from harness.plugins import (
     load_registry,
 )
 from harness.render.console.plugins import example_fragment, print_plugin
+from harness.render.console.terminal import Terminal
 from harness.types import MaskedPassage, MaskRequest
 
 ORIGIN = Origin("stranger", "strange-distribution", "7.8")
@@ -310,7 +310,7 @@ class Rich(Masker[Everything]):
 
 
 def test_show_says_type_bounds_default_and_meaning(capsys: pytest.CaptureFixture[str]) -> None:
-    print_plugin(Console(width=200), Registered(Rich, ORIGIN))
+    print_plugin(Terminal(width=200), Registered(Rich, ORIGIN))
     rows = {line.split()[0]: line.split() for line in capsys.readouterr().out.splitlines() if line}
     assert " ".join(rows["needed"]) == "needed text required has no default"
     assert " ".join(rows["rate"]) == "rate number > 0 and ≤ 1 1.0e-05 bounded"

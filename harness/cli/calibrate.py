@@ -57,7 +57,7 @@ def calibrate_command(
         )
     if write_counts is not None:
         write_figures(write_counts, found, limit)
-        session.stdout.print(f"{len(found)} figures written to {write_counts}", highlight=False)
+        session.stdout.print(f"{len(found)} figures written to {write_counts}")
         return
     assert expected is not None
     checks = check(expected, found)

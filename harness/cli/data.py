@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from harness.cli.output import echo, echo_json
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -36,17 +36,17 @@ def list_command(session: Session, as_json: bool) -> None:
     """Show each data set: who uses it, its licence, where it is, its known defects."""
     known = list(_known(session, ()))
     if as_json:
-        click.echo(json.dumps([_plain(entry) for entry in known], indent=1, ensure_ascii=False))
+        echo_json([_plain(entry) for entry in known])
         return
-    from rich.markup import escape
     from rich.table import Table
+    from rich.text import Text
 
     table = Table()
     for column in ("data set", "used by", "licence", "here", "known defects"):
         table.add_column(column, overflow="fold")
     for pin, users, path in known:
-        here = escape(str(path)) if path else "[yellow]not here[/]"
-        table.add_row(pin.name, ", ".join(users), escape(pin.licence), here, escape(pin.defects))
+        here = Text(str(path)) if path else Text("not here", "yellow")
+        table.add_row(pin.name, ", ".join(users), pin.licence, here, pin.defects)
     session.stdout.print(table)
 
 
@@ -63,9 +63,9 @@ def fetch_command(session: Session, names: tuple[str, ...]) -> None:
             found = path or session.data.locate(pin)
         except DataError as error:
             failed = True
-            click.echo(f"{pin.name}: {error}", err=True)
+            echo(f"{pin.name}: {error}", err=True)
             continue
-        click.echo(f"{pin.name}: {'already here' if path else 'fetched'}: {found}")
+        echo(f"{pin.name}: {'already here' if path else 'fetched'}: {found}")
     if failed:
         sys.exit(DataError.exit_code)
 
@@ -85,16 +85,16 @@ def verify_command(session: Session, names: tuple[str, ...]) -> None:
     bad = False
     for pin, _, path in _known(session, names):
         if path is None:
-            click.echo(f"{pin.name}: not here")
+            echo(f"{pin.name}: not here")
             continue
         try:
             checked = check(pin, path)
         except DataError as error:
             bad = True
-            click.echo(f"{pin.name}: unreadable: {error}")
+            echo(f"{pin.name}: unreadable: {error}")
             continue
         bad = bad or checked.state == "altered"
-        click.echo(f"{pin.name}: {checked.state}: {len(checked.rows)} items in {path}")
+        echo(f"{pin.name}: {checked.state}: {len(checked.rows)} items in {path}")
     if bad:
         sys.exit(DataError.exit_code)
 

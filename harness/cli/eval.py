@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import click
 
+from harness.cli.output import echo_json
 from harness.cli.session import Session, pass_session
 
 
@@ -78,7 +78,7 @@ def eval_command(
     with tempfile.TemporaryDirectory() as folder:
         records, failed = _measure(session, spec, Path(folder))
     if as_json:
-        click.echo(json.dumps(records, indent=1, ensure_ascii=False))
+        echo_json(records)
     else:
         _print(session, records)
     if failed:
@@ -86,14 +86,13 @@ def eval_command(
 
 
 def _all_domains(session: Session, evaluators: tuple[str, ...]) -> list[str]:
-    from harness.data.domains import DOMAINS
-
     names = session.registry.names("evaluator")
     domains: set[str] = set()
     for name in evaluators:
         if name in names:  # an unknown one is reported by the spec
             domains |= session.registry.get("evaluator", name).plugin.domains
-    return [domain for domain in DOMAINS if domain in domains] or ["gender", "race", "religion"]
+    known = list(session.registry.domains)
+    return [domain for domain in known if domain in domains] or known
 
 
 def _measure(session: Session, spec: Any, folder: Path) -> tuple[list[dict[str, Any]], bool]:
@@ -139,4 +138,4 @@ def _print(session: Session, records: list[dict[str, Any]]) -> None:
             )
     session.stdout.print(table)
     for note in dict.fromkeys(record["note"] for record in records if record["note"]):
-        session.stdout.print(note, highlight=False, markup=False)
+        session.stdout.print(note)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
 from harness.cli.options import results_option
+from harness.cli.output import echo_json
 from harness.cli.session import Session, pass_session
 
 
@@ -32,5 +32,5 @@ def explain_command(session: Session, run: str, key: str, results: Path) -> None
         for ref in cell.measures:
             if ref.key == found[0]:
                 title = f"{cell.title()} / step {ref.step} / {ref.evaluator}"
-                session.stdout.print(title, highlight=False, markup=False)
-    click.echo(json.dumps(record.inputs, indent=1, ensure_ascii=False))
+                session.stdout.print(title)
+    echo_json(record.inputs)

@@ -3,63 +3,70 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import results_option
-
-if TYPE_CHECKING:
-    from harness.storage.store import Store
-
-FORMATS = ("csv", "parquet", "markdown", "latex", "json")
+from harness.cli.output import echo_content
 
 
-@click.command("export")
+class FormatChoice(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
+    """The name of an export format; the formats are imported when they are needed."""
+
+    name = "format"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the name of a known format."""
+        from harness.errors import did_you_mean
+        from harness.render.exports import FORMATS
+
+        if value not in FORMATS:
+            known = ", ".join(FORMATS)
+            self.fail(f"no format '{value}'{did_you_mean(value, FORMATS)} (known: {known})")
+        return value
+
+
+class ExportCommand(click.Command):
+    """Lists the formats below its help."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a line for each format."""
+        from harness.render.exports import FORMATS
+
+        with formatter.section("Formats"):
+            formatter.write_dl([(known.name, known.summary) for known in FORMATS.values()])
+
+
+@click.command("export", cls=ExportCommand)
 @click.argument("run")
 @results_option
-@click.option("--format", "kind", type=click.Choice(FORMATS), default="csv", show_default=True)
+@click.option("--format", "name", type=FormatChoice(), default="csv", show_default=True)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     help="File to write; default: standard output (parquet needs a file).",
 )
-def export_command(run: str, results: Path, kind: str, out: Path | None) -> None:
-    """Write RUN for other programs.
-
-    csv, parquet and json hold every number, one a row; markdown and latex (booktabs) hold the
-    transfer matrix and the leaderboard as tables.
-    """
-    from harness.errors import StoreError
+@click.option(
+    "--spreadsheet-safe/--no-spreadsheet-safe",
+    default=True,
+    show_default=True,
+    help="In csv, put an apostrophe in front of texts that begin with =, +, - or @, so that a "
+    "spreadsheet does not run them as formulas. Numbers are never changed.",
+)
+def export_command(
+    run: str, results: Path, name: str, out: Path | None, spreadsheet_safe: bool
+) -> None:
+    """Write RUN (a folder, or a name under --results) for other programs."""
+    from harness.render.exports import FORMATS
+    from harness.render.exports.export_format import ExportOptions
+    from harness.render.files import write_file
     from harness.storage.store import find_run
 
-    if kind == "parquet" and out is None:
-        raise click.UsageError("parquet is binary: name a file with --out")
-    content = _content(kind, find_run(run, results))
+    chosen = FORMATS[name]
+    if chosen.binary and out is None:
+        raise click.UsageError(f"{name} is binary: name a file with --out")
+    content = chosen.content(find_run(run, results), ExportOptions(spreadsheet_safe))
     if out is None:
-        click.echo(content, nl=False)
-        return
-    try:
-        out.write_bytes(content)
-    except OSError as error:
-        raise StoreError(f"{out}: cannot write: {error.strerror or error}") from None
-
-
-def _content(kind: str, store: Store) -> bytes:
-    if kind in ("markdown", "latex"):
-        from harness.analysis.matrix_builder import build_matrix
-        from harness.analysis.ranking import rank
-        from harness.render.tables.latex import latex_text
-        from harness.render.tables.markdown import markdown_text
-
-        text = markdown_text if kind == "markdown" else latex_text
-        return text(build_matrix(store), rank([store])).encode()
-    from harness.analysis.long_table import tidy_rows
-    from harness.render.tables import data_files as writers
-
-    write = {
-        "csv": writers.csv_bytes,
-        "parquet": writers.parquet_bytes,
-        "json": writers.json_bytes,
-    }[kind]
-    return write(tidy_rows(store))
+        echo_content(content)
+    else:
+        write_file(out, content)

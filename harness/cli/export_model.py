@@ -86,4 +86,4 @@ def _agreement(rows: Sequence[Agreement], *, checked: bool) -> str:
 
 
 def _line(session: Session, text: str) -> None:
-    session.stdout.print(text, highlight=False, markup=False, soft_wrap=True)
+    session.stdout.print(text, soft_wrap=True)

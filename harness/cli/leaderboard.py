@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.cli.options import results_option
+from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
 
 
@@ -68,6 +69,6 @@ def leaderboard_command(
         reported=[find_publication(name) for name in reported],
     )
     if as_json:
-        click.echo(leaderboard_json(board.standings))
+        echo(leaderboard_json(board.standings))
     else:
         print_leaderboard(session.stdout, board)

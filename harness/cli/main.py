@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from pathlib import Path
 
 import click
 
 from harness import __version__
+from harness.cli.output import echo, print_trace
 from harness.cli.session import Session
 from harness.errors import HarnessError, did_you_mean
 
@@ -19,7 +21,7 @@ COMMANDS: dict[str, str] = {
     "mask": "Show passages with their masked words highlighted.",
     "matrix": "Show a run's transfer matrix: source rows by target columns.",
     "leaderboard": "Rank the methods of one or more runs.",
-    "export": "Write a run as CSV, Parquet, JSON, Markdown or LaTeX.",
+    "export": "Write a run as data files or tables for other programs.",
     "report": "Write a run as one HTML page, and its figures.",
     "export-model": "Write the debiased model of a cell for transformers and peft.",
     "show": "Show the items of a cell that flipped, with their sentences.",
@@ -99,14 +101,17 @@ def cli(ctx: click.Context, data_dir: Path | None, offline: bool, strict_plugins
 
 def main() -> None:
     """Run the command; a `HarnessError` is one line on stderr and an exit code, no trace."""
+    sys.excepthook = print_trace
     try:
         cli(standalone_mode=False)
     except HarnessError as error:
-        click.echo(f"harness: {error}", err=True)
+        echo(f"harness: {error}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
-        error.show()
+        usage = io.StringIO()
+        error.show(file=usage)
+        echo(usage.getvalue().rstrip("\n"), err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("harness: interrupted; finished results are kept", err=True)
+        echo("harness: interrupted; finished results are kept", err=True)
         sys.exit(130)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.output import echo_json
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def mask_command(
     if spec is not None:
         source, spec_label = _from_spec(session.registry, spec, texts, rule)
         domain, label = domain or source, label or spec_label
-    domain = check_domain(domain or "gender")
+    domain = check_domain(domain or "gender", session.data.domains)
     passages = _passages(session, texts, domain, label or LABELS[0], split, limit, seed)
     if not passages:
         raise DataError(
@@ -86,7 +86,7 @@ def mask_command(
     summary = summarise(answers)
     shown = answers if show is None else answers[:show]
     if as_json:
-        click.echo(json.dumps(_as_json(rule, domain, shown, summary), indent=1, ensure_ascii=False))
+        echo_json(_as_json(rule, domain, shown, summary))
         return
     from harness.render.console.masks import print_masked, print_summary
 
@@ -226,8 +226,6 @@ def _ask(session: Session, name: str, estimate: MaskEstimate, yes: bool) -> None
     session.stderr.print(
         f"masker {name}: {estimate.calls} calls, about {estimate.tokens_in} tokens in and "
         f"{estimate.tokens_out} out, {cost}",
-        highlight=False,
-        markup=False,
         soft_wrap=True,
     )
     if yes:
@@ -240,6 +238,7 @@ def _ask(session: Session, name: str, estimate: MaskEstimate, yes: bool) -> None
 @contextmanager
 def _progress(session: Session) -> Iterator[Callable[[int, int, str], None]]:
     """A line on a terminal that says how far the masker is."""
+    from harness.render.safe_text import one_line
     from harness.types import no_progress
 
     if not session.stderr.is_terminal:
@@ -248,7 +247,7 @@ def _progress(session: Session) -> Iterator[Callable[[int, int, str], None]]:
     last = [""]
 
     def tell(done: int, total: int, what: str) -> None:
-        line = f"{what}: {done} of {total}"
+        line = f"{one_line(what)}: {done} of {total}"
         click.echo(f"\r{line:<{len(last[0])}}", nl=False, err=True)
         last[0] = line
 

@@ -8,6 +8,7 @@ import click
 
 from harness.analysis.corrections import CORRECTIONS, DEFAULT, correction_help
 from harness.cli.options import results_option
+from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
 
 
@@ -61,6 +62,6 @@ def matrix_command(
         correction=correction,
     )
     if as_json:
-        click.echo(matrix_json(matrix))
+        echo(matrix_json(matrix))
     else:
         print_matrix(session.stdout, matrix, intervals=intervals, each_seed=each_seed)

@@ -23,16 +23,18 @@ def plan_command(session: Session, spec: str, overrides: tuple[str, ...], result
     """
     from harness.planning.passages import Texts
     from harness.planning.plan import build_plan
+    from harness.planning.spec import known_data
     from harness.planning.spec_reader import load_spec
     from harness.planning.survey import survey
     from harness.render.console.plan import print_survey
     from harness.storage.store import Store
 
     loaded = load_spec(spec, session.registry, overrides)
-    texts = Texts(session.registry, session.data, loaded.limits)
+    data = known_data(loaded, session.registry, session.data)
+    texts = Texts(session.registry, data, loaded.limits)
     with session.stderr.status("reading data"):
-        plan = build_plan(loaded, session.registry, session.data, texts)
-        found = survey(plan, session.registry, session.data, texts, Store(results / loaded.name))
+        plan = build_plan(loaded, session.registry, data, texts)
+        found = survey(plan, session.registry, data, texts, Store(results / loaded.name))
     print_survey(session.stdout, plan, found)
     if found.problems:
         sys.exit(1)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli.output import echo_json
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def plugins_command(ctx: click.Context, family: str | None, as_json: bool) -> No
     if family is not None:
         entries = [entry for entry in entries if entry.family == family]
     if as_json:
-        click.echo(json.dumps(_as_json(entries, failures), indent=2))
+        echo_json(_as_json(entries, failures))
     else:
         _print_list(session, entries, failures)
 
@@ -100,6 +100,6 @@ def _print_list(session: Session, entries: list[Registered], failures: list[Load
 
     print_plugins(session.stdout, entries)
     for failure in failures:
-        session.stdout.print(str(failure), style="yellow", markup=False, soft_wrap=True)
+        session.stdout.say(str(failure), "yellow")
     if not entries and not failures:
-        session.stdout.print("no plugin is installed", markup=False)
+        session.stdout.print("no plugin is installed")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from harness.cli.options import results_option
+from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -44,17 +45,18 @@ def report_command(
     sentences: bool,
 ) -> None:
     """Write RUN as one HTML page that needs no network, or its figures for a paper."""
+    from harness.render.files import write_file
     from harness.storage.store import find_run
 
     store = find_run(run, results)
     if figures is not None:
         for path in _figures(store, figures):
-            click.echo(path)
+            echo(path)
     if out is None and figures is not None:
         return
     target = out or store.folder / "report.html"
-    _write(target, _page(session, store, sentences).encode())
-    click.echo(target)
+    write_file(target, _page(session, store, sentences).encode())
+    echo(target)
 
 
 def _page(session: Session, store: Store, sentences: bool) -> str:
@@ -92,7 +94,7 @@ def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, tuple[st
                 store.index(), evaluator, domain, session.registry, session.data
             )
         except HarnessError as error:
-            session.stderr.print(f"no sentences of {evaluator}, {domain}: {error}", markup=False)
+            session.stderr.say(f"no sentences of {evaluator}, {domain}: {error}")
     return found
 
 
@@ -102,14 +104,3 @@ def _figures(store: Store, folder: Path) -> list[Path]:
     from harness.storage.reader import RunReader
 
     return write_figures(RunReader(store), build_matrix(store), folder)
-
-
-def _write(path: Path, content: bytes) -> None:
-    from harness.errors import StoreError
-
-    try:
-        path.write_bytes(content)
-    except OSError as error:
-        raise StoreError(
-            f"{path}: cannot write: {error.strerror or error}; name another file with --out"
-        ) from None

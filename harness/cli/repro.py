@@ -178,4 +178,4 @@ def report_precision(session: Session, store: Store) -> None:
 
 
 def _line(session: Session, text: str) -> None:
-    session.stdout.print(text, highlight=False, markup=False, soft_wrap=True)
+    session.stdout.print(text, soft_wrap=True)

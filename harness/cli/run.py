@@ -30,6 +30,7 @@ def run_command(
     """
     from harness.planning.passages import Texts
     from harness.planning.plan import build_plan
+    from harness.planning.spec import known_data
     from harness.planning.spec_reader import load_spec
     from harness.render.console.progress import ConsoleReporter
     from harness.running.runner import Runner
@@ -39,11 +40,12 @@ def run_command(
     loaded = load_spec(spec, session.registry, overrides)
     store = Store(results / loaded.name)
     store.prepare()
-    texts = Texts(session.registry, session.data, loaded.limits)
+    data = known_data(loaded, session.registry, session.data)
+    texts = Texts(session.registry, data, loaded.limits)
     with ConsoleReporter(session.stderr) as reporter:
         reporter.phase("planning")
-        plan = build_plan(loaded, session.registry, session.data, texts)
-        runner = Runner(session.registry, session.data, texts, store, reporter, chosen)
+        plan = build_plan(loaded, session.registry, data, texts)
+        runner = Runner(session.registry, data, texts, store, reporter, chosen)
         outcome = runner.run(plan)
     _show(session, store)
     if loaded.dtype != "float32" and outcome.measured:
@@ -51,13 +53,10 @@ def run_command(
 
         report_precision(session, store)
     done = f"{outcome.measured} measured, {outcome.reused} already there"
-    session.stderr.print(
-        f"{done}; results in {store.folder}", highlight=False, markup=False, soft_wrap=True
-    )
+    session.stderr.print(f"{done}; results in {store.folder}", soft_wrap=True)
     if outcome.failures:
         session.stderr.print(
             f"{len(outcome.failures)} measurements failed; the same command tries them again",
-            highlight=False,
         )
         sys.exit(9)
 

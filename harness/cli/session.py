@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from harness.data.places import DataStore
     from harness.plugins import Registry
+    from harness.render.console.terminal import Terminal
 
 
 @dataclass
@@ -31,29 +30,30 @@ class Session:
 
         registry = load_registry(strict=self.strict_plugins)
         for failure in registry.failures:
-            self.stderr.print(f"[yellow]warning:[/] {failure}", highlight=False, soft_wrap=True)
+            self.stderr.alert("warning:", str(failure), "yellow")
         return registry
 
     @cached_property
     def data(self) -> DataStore:
-        """Where data is looked for."""
+        """Where data is looked for, and the domains of the plugins."""
         from harness.data.places import DataStore
 
-        return DataStore(data_dir=self.data_dir, offline=self.offline)
+        places = DataStore(data_dir=self.data_dir, offline=self.offline)
+        return places.knowing(self.registry.domains)
 
     @cached_property
-    def stdout(self) -> Console:
-        """Where tables go."""
-        from rich.console import Console
+    def stdout(self) -> Terminal:
+        """The console for tables."""
+        from harness.render.console.terminal import Terminal
 
-        return Console()
+        return Terminal()
 
     @cached_property
-    def stderr(self) -> Console:
-        """Where progress, warnings and errors go."""
-        from rich.console import Console
+    def stderr(self) -> Terminal:
+        """The console for progress, warnings and errors."""
+        from harness.render.console.terminal import Terminal
 
-        return Console(stderr=True)
+        return Terminal(stderr=True)
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

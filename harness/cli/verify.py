@@ -21,6 +21,8 @@ def verify_command(session: Session, run: str, results: Path) -> None:
     Also checks that each key is the hash of the inputs stored with it. Ends with exit code 1 if
     anything differs.
     """
+    from rich.text import Text
+
     from harness.replay.verification import verify
     from harness.storage.store import find_run
 
@@ -28,12 +30,10 @@ def verify_command(session: Session, run: str, results: Path) -> None:
     found = verify(store)
     for own in found.differences:
         line = f"record {own.key}: {own.where}: {own.what}"
-        session.stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+        session.stdout.print(line, soft_wrap=True)
     wrong = len(found.differences)
-    verdict = "[green]all as stored[/]" if not wrong else f"[red]{wrong} do not agree[/]"
-    session.stdout.print(
-        f"{found.numbers} numbers of {found.records} records recomputed: {verdict}",
-        highlight=False,
-    )
+    verdict = ("all as stored", "green") if not wrong else (f"{wrong} do not agree", "red")
+    counts = f"{found.numbers} numbers of {found.records} records recomputed: "
+    session.stdout.say(Text.assemble(counts, verdict))
     if wrong:
         sys.exit(1)

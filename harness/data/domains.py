@@ -1,227 +1,180 @@
-"""Canonical bias domains, and the alias that each data set uses for them.
+"""Bias domains: what a domain is, and the collection of those that a run knows.
 
-Terms that name the groups of a domain are in `harness.data.terms`.
+No list of domains is kept here. Plugins provide domains through the hook ``harness_domains``, and
+a spec adds more in its section ``domains``. A request's ``data.domains`` holds all of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated
 
-from harness.data.terms import TERMS_VERSION, attribute_terms, term_groups
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
 from harness.errors import DataError, SpecError, did_you_mean
 
-__all__ = [
-    "ALIASES",
-    "DOMAINS",
-    "NO_DOMAIN",
-    "TERMS_VERSION",
-    "attribute_terms",
-    "check_domain",
-    "domain_of",
-    "domains_of",
-    "groups_of",
-    "term_groups",
-]
-
 NO_DOMAIN = "none"
-"""The domain of texts and measurements that are about no group (plain text, perplexity)."""
+"""The domain of texts and measurements that concern no group (plain text, perplexity)."""
 
 OVERALL = "overall"
 """The domain of a measurement over all domains of a suite together."""
 
-DOMAINS: dict[str, str] = {
-    "gender": "women, men, and gender identity as the data set draws it",
-    "race": "race, colour and ethnicity",
-    "religion": "religious groups",
-    "orientation": "sexual orientation",
-    "gender-identity": "trans and non-binary people, where a data set keeps them apart",
-    "disability": "physical and mental disability",
-    "age": "old and young people",
-    "nationality": "nationality, immigrants and refugees",
-    "appearance": "physical appearance",
-    "socioeconomic": "class, income, occupation status",
-    "profession": "occupations (StereoSet's fourth domain)",
-}
+_NAME = re.compile(r"[^\W_][\w.-]*")
 
 
-def check_domain(name: str, known: Iterable[str] = DOMAINS) -> str:
+class Counterparts(BaseModel):
+    """Words that say the same of different groups: one row a meaning, one word a group."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    roles: Annotated[tuple[str, ...], Field(min_length=2, description="the groups, in order")]
+    rows: Annotated[
+        tuple[tuple[str, ...], ...], Field(min_length=1, description="a word for each role")
+    ]
+
+    @field_validator("rows")
+    @classmethod
+    def _plain_rows(cls, rows: tuple[tuple[str, ...], ...], info: object) -> object:
+        roles = getattr(info, "data", {}).get("roles", ())
+        plain = tuple(tuple(_plain(word) for word in row) for row in rows)
+        for number, row in enumerate(plain, start=1):
+            if len(row) != len(roles) or not all(row):
+                raise ValueError(f"row {number} needs one word for each of {len(roles)} roles")
+        return plain
+
+
+class Domain(BaseModel):
+    """A social dimension along which a model can be biased, such as gender or caste.
+
+    Attributes:
+        name: how specs and tables name it: letters, digits, ``-``, ``.`` and ``_``.
+        description: a few words for people, and for maskers that ask a language model.
+        terms: for each group, the words that name it: lower case, singular and plural both. The
+            group ``any`` holds words that name no single group. Empty: the domain has no lists.
+        counterparts: words that methods such as CDA exchange; None: there are none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    description: str = ""
+    terms: Mapping[str, tuple[str, ...]] = {}
+    counterparts: Counterparts | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if name in (NO_DOMAIN, OVERALL):
+            raise ValueError(f"'{name}' has a meaning of its own; choose another name")
+        if not _NAME.fullmatch(name):
+            raise ValueError(f"'{name}' is not a name: letters, digits, '-', '.' and '_' only")
+        return name
+
+    @field_validator("terms")
+    @classmethod
+    def _plain_terms(cls, terms: Mapping[str, tuple[str, ...]]) -> Mapping[str, tuple[str, ...]]:
+        plain = {}
+        for group, words in terms.items():
+            if not group.strip():
+                raise ValueError("a group of terms has no name")
+            plain[group] = tuple(dict.fromkeys(_plain(word) for word in words))
+            if not plain[group] or not all(plain[group]):
+                raise ValueError(f"group '{group}' has no term, or an empty one")
+        return plain
+
+    def attribute_terms(self) -> tuple[str, ...]:
+        """Return the terms of all groups, each once, in a fixed order."""
+        return tuple(dict.fromkeys(term for words in self.terms.values() for term in words))
+
+    def terms_digest(self) -> str:
+        """Return a SHA-256 of the groups and their terms, for content keys and messages."""
+        return _digest([[group, *words] for group, words in self.terms.items()])
+
+
+class Domains(Mapping[str, Domain]):
+    """The domains that a run knows, by name and in a fixed order. Immutable."""
+
+    def __init__(self, domains: Iterable[Domain] = ()) -> None:
+        self._domains = {domain.name: domain for domain in domains}
+
+    def __getitem__(self, name: str) -> Domain:
+        return self._domains[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._domains)
+
+    def __len__(self) -> int:
+        return len(self._domains)
+
+    def __or__(self, other: Iterable[Domain] | Domains) -> Domains:
+        """Return the domains of both; where both have a name, the right one counts."""
+        more = other.values() if isinstance(other, Domains) else other
+        return Domains([*self.values(), *more])
+
+    def only(self, *names: str) -> Domains:
+        """Return the domains of these names that are known."""
+        return Domains(self[name] for name in names if name in self)
+
+    def describe(self, name: str) -> str:
+        """Return the description of a domain; its name where it has none."""
+        known = self.get(name)
+        return name if known is None else known.description or name
+
+    def term_groups(self, name: str) -> Mapping[str, tuple[str, ...]]:
+        """Return a domain's term lists by group (``any``: words that name no single group).
+
+        Raises:
+            DataError: the domain has no list; says which have.
+        """
+        known = self.get(name)
+        if known is None or not known.terms:
+            have = ", ".join(own.name for own in self.values() if own.terms) or "none"
+            raise DataError(
+                f"domain '{name}' has no attribute terms (domains with lists: {have}); give it "
+                "terms in the spec's section 'domains'"
+            )
+        return known.terms
+
+    def attribute_terms(self, name: str) -> tuple[str, ...]:
+        """Return all terms that name a group of a domain, in a fixed order.
+
+        Raises:
+            DataError: the domain has no list; says which have.
+        """
+        self.term_groups(name)
+        return self[name].attribute_terms()
+
+    def terms_digest(self) -> str:
+        """Return a SHA-256 of all term lists, for content keys.
+
+        Plugins that read term lists put it into their fingerprint. The planner shows them the
+        source domain alone, so that another domain's list cannot change the key.
+        """
+        return _digest(sorted([own.name, own.terms_digest()] for own in self.values()))
+
+
+def check_domain(name: str, known: Iterable[str]) -> str:
     """Return the name if it is a known domain.
 
     Raises:
-        SpecError: it is not; says which is near.
+        SpecError: it is not known; says which names are near, and how to add a domain.
     """
     names = list(known)
     if name not in names:
-        raise SpecError(f"unknown domain '{name}'{did_you_mean(name, names)}")
+        raise SpecError(
+            f"unknown domain '{name}'{did_you_mean(name, names)}; "
+            "a spec can add a domain in its section 'domains'"
+        )
     return name
 
 
-_CROWS_PAIRS = {
-    "gender": "gender",
-    "race-color": "race",
-    "religion": "religion",
-    "sexual-orientation": "orientation",
-    "disability": "disability",
-    "age": "age",
-    "nationality": "nationality",
-    "physical-appearance": "appearance",
-    "socioeconomic": "socioeconomic",
-}
-
-_STEREOSET = {name: name for name in ("gender", "race", "religion", "profession")}
-
-_HATECHECK = {
-    "women": "gender/women",
-    "trans people": "gender-identity/trans people",
-    "gay people": "orientation/gay people",
-    "black people": "race/black people",
-    "disabled people": "disability/disabled people",
-    "Muslims": "religion/muslims",
-    "immigrants": "nationality/immigrants",
-}
-
-_REDDITBIAS = {
-    "gender": "gender/women",
-    "race": "race/black people",
-    "religion1": "religion/jews",
-    "religion2": "religion/muslims",
-    "orientation": "orientation/gay people",
-}
-
-# Codes as the files spell them and, where they differ, as the data set's README does. Women of a
-# group stand for both domains. Gay men and gay women are attacked for their orientation: they
-# count there alone, as do trans people under gender-identity. Jews are placed under religion,
-# as CrowS-Pairs and StereoSet do; Arabs under race. Nazis, Hitler and the like are praised
-# there, not attacked: they have no domain.
-_DGHS: dict[str, str] = {
-    "wom": "gender/women",
-    "trans": "gender-identity/trans people",
-    "gendermin": "gender-identity/gender minorities",
-    "gay": "orientation/gay people",
-    "gay.man": "orientation/gay people",
-    "gayman": "orientation/gay people",
-    "gay.wom": "orientation/gay people",
-    "gaywom": "orientation/gay people",
-    "bis": "orientation/bisexual people",
-    "lgbtq": "orientation gender-identity",
-    "bla": "race/black people",
-    "bla.wom": "race/black people gender/women",
-    "blawom": "race/black people gender/women",
-    "bla.man": "race/black people gender/men",
-    "blaman": "race/black people gender/men",
-    "african": "race/black people",
-    "non.white": "race",
-    "non-white": "race",
-    "mixed.race": "race",
-    "mixed": "race",
-    "ethnic.minority": "race",
-    "ethnic minority": "race",
-    "indig": "race/indigenous people",
-    "indig.wom": "race/indigenous people gender/women",
-    "indigwom": "race/indigenous people gender/women",
-    "trav": "race/roma and travellers",
-    "arab": "race/arabs",
-    "hispanic": "race/hispanic people",
-    "asi": "race/asian people",
-    "asi.wom": "race/asian people gender/women",
-    "asiwom": "race/asian people gender/women",
-    "asi.east": "race/asian people",
-    "east": "race/asian people",
-    "asi.south": "race/asian people",
-    "south": "race/asian people",
-    "asi.chin": "race/asian people",
-    "chinese": "race/asian people",
-    "asi.pak": "race/asian people",
-    "pak": "race/asian people",
-    "mus": "religion/muslims",
-    "mus.wom": "religion/muslims gender/women",
-    "muswom": "religion/muslims gender/women",
-    "jew": "religion/jews",
-    "other.religion": "religion",
-    "dis": "disability/disabled people",
-    "immig": "nationality/immigrants",
-    "ref": "nationality/refugees",
-    "asylum": "nationality/refugees",
-    "for": "nationality/foreigners",
-    "eastern.europe": "nationality",
-    "eastern european": "nationality",
-    "russian": "nationality",
-    "pol": "nationality",
-    "other.national": "nationality",
-    "old.people": "age/old people",
-    "old": "age/old people",
-    "wc": "socioeconomic",
-    "working": "socioeconomic",
-    "nazis": "",
-    "nazi": "",
-    "hitler": "",
-    "other.glorification": "",
-}
+def _plain(term: str) -> str:
+    return " ".join(term.lower().split())
 
 
-def _split(places: str) -> tuple[str, ...]:
-    """Split ``race/black people gender/women`` at each known domain name."""
-    found: list[str] = []
-    for word in places.split():
-        if word.partition("/")[0] in DOMAINS:
-            found.append(word)
-        else:
-            found[-1] += f" {word}"
-    return tuple(found)
-
-
-ALIASES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    dataset: {alias: _split(places) for alias, places in table.items()}
-    for dataset, table in {
-        "crows-pairs": _CROWS_PAIRS,
-        "stereoset": _STEREOSET,
-        "hatecheck": _HATECHECK,
-        "redditbias": _REDDITBIAS,
-        "dghs": _DGHS,
-    }.items()
-}
-"""For each data set: alias to places, each ``domain`` or ``domain/group``."""
-
-
-def groups_of(dataset: str, alias: str) -> tuple[str, ...]:
-    """Return the places (``domain`` or ``domain/group``) behind an alias of a data set.
-
-    An alias may be a comma-separated list (DGHS: ``bla, hispanic``); letter case is the data
-    set's own.
-
-    Raises:
-        DataError: the data set has no alias table, or an alias is not in it.
-    """
-    if dataset not in ALIASES:
-        hint = did_you_mean(dataset, ALIASES)
-        raise DataError(f"no domain aliases for data set '{dataset}'{hint}")
-    table = ALIASES[dataset]
-    found: dict[str, None] = {}
-    for part in alias.split(","):
-        name = part.strip()
-        if name not in table:
-            raise DataError(f"{dataset}: unknown domain alias '{name}'{did_you_mean(name, table)}")
-        found.update(dict.fromkeys(table[name]))
-    return tuple(found)
-
-
-def domains_of(dataset: str, alias: str) -> tuple[str, ...]:
-    """Return the canonical domains behind an alias; empty where the alias is about no group.
-
-    Raises:
-        DataError: see `groups_of`.
-    """
-    return tuple(dict.fromkeys(place.partition("/")[0] for place in groups_of(dataset, alias)))
-
-
-def domain_of(dataset: str, alias: str) -> str:
-    """Return the one canonical domain behind an alias.
-
-    Raises:
-        DataError: see `groups_of`; or the alias has no domain, or several.
-    """
-    domains = domains_of(dataset, alias)
-    if len(domains) != 1:
-        found = ", ".join(domains) or "none"
-        raise DataError(f"{dataset}: alias '{alias}' has not one domain but: {found}")
-    return domains[0]
+def _digest(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("ascii")).hexdigest()

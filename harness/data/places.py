@@ -8,9 +8,12 @@ leaves the folder that was named.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from harness.data.domains import Domain, Domains
+from harness.data.files import is_file, is_folder, shown
 from harness.data.pins import Pin, inside
 from harness.errors import DataError
 
@@ -25,11 +28,27 @@ def user_cache() -> Path:
 
 @dataclass(frozen=True)
 class DataStore:
-    """The places where data is looked for, in order, and the cache that fetched data goes to."""
+    """The places where data is looked for, in order, and the domains that a run knows.
+
+    Attributes:
+        data_dir: a folder that is looked in first (``--data-dir``, ``HARNESS_DATA``).
+        cache_dir: where fetched data goes.
+        offline: True forbids fetching.
+        domains: the domains of all plugins and of the spec, with their term lists.
+    """
 
     data_dir: Path | None = None
     cache_dir: Path = field(default_factory=user_cache)
     offline: bool = False
+    domains: Domains = field(default_factory=Domains, repr=False)
+
+    def knowing(self, domains: Iterable[Domain] | Domains) -> DataStore:
+        """Return the same places with more domains; those known already stay as they are."""
+        return replace(self, domains=(Domains() | domains) | self.domains)
+
+    def only(self, *names: str) -> DataStore:
+        """Return the same places with these domains alone, as far as they are known."""
+        return replace(self, domains=self.domains.only(*names))
 
     def locate(self, pin: Pin, override: str | Path | None = None) -> Path:
         """Return the path of a pinned file, fetching it if need be; its bytes are not trusted yet.
@@ -47,9 +66,10 @@ class DataStore:
         if override is not None:
             return _locate_override(pin, Path(override).expanduser())
         if self.data_dir is not None:
-            if not self.data_dir.is_dir():
+            if not is_folder(self.data_dir):
                 raise DataError(
-                    f"data folder {self.data_dir} does not exist; mend --data-dir or HARNESS_DATA"
+                    f"data folder {shown(self.data_dir)} does not exist; check --data-dir or "
+                    "HARNESS_DATA"
                 )
             if found := _below(self.data_dir, pin.filename, pin):
                 return found
@@ -82,15 +102,17 @@ class DataStore:
 
 
 def _locate_override(pin: Pin, place: Path) -> Path:
-    if place.is_file():
+    if is_file(place):
         if pin.files:
             raise DataError(
                 f"{place} is a file; data set '{pin.name}' has {len(pin.files)} files: name "
                 "their folder"
             )
         return place
-    if not place.is_dir():
-        raise DataError(f"{place} does not exist; mend the path given for '{pin.name}'")
+    if not is_folder(place):
+        raise DataError(
+            f"{shown(place)} is not a file or folder; check the path given for '{pin.name}'"
+        )
     for name in (pin.filename, PurePosixPath(pin.filename).name):
         if found := _below(place, name, pin):
             return found
@@ -110,13 +132,13 @@ def _below(folder: Path, name: str, pin: Pin) -> Path | None:
     """
     found = inside(folder, name)
     if pin.files:
-        complete = all((found / part.filename).is_file() for part in pin.files)
+        complete = all(is_file(found / part.filename) for part in pin.files)
         return _whole_set(found, pin) if complete else None
-    return found if found.is_file() else None
+    return found if is_file(found) else None
 
 
 def _whole_set(folder: Path, pin: Pin) -> Path:
     for part in pin.files:
-        if not inside(folder, part.filename).is_file():
+        if not is_file(inside(folder, part.filename)):
             raise DataError(f"{folder}: data set '{pin.name}' lacks {part.filename}")
     return folder

@@ -55,20 +55,21 @@ class LanguageModel(ABC):
     """Tokens that went through the model for scores so far."""
 
     @abstractmethod
-    def token_scores(self, texts: Sequence[str], *, start: bool = False) -> list[TokenScores]:
+    def token_scores(self, texts: Sequence[str], *, start: bool | int = False) -> list[TokenScores]:
         """Score every token of every text.
 
-        Causal: ``log p(x_i | x_<i)``; with ``start`` a start token (BOS, else EOS) stands in
-        front and the first token is scored too, without it the first token's score is ``nan``.
-        Masked: pseudo-log-likelihood, each token masked in turn (``start`` has no effect, as
-        the model's own special tokens always surround the text).
+        Causal: ``log p(x_i | x_<i)``. In front of a text stands what ``start`` says: False, what
+        the tokenizer itself puts there (`front`); True, `start_ids`; a number, that token. Where
+        nothing stands in front, the first token's score is ``nan``. Masked:
+        pseudo-log-likelihood, each token masked in turn (``start`` has no effect, as the model's
+        own special tokens always surround the text).
 
         Raises:
             ModelError: a text is empty, or longer than the model's context.
         """
 
     def continuation_scores(
-        self, contexts: Sequence[str], continuations: Sequence[str], *, start: bool = False
+        self, contexts: Sequence[str], continuations: Sequence[str], *, start: bool | int = False
     ) -> list[TokenScores]:
         """Score the tokens of ``continuations[k]`` given ``contexts[k]``.
 
@@ -107,13 +108,21 @@ class LanguageModel(ABC):
             for pair, own in zip(pairs, scored, strict=True)
         ]
 
-    @abstractmethod
-    def start_scores(self, ids: Sequence[int]) -> np.ndarray:
-        """Return ``log p(id | start token)`` for each id alone, shape ``(len(ids),)``."""
+    def start_scores(self, ids: Sequence[int], *, start: int | None = None) -> np.ndarray:
+        """Return ``log p(id | start token)`` for each id alone, shape ``(len(ids),)``.
+
+        Args:
+            ids: token ids.
+            start: the token in front; None: `start_id`.
+        """
+        first = self.start_id if start is None else start
+        return np.array([own[1] for own in self.window_scores([[first, i] for i in ids])])
 
     @abstractmethod
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """Score raw token windows without a start token; the first position is ``nan``.
+        """Score windows of tokens as they are; nothing is put in front.
+
+        The first position has no score and is ``nan``.
 
         One array of natural-log probabilities a window, shape ``(len(window),)``.
         """
@@ -147,11 +156,22 @@ class LanguageModel(ABC):
         yield
 
     @abstractmethod
-    def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
-        """Hidden states of a layer, without a start token.
+    def hidden_states(
+        self, texts: Sequence[str], *, layer: int = -1, special: bool = False
+    ) -> list[np.ndarray]:
+        """Hidden states of the tokens of each text.
 
-        Layer 0 is what the first block reads, k what block k gives, and the last (``-1``) the
-        body's answer after the final norm. One float32 array a text, shape ``(tokens, width)``.
+        A text is run between the special tokens that its tokenizer adds (`front`; [CLS] and [SEP]
+        of masked models). Layer 0 is what the first block reads, k what block k gives, and the
+        last (``-1``) the body's answer after the final norm.
+
+        Args:
+            texts: what is run.
+            layer: which hidden states.
+            special: return the states of the special tokens too.
+
+        Returns:
+            One float32 array a text, shape ``(tokens, width)``.
         """
 
     def project(
@@ -198,7 +218,50 @@ class LanguageModel(ABC):
     @property
     @abstractmethod
     def start_id(self) -> int:
-        """The token that stands in front of a text: BOS, else EOS, else CLS."""
+        """The start token, for protocols and methods that put one in front of a text.
+
+        It is what the tokenizer itself puts there, else what the model's plugin or its field
+        ``start_token`` names, else BOS, else EOS, else CLS.
+
+        Raises:
+            ModelError: the model has none, or ``start_token`` is ``none``.
+        """
+
+    @property
+    def front(self) -> tuple[int, ...]:
+        """Special tokens in front of every text: those that the tokenizer itself puts there."""
+        return ()
+
+    @property
+    def start_ids(self) -> tuple[int, ...]:
+        """What stands in front of a text that has a start token: `front`, else `start_id`.
+
+        Raises:
+            ModelError: as for `start_id`.
+        """
+        return self.front or (self.start_id,)
+
+    @property
+    def bos_id(self) -> int:
+        """The tokenizer's BOS token, else EOS, else CLS, whatever ``start_token`` says.
+
+        Raises:
+            ModelError: the tokenizer has none of them.
+        """
+        return self.start_id
+
+    @property
+    def separator_id(self) -> int:
+        """The token that separated documents in pre-training, where known, else `start_id`.
+
+        Raises:
+            ModelError: there is no such token.
+        """
+        return self.start_id
+
+    def token_text(self, token: int) -> str:
+        """A token as the tokenizer's vocabulary writes it, for messages and notes."""
+        return str(token)
 
     @abstractmethod
     def training_logits(

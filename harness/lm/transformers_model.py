@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -21,6 +22,7 @@ from harness.lm.prompt_contrast import PromptContrast
 from harness.lm.quiet import quiet
 from harness.lm.scoring.batches import Row, batches
 from harness.lm.scoring.engine import Correction, Engine
+from harness.lm.start_tokens import StartTokens, find_start_tokens, write_choice
 
 LONG_TEXT = 100_000
 """Characters from which on a text's tokens are kept: a test set read as one text takes a second to
@@ -35,13 +37,34 @@ _long_texts: dict[tuple[bytes, str], tuple[int, ...]] = {}
 class TransformersModel(LanguageModel):
     """A transformers model with its tokenizer; see `LanguageModel` for the contract."""
 
-    def __init__(self, module: torch.nn.Module, tokenizer: Any, *, kind: ModelKind, name: str):
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        tokenizer: Any,
+        *,
+        kind: ModelKind,
+        name: str,
+        starts: StartTokens | None = None,
+    ):
+        """Wrap a module and its tokenizer.
+
+        Args:
+            module: a transformers model with its output layer.
+            tokenizer: of the model.
+            kind: causal or masked.
+            name: shown in messages.
+            starts: what stands in front of a text; None: as the tokenizer has it.
+
+        Raises:
+            ModelError: the tokenizer cannot be used.
+        """
         self.module = module.eval()
         self.tokenizer = tokenizer
         self.kind = kind
         self.name = name
         self.max_tokens = _context(module, tokenizer)
-        self._scores: dict[tuple[str, bool], TokenScores] = {}
+        self._starts = starts or find_start_tokens(tokenizer, kind, name=name)
+        self._scores: dict[tuple[str, tuple[int, ...]], TokenScores] = {}
         self._engine = Engine(self.module, kind, self._filler)
 
     @property
@@ -57,37 +80,62 @@ class TransformersModel(LanguageModel):
 
     @property
     def start_id(self) -> int:
-        """The token that stands in front: BOS, else EOS, else CLS.
+        """See `LanguageModel.start_id`."""
+        return self._token(self._starts.start, "start token")
 
-        Raises:
-            ModelError: the tokenizer has none of them.
-        """
-        for name in ("bos_token_id", "eos_token_id", "cls_token_id"):
-            token = getattr(self.tokenizer, name, None)
-            if token is not None:
-                return int(token)
-        raise ModelError(f"model '{self.name}' has no BOS, EOS or CLS token to start from")
+    @property
+    def front(self) -> tuple[int, ...]:
+        """See `LanguageModel.front`."""
+        return self._starts.front
+
+    @property
+    def bos_id(self) -> int:
+        """See `LanguageModel.bos_id`."""
+        return self._token(self._starts.bos, "BOS, EOS or CLS token")
+
+    @property
+    def separator_id(self) -> int:
+        """See `LanguageModel.separator_id`."""
+        return self._token(self._starts.separator, "token that separates documents")
+
+    def token_text(self, token: int) -> str:
+        """See `LanguageModel.token_text`."""
+        return str(self.tokenizer.convert_ids_to_tokens(token))
+
+    def _token(self, token: int | None, what: str) -> int:
+        if token is None:
+            raise ModelError(
+                f"model '{self.name}' has no {what}, and one is asked for; name one with its field "
+                "'start_token'"
+            )
+        return token
+
+    def _lead(self, start: bool | int) -> tuple[int, ...]:
+        """The tokens in front of a text, as `LanguageModel.token_scores` is asked for them."""
+        if self.kind == "masked" or start is False:
+            return self.front
+        return self.start_ids if start is True else (int(start),)
 
     # -- scores ------------------------------------------------------------------------------
 
-    def token_scores(self, texts: Sequence[str], *, start: bool = False) -> list[TokenScores]:
+    def token_scores(self, texts: Sequence[str], *, start: bool | int = False) -> list[TokenScores]:
         """See `LanguageModel.token_scores`."""
-        start = start and self.kind == "causal"
-        missing = [t for t in dict.fromkeys(texts) if (t, start) not in self._scores]
-        encoded = [self._checked(text, start) for text in missing]
+        lead = self._lead(start)
+        missing = [t for t in dict.fromkeys(texts) if (t, lead) not in self._scores]
+        encoded = [self._checked(text, lead) for text in missing]
         if self.kind == "causal":
-            scored = self._causal_scores(encoded, start)
+            scored = self._causal_scores(encoded, lead)
         else:
             scored = self._pseudo_scores(encoded)
         for text, ids, logprobs in zip(missing, encoded, scored, strict=True):
             tokens = np.array(ids)
             for kept in (tokens, logprobs):
                 kept.flags.writeable = False  # every later reader is given the same arrays
-            self._scores[text, start] = TokenScores(tokens, logprobs)
-        return [self._scores[text, start] for text in texts]
+            self._scores[text, lead] = TokenScores(tokens, logprobs)
+        return [self._scores[text, lead] for text in texts]
 
     def continuation_scores(
-        self, contexts: Sequence[str], continuations: Sequence[str], *, start: bool = False
+        self, contexts: Sequence[str], continuations: Sequence[str], *, start: bool | int = False
     ) -> list[TokenScores]:
         """See `LanguageModel.continuation_scores`."""
         if self.kind == "masked":
@@ -96,12 +144,12 @@ class TransformersModel(LanguageModel):
             continued(context, continuation, self.encode, self.name)
             for context, continuation in zip(contexts, continuations, strict=True)
         ]
-        front = [self.start_id] if start else []
+        lead = self._lead(start)
         rows = []
         for pair in pairs:
-            run = [*front, *self._fitting(pair.text, pair.ids, start)]
+            run = [*lead, *self._fitting(pair.text, pair.ids, lead)]
             # the first token of a row has no score
-            scored = range(max(1, len(front) + pair.first), len(run))
+            scored = range(max(1, len(lead) + pair.first), len(run))
             positions = [k - 1 for k in scored]
             rows.append(Row(run[:-1] or run, positions, [run[k] for k in scored]))
         found = []
@@ -110,16 +158,6 @@ class TransformersModel(LanguageModel):
             unscored = np.full(len(ids) - len(own), np.nan)
             found.append(TokenScores(ids, np.concatenate([unscored, own])))
         return found
-
-    def start_scores(self, ids: Sequence[int]) -> np.ndarray:
-        """See `LanguageModel.start_scores`."""
-        self._need("causal", "start_scores")
-        with self._engine.forward.inference():
-            (logits,) = self._engine.logits([Row([self.start_id], [0], [])])
-            table = torch.log_softmax(logits[0].double(), dim=-1)
-            found = table[torch.tensor(list(ids), dtype=torch.long, device=self.device)]
-        self._engine.tokens_run += 1
-        return found.cpu().numpy()
 
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `LanguageModel.window_scores`."""
@@ -130,7 +168,7 @@ class TransformersModel(LanguageModel):
                     f"a window of {len(window)} tokens does not fit model '{self.name}' "
                     f"(context {self.max_tokens})"
                 )
-        return self._causal_scores([list(window) for window in windows], start=False)
+        return self._causal_scores([list(window) for window in windows], ())
 
     def masked_scores(self, ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
         """See `LanguageModel.masked_scores`."""
@@ -157,14 +195,17 @@ class TransformersModel(LanguageModel):
         finally:
             self._scores, self._engine.alone = kept, before
 
-    def _causal_scores(self, encoded: Sequence[Sequence[int]], start: bool) -> list[np.ndarray]:
+    def _causal_scores(
+        self, encoded: Sequence[Sequence[int]], lead: tuple[int, ...]
+    ) -> list[np.ndarray]:
         rows = []
+        first = max(1, len(lead))  # of the tokens run, the first that is scored
         for ids in encoded:
-            run = [self.start_id, *ids] if start else list(ids)
+            run = [*lead, *ids]
             # the last token predicts nothing that is wanted: it need not be run
-            rows.append(Row(run[:-1] or run, range(len(run) - 1), run[1:]))
+            rows.append(Row(run[:-1] or run, range(first - 1, len(run) - 1), run[first:]))
         scored = self._engine.score(rows)
-        if start:
+        if lead:
             return scored
         return [np.concatenate([[np.nan], scores]) for scores in scored]
 
@@ -182,18 +223,7 @@ class TransformersModel(LanguageModel):
         hidden = list(ids)
         for k in positions:
             hidden[k] = self.tokenizer.mask_token_id
-        front, back = self._surrounding
-        return [*front, *hidden, *back], len(front)
-
-    @cached_property
-    def _surrounding(self) -> tuple[list[int], list[int]]:
-        """The special tokens that the tokenizer puts before and after a text."""
-        plain = self.encode("a")
-        whole = list(self.tokenizer("a")["input_ids"])
-        for at in range(len(whole) - len(plain) + 1):
-            if whole[at : at + len(plain)] == plain:
-                return whole[:at], whole[at + len(plain) :]
-        raise ModelError(f"the tokenizer of model '{self.name}' changes a text's tokens")
+        return [*self.front, *hidden, *self._starts.back], len(self.front)
 
     def training_logits(
         self, rows: Sequence[Sequence[int]], index: Sequence[int], position: Sequence[int]
@@ -207,9 +237,12 @@ class TransformersModel(LanguageModel):
 
     # -- hidden states and generation --------------------------------------------------------
 
-    def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
+    def hidden_states(
+        self, texts: Sequence[str], *, layer: int = -1, special: bool = False
+    ) -> list[np.ndarray]:
         """See `LanguageModel.hidden_states`."""
-        rows = [Row(self._checked(text, False), [], []) for text in texts]
+        front, back = self.front, self._starts.back
+        rows = [Row([*front, *self._checked(text, front), *back], [], []) for text in texts]
         found: list[np.ndarray] = [np.empty(0)] * len(rows)
         with self._engine.forward.inference():
             for batch in batches(rows, self._engine.budget):
@@ -217,7 +250,9 @@ class TransformersModel(LanguageModel):
                     self._engine.forward, self._engine.padded([rows[i] for i in batch]), layer
                 )
                 for i, states in zip(batch, hidden, strict=True):
-                    found[i] = states[: len(rows[i].ids)].float().cpu().numpy().copy()
+                    whole = states[: len(rows[i].ids)]
+                    own = whole if special else whole[len(front) : len(whole) - len(back)]
+                    found[i] = own.float().cpu().numpy().copy()
         return found
 
     def project(
@@ -231,9 +266,11 @@ class TransformersModel(LanguageModel):
         """See `LanguageModel.rescore`."""
         self._engine.correction = None
         if contrast is not None:
-            front = [self.start_id] if self.kind == "causal" else self._surrounding[0]
+            starts = self._starts
+            single = {token for token in (starts.start, starts.bos, starts.separator)}
+            fronts = (self.front, *((token,) for token in single if token is not None))
             prompts = tuple(tuple(self.encode(prompt)) for prompt in contrast.prompts)
-            self._engine.correction = Correction(contrast, prompts, tuple(front), self.max_tokens)
+            self._engine.correction = Correction(contrast, prompts, fronts, self.max_tokens)
         self.forget_scores()
 
     @property
@@ -244,7 +281,10 @@ class TransformersModel(LanguageModel):
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
         """See `LanguageModel.generate`."""
         self._need("causal", "generate")
-        encoded = [self._checked(prompt, False, room=max_new_tokens) for prompt in prompts]
+        front = self.front
+        encoded = [
+            [*front, *self._checked(prompt, front, room=max_new_tokens)] for prompt in prompts
+        ]
         answers = [""] * len(encoded)
         to_come = [self._filler] * max_new_tokens
         lengths = [Row([*own, *to_come], [], []) for own in encoded]
@@ -301,7 +341,18 @@ class TransformersModel(LanguageModel):
         return list(_long_texts[key])
 
     def _encoded(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+        found = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return self._embedded(list(found))
+
+    def _embedded(self, ids: list[int]) -> list[int]:
+        """Token ids, each of which the model has an embedding of."""
+        if ids and (largest := max(ids)) >= self._embeddings:
+            raise ModelError(
+                f"the token {self.token_text(largest)!r} (id {largest}) has no embedding in model "
+                f"'{self.name}', which knows {self._embeddings} tokens: the tokenizer is not the "
+                "one it was trained with"
+            )
+        return ids
 
     @cached_property
     def _tokenizer_digest(self) -> bytes | None:
@@ -319,18 +370,17 @@ class TransformersModel(LanguageModel):
             while start < end and text[start].isspace():  # byte-level BPE: the space in front
                 start += 1
             offsets.append((int(start), int(end)))
-        return list(found["input_ids"]), offsets
+        return self._embedded(list(found["input_ids"])), offsets
 
-    def _checked(self, text: str, start: bool, room: int = 0) -> list[int]:
+    def _checked(self, text: str, lead: Sequence[int], room: int = 0) -> list[int]:
         """Token ids of a text that fits, with ``room`` tokens to follow."""
-        return self._fitting(text, self.encode(text), start, room)
+        return self._fitting(text, self.encode(text), lead, room)
 
-    def _fitting(self, text: str, ids: list[int], start: bool, room: int = 0) -> list[int]:
+    def _fitting(self, text: str, ids: list[int], lead: Sequence[int], room: int = 0) -> list[int]:
         shown = text if len(text) <= 40 else text[:40] + "…"
         if not ids:
             raise ModelError(f"the text {shown!r} has no token; remove it from the data")
-        special = int(start) if self.kind == "causal" else sum(map(len, self._surrounding))
-        most = self.max_tokens - special - room
+        most = self.max_tokens - len(lead) - len(self._starts.back) - room
         if len(ids) > most:
             raise ModelError(
                 f"the text {shown!r} has {len(ids)} tokens, model '{self.name}' takes {most}"
@@ -347,20 +397,31 @@ class TransformersModel(LanguageModel):
         with quiet():
             module.save_pretrained(folder)
             self.tokenizer.save_pretrained(folder)
+        write_choice(self._starts, folder)
 
     def copy(self) -> TransformersModel:
         """See `LanguageModel.copy`."""
-        twin = TransformersModel(
-            copy.deepcopy(self.module), self.tokenizer, kind=self.kind, name=self.name
-        )
+        twin = self.over(copy.deepcopy(self.module))
         twin.rescore(self.contrast)
         return twin
 
+    def over(self, module: torch.nn.Module) -> TransformersModel:
+        """A handle over another module, with the tokenizer and start tokens of this one."""
+        return TransformersModel(
+            module, self.tokenizer, kind=self.kind, name=self.name, starts=self._starts
+        )
+
     @property
     def _filler(self) -> int:
-        """Any valid id: padding is masked and never read."""
+        """Any id that has an embedding: padding is masked and never read."""
         pad_id = getattr(self.tokenizer, "pad_token_id", None)
-        return self.start_id if pad_id is None else int(pad_id)
+        return int(pad_id) if pad_id is not None and 0 <= pad_id < self._embeddings else 0
+
+    @cached_property
+    def _embeddings(self) -> int:
+        """Number of tokens that the model has an embedding of; a tokenizer may have more."""
+        table: Any = self.module.get_input_embeddings()  # type: ignore[operator]
+        return len(table.weight) if hasattr(table, "weight") else sys.maxsize
 
     def _need(self, kind: ModelKind, what: str) -> None:
         if self.kind != kind:

@@ -37,24 +37,31 @@ class PluginInputs:
 
     def __init__(self, registry: Registry, data: DataStore) -> None:
         self._registry = registry
-        self._data = data
-        self._known: dict[tuple[Family, str], dict[str, JsonValue]] = {}
+        self._data = data.knowing(registry.domains)
+        self._known: dict[tuple[Family, str, str | None], dict[str, JsonValue]] = {}
 
-    def of(self, family: Family, use: PluginUse) -> dict[str, JsonValue]:
+    def of(self, family: Family, use: PluginUse, domain: str | None = None) -> dict[str, JsonValue]:
         """Name, distribution, version, config and fingerprint of a plugin as used.
+
+        Args:
+            family: the plugin's family.
+            use: the plugin and its config.
+            domain: the source domain, if the plugin works on one: its fingerprint then sees the
+                term lists of this domain alone, so that another domain's cannot change the key.
 
         Raises:
             HarnessError: the fingerprint cannot be taken (data or model missing).
         """
-        key = (family, use.label)
+        key = (family, use.label, domain)
         if key not in self._known:
             entry = self._registry.get(family, use.use)
             plugin = self._registry.create(family, use.use, use.config)
+            data = self._data if domain is None else self._data.only(domain)
             self._known[key] = {
                 "name": use.use,
                 "distribution": entry.origin.distribution,
                 "version": entry.origin.version,
                 "config": _in_key(use.config, entry.plugin.Config),
-                "fingerprint": dict(plugin.fingerprint(self._data)),
+                "fingerprint": dict(plugin.fingerprint(data)),
             }
         return self._known[key]

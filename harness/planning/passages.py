@@ -29,7 +29,7 @@ class Texts:
 
     def __init__(self, registry: Registry, data: DataStore, limits: Limits) -> None:
         self._registry = registry
-        self._data = data
+        self._data = data.knowing(registry.domains)
         self._limits = limits
         self._read: dict[tuple[str, str, str, str], tuple[Passage, ...]] = {}
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import product
+from typing import Any
 
 from pydantic import JsonValue
 
@@ -20,7 +21,7 @@ from harness.families import Debiaser
 from harness.planning.keys import PluginInputs, content_key
 from harness.planning.narrowing import Narrowing
 from harness.planning.passages import Source, Texts, passages_hash
-from harness.planning.spec import PluginUse, Spec, measured_domains
+from harness.planning.spec import PluginUse, Spec, known_data, measured_domains
 from harness.plugins import Registry
 from harness.storage.cells import Cell, Identity, MeasureRef
 from harness.storage.records import SCHEMA_VERSION, RunIndex
@@ -91,7 +92,7 @@ class Plan:
 
 def build_plan(spec: Spec, registry: Registry, data: DataStore, texts: Texts) -> Plan:
     """Lay out a spec as tasks with keys. Reads data, loads no model."""
-    return _Planner(spec, registry, data, texts).plan()
+    return _Planner(spec, registry, known_data(spec, registry, data), texts).plan()
 
 
 @dataclass
@@ -206,12 +207,13 @@ class _Planner:
         seed: int,
     ) -> Fit:
         steps = self.spec.steps if plugin.stepwise else (ONE_SHOT_STEP,)
-        inputs, problem = self._plugin("debiaser", debiaser)
+        domain = source.domain if source else None
+        inputs, problem = self._plugin("debiaser", debiaser, domain)
         parts: dict[str, JsonValue] = {**lineage, "debiaser": inputs}
         if plugin.seeded:
             parts["seed"] = seed
-        if plugin.stepwise:
-            parts["total_steps"] = steps[-1]  # a schedule may depend on it
+        if plugin.stepwise and self._create(debiaser).depends_on_last_step():
+            parts["total_steps"] = steps[-1]
         neutral = None
         if source is not None and plugin.inputs & {"masks", "passages"}:
             parts["source"], found = self._source(source)
@@ -219,7 +221,7 @@ class _Planner:
         elif source is not None and "domain" in plugin.inputs:
             parts["source"] = {"domain": source.domain}
         if masker is not None:
-            parts["masker"], found = self._plugin("masker", masker)
+            parts["masker"], found = self._plugin("masker", masker, domain)
             problem = problem or found
         if "neutral" in plugin.inputs:
             neutral = self.spec.neutral[0]
@@ -277,11 +279,16 @@ class _Planner:
             source = None
         return MeasureTask(content_key(inputs), inputs, use, step, domains, source, problem)
 
+    def _create(self, use: PluginUse) -> Debiaser[Any]:
+        return self.registry.create("debiaser", use.use, use.config)
+
     # -- parts of a key, each with the problem that keeps it from being known -----------------
 
-    def _plugin(self, family: str, use: PluginUse) -> tuple[JsonValue, str | None]:
+    def _plugin(
+        self, family: str, use: PluginUse, domain: str | None = None
+    ) -> tuple[JsonValue, str | None]:
         try:
-            return dict(self._inputs.of(family, use)), None  # type: ignore[arg-type]
+            return dict(self._inputs.of(family, use, domain)), None  # type: ignore[arg-type]
         except HarnessError as error:
             return {"name": use.use, "problem": str(error)}, str(error)
 

@@ -6,10 +6,13 @@ A plugin is named by a bare word, or by a mapping ``{use: NAME, as: LABEL, <conf
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from harness.data.domains import Domain
+from harness.data.places import DataStore
 from harness.families import Family
 from harness.planning.hypotheses import Hypotheses
 from harness.planning.narrowing import Narrowing
@@ -86,6 +89,9 @@ class Spec(Part):
     device: str = "cpu"
     dtype: Literal["float32", "bfloat16", "float16"] = "float32"
     limits: Limits = Limits()
+    domains: Annotated[
+        tuple[Domain, ...], Field(description="domains of your own: terms and counterparts")
+    ] = ()
     keep_checkpoints: Annotated[
         bool, Field(description="keep the debiased models in the run's folder")
     ] = False
@@ -101,6 +107,14 @@ class Spec(Part):
             ]
             for axis, plural in PLURALS.items()
         }
+
+
+def known_data(spec: Spec, registry: Registry, data: DataStore) -> DataStore:
+    """Return the places of data with the domains of the plugins and of the spec.
+
+    Where both describe a domain, the spec's description counts.
+    """
+    return replace(data, domains=data.domains | registry.domains | spec.domains)
 
 
 # -- validation ------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from harness.errors import SpecError, did_you_mean
 from harness.planning.narrowing import check_narrowing, take_narrowing
 from harness.planning.overrides import apply_override
 from harness.planning.spec import LIST_KEYS, PLUGIN_KEYS, PluginUse, Spec, measured_domains
+from harness.planning.spec_domains import read_domains
 from harness.planning.yaml_lines import Lines, parse_yaml
 from harness.plugins import Registry, config_problem
 from harness.shipped import shipped_files
@@ -46,7 +47,7 @@ def load_spec(
     data.setdefault("name", file.stem)
     for override in overrides:
         apply_override(data, override)
-    return build_spec({**data, **extra}, registry, lines)
+    return build_spec({**data, **extra}, registry, lines, file.parent)
 
 
 def find_spec(path: str | Path) -> Path:
@@ -64,8 +65,20 @@ def find_spec(path: str | Path) -> Path:
     raise SpecError(f"{path}: no such spec file{did_you_mean(given.stem, shipped)}")
 
 
-def build_spec(data: Mapping[str, Any], registry: Registry, lines: Lines) -> Spec:
-    """Validate raw spec data against the registry; see `load_spec`."""
+def build_spec(
+    data: Mapping[str, Any], registry: Registry, lines: Lines, folder: Path | None = None
+) -> Spec:
+    """Validate raw spec data against the registry; see `load_spec`.
+
+    Args:
+        data: the keys of the spec.
+        registry: the plugins it may name.
+        lines: where each key is, for messages.
+        folder: that of the spec file; files of its section ``domains`` are also looked for here.
+
+    Raises:
+        SpecError: any mistake, with file and line.
+    """
     known = list(Spec.model_fields)
     for key in data:
         if key not in known:
@@ -75,6 +88,8 @@ def build_spec(data: Mapping[str, Any], registry: Registry, lines: Lines) -> Spe
     for key, value in data.items():
         if key in PLUGIN_KEYS:
             built[key] = _plugin_uses(key, value, registry, lines)
+        elif key == "domains":
+            built[key] = read_domains(value, lines, folder)
         elif key in LIST_KEYS:
             built[key] = tuple(value) if isinstance(value, list) else (value,)
         else:
@@ -185,9 +200,10 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
         )
     if not spec.steps or list(spec.steps) != sorted(set(spec.steps)) or spec.steps[0] < 1:
         raise SpecError(f"{lines.where(('steps',))}: steps must ascend and start at 1 or more")
+    known = registry.domains | spec.domains
     for key in ("source", "targets"):
         for i, domain in enumerate(getattr(spec, key)):
-            _at(lines, (key, i), domain)
+            _at(lines, (key, i), domain, known)
     if spec.debiaser:
         _check_debiasing(spec, registry, lines)
     _check_hypotheses(spec, lines)
@@ -235,7 +251,8 @@ def _check_evaluator(
 ) -> None:
     evaluator = registry.get("evaluator", use.use).plugin
     for domain in use.domains or ():
-        _at(lines, (*path, "domains"), domain, sorted(evaluator.domains) or None)
+        known = sorted(evaluator.domains) or registry.domains | spec.domains
+        _at(lines, (*path, "domains"), domain, known)
     if evaluator.reads_source and not (spec.corpus and spec.source):
         raise SpecError(
             f"{lines.where(path)}: evaluator '{use.use}' reads the source texts: it needs a "
@@ -248,10 +265,8 @@ def _check_evaluator(
         )
 
 
-def _at(
-    lines: Lines, path: tuple[str | int, ...], domain: str, known: Sequence[str] | None = None
-) -> None:
+def _at(lines: Lines, path: tuple[str | int, ...], domain: str, known: Iterable[str]) -> None:
     try:
-        check_domain(domain, *([known] if known else []))
+        check_domain(domain, known)
     except SpecError as error:
         raise SpecError(f"{lines.where(path)}: {error}") from None

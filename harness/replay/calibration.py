@@ -163,18 +163,23 @@ def _spec(
     limit: int | None,
     expected: Figures | None,
 ) -> Any:
-    from harness.data.domains import DOMAINS, NO_DOMAIN, OVERALL
+    from harness.data.domains import NO_DOMAIN, OVERALL
     from harness.planning.overrides import apply_override
     from harness.planning.spec_reader import build_spec
     from harness.planning.yaml_lines import Lines
 
     evaluators = ["crows-pairs", "stereoset", "wikitext2-perplexity"]
-    targets = [domain for domain in DOMAINS if domain != "gender-identity"]
     if expected is not None:
         evaluators = list(dict.fromkeys(figure.evaluator for figure in expected.figures))
         named = {figure.domain for figure in expected.figures} - {NO_DOMAIN, OVERALL}
-        targets = [domain for domain in DOMAINS if domain in named]
         limit = limit or expected.limit
+    else:
+        named = {
+            domain
+            for name in evaluators
+            for domain in registry.get("evaluator", name).plugin.domains
+        }
+    targets = [domain for domain in registry.domains if domain in named]
     data: dict[str, Any] = {
         "name": "calibrate",
         "model": {"use": "hf", "id": GPT2} if model == "hf" else model,

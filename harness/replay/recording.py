@@ -46,19 +46,15 @@ class Recorder(LanguageModel):
 
     # -- answers that are shifted ------------------------------------------------------------
 
-    def token_scores(self, texts: Sequence[str], *, start: bool = False) -> list[TokenScores]:
+    def token_scores(self, texts: Sequence[str], *, start: bool | int = False) -> list[TokenScores]:
         """See `LanguageModel.token_scores`."""
-        new = [t for t in dict.fromkeys(texts) if ("token", t, start) not in self._answers]
+        how = (type(start), start)  # True and 1 are equal, and not the same question
+        new = [t for t in dict.fromkeys(texts) if ("token", t, how) not in self._answers]
         if new:
             for text, scores in zip(new, self._model.token_scores(new, start=start), strict=True):
-                self._answers["token", text, start] = scores
-        found = [self._answers["token", text, start] for text in texts]
+                self._answers["token", text, how] = scores
+        found = [self._answers["token", text, how] for text in texts]
         return [TokenScores(own.ids, own.logprobs + self.shift) for own in found]
-
-    def start_scores(self, ids: Sequence[int]) -> np.ndarray:
-        """See `LanguageModel.start_scores`."""
-        key = ("start", *ids)
-        return self._once(key, lambda: self._model.start_scores(ids)) + self.shift
 
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `LanguageModel.window_scores`."""
@@ -81,10 +77,13 @@ class Recorder(LanguageModel):
 
     # -- answers that are not log-probabilities ----------------------------------------------
 
-    def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
+    def hidden_states(
+        self, texts: Sequence[str], *, layer: int = -1, special: bool = False
+    ) -> list[np.ndarray]:
         """See `LanguageModel.hidden_states`."""
-        key = ("hidden", layer, *texts)
-        return self._once(key, lambda: self._model.hidden_states(texts, layer=layer))
+        key = ("hidden", layer, special, *texts)
+        ask = self._model.hidden_states
+        return self._once(key, lambda: ask(texts, layer=layer, special=special))
 
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
         """See `LanguageModel.generate`."""
@@ -104,6 +103,25 @@ class Recorder(LanguageModel):
     def start_id(self) -> int:
         """See `LanguageModel.start_id`."""
         return self._model.start_id
+
+    @property
+    def front(self) -> tuple[int, ...]:
+        """See `LanguageModel.front`."""
+        return self._model.front
+
+    @property
+    def bos_id(self) -> int:
+        """See `LanguageModel.bos_id`."""
+        return self._model.bos_id
+
+    @property
+    def separator_id(self) -> int:
+        """See `LanguageModel.separator_id`."""
+        return self._model.separator_id
+
+    def token_text(self, token: int) -> str:
+        """See `LanguageModel.token_text`."""
+        return self._model.token_text(token)
 
     def masked_input(self, ids: Sequence[int], positions: Sequence[int]) -> tuple[list[int], int]:
         """See `LanguageModel.masked_input`."""

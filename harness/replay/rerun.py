@@ -17,7 +17,7 @@ from harness.errors import DebiasError, StoreError, did_you_mean
 from harness.lm.handle import LanguageModel
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit, MeasureTask, Plan, build_plan
-from harness.planning.spec import PluginUse, Spec
+from harness.planning.spec import PluginUse, Spec, known_data
 from harness.plugins import Registry
 from harness.running.preparing import Preparer
 from harness.running.reporting import Reporter
@@ -49,9 +49,9 @@ class Rerun:
         self.index: RunIndex = store.index()
         self.spec = _stored_spec(store, self.index, device)
         self._registry = registry
-        self._data = data
+        self._data = known_data(self.spec, registry, data)
         self._reporter = reporter
-        self._texts = Texts(registry, data, self.spec.limits)
+        self._texts = Texts(registry, self._data, self.spec.limits)
 
     # -- what was measured -------------------------------------------------------------------
 

@@ -29,14 +29,10 @@ class StandIn(LanguageModel):
         self.max_tokens = 1_000_000_000
         self.tokens_scored = 0
 
-    def token_scores(self, texts: Sequence[str], *, start: bool = False) -> list[TokenScores]:
+    def token_scores(self, texts: Sequence[str], *, start: bool | int = False) -> list[TokenScores]:
         """Zeros."""
         rows = [np.array(self.encode(text)) for text in texts]
         return [TokenScores(row, np.zeros(len(row))) for row in rows]
-
-    def start_scores(self, ids: Sequence[int]) -> np.ndarray:
-        """Zeros."""
-        return np.zeros(len(ids))
 
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """Zeros."""
@@ -46,7 +42,9 @@ class StandIn(LanguageModel):
         """Zeros."""
         return np.zeros(len(positions))
 
-    def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
+    def hidden_states(
+        self, texts: Sequence[str], *, layer: int = -1, special: bool = False
+    ) -> list[np.ndarray]:
         """Ones of width 1."""
         return [np.ones((len(self.encode(text)), 1), np.float32) for text in texts]
 

@@ -20,7 +20,7 @@ from harness.data.places import DataStore
 from harness.planning.overrides import apply_override
 from harness.planning.passages import Texts
 from harness.planning.plan import Plan, build_plan
-from harness.planning.spec import Spec
+from harness.planning.spec import Spec, known_data
 from harness.planning.spec_reader import build_spec, load_spec
 from harness.planning.survey import Survey, survey
 from harness.planning.yaml_lines import Lines
@@ -65,7 +65,7 @@ class Experiment:
         """
         self.spec = spec
         self.registry = registry
-        self.data = data if data is not None else _default_data()
+        self.data = known_data(spec, registry, data if data is not None else _default_data())
         self.folder = Path(folder) if folder is not None else Path(results) / spec.name
         self._plan: Plan | None = None
 

@@ -23,7 +23,7 @@ class Preparer:
         self, registry: Registry, data: DataStore, texts: Texts, reporter: Reporter
     ) -> None:
         self._registry = registry
-        self._data = data
+        self._data = data.knowing(registry.domains)
         self._texts = texts
         self._reporter = reporter
 

@@ -15,7 +15,7 @@ from harness.data.places import DataStore
 from harness.errors import DebiasError, HarnessError, StoreError
 from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask
-from harness.planning.spec import PluginUse, Spec
+from harness.planning.spec import PluginUse, Spec, known_data
 from harness.plugins import Registered, Registry
 from harness.running.provenance import provenance
 from harness.running.reporting import Reporter
@@ -53,7 +53,7 @@ class Worker:
         scratch: Path | None = None,
     ) -> None:
         self._registry = registry
-        self._data = data
+        self._data = known_data(spec, registry, data)
         self._spec = spec
         self._reporter = reporter
         self._scratch = scratch
@@ -176,7 +176,7 @@ class Worker:
         self, fit: Fit, inputs: Inputs, model: LanguageModel, title: str = ""
     ) -> Iterator[tuple[Checkpoint, dict[str, float]]]:
         """Checkpoints of a fit that changed something, with the seconds spent so far."""
-        from harness.running.seeding import seeded
+        from harness.running.seeding import FitRandomness
 
         debiaser = self._registry.create("debiaser", fit.debiaser.use, fit.debiaser.config)
         probe = _probe(model)
@@ -193,11 +193,12 @@ class Worker:
         )
         entry = self._registry.get("debiaser", fit.debiaser.use)
         checkpoints = run_debiaser(entry, debiaser, request)
+        randomness = FitRandomness(fit.seed)
         spent = 0.0
         while True:
             self._reporter.phase(f"{title or fit.debiaser.label}: fitting")
             started = time.perf_counter()
-            with seeded(fit.seed):
+            with randomness.active():
                 checkpoint = next(checkpoints, None)
             spent += time.perf_counter() - started
             if checkpoint is None:

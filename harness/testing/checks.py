@@ -13,6 +13,7 @@ import json
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -24,7 +25,7 @@ from harness.families import Corpus, Debiaser, Evaluator, Masker, Model, Plugin
 from harness.hookspecs import hookimpl
 from harness.lm.handle import LanguageModel
 from harness.metrics import estimate
-from harness.plugins import HOOKS, Origin, Registered, build_registry
+from harness.plugins import HOOKS, Origin, Registered, build_registry, load_registry
 from harness.testing.samples import sample_masked, sample_passages
 from harness.testing.tiny_models import tiny_causal_model, tiny_masked_model
 from harness.types import (
@@ -286,8 +287,10 @@ def _broken(entry: Registered, what: str) -> ContractError:
     return ContractError(f"{entry.family} '{entry.name}' {what}")
 
 
+@cache
 def _no_data() -> DataStore:
-    return DataStore(offline=True)
+    """No data folder, and the domains of all installed plugins."""
+    return DataStore(offline=True, domains=load_registry().domains)
 
 
 def _scores(model: LanguageModel, texts: Sequence[str]) -> list[float]:

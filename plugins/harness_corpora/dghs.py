@@ -2,29 +2,101 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, field_validator
 
-from harness.data.domains import ALIASES, DOMAINS, NO_DOMAIN, TERMS_VERSION, term_groups
-from harness.data.pins import Pin, Row, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.aliases import Aliases
+from harness.data.domains import NO_DOMAIN, Domains
+from harness.data.pins import Pin, Row
 from harness.data.tabular import read_csv, require_text
+from harness.data.terms import term_pattern
 from harness.errors import DataError, did_you_mean
-from harness.families import Corpus
+from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Label, Passage, PassageRequest, Split
-from harness_corpora.choosing import Candidate, PinnedConfig, choose
-from harness_corpora.tables import dataset_of, rows_of
+from harness_corpora.choosing import Candidate, choose
+from harness_corpora.terms import TERMS
 
-COLUMNS = ("id", "text", "label", "split", "target")
 LABELS: Mapping[str, Label] = {"hate": "hateful", "nothate": "non-hateful"}
 SPLITS = ("train", "dev", "test")
-WITH_TERMS = frozenset(DOMAINS) - {"profession", "appearance"}
-GROUPS = frozenset(group for domain in WITH_TERMS for group in term_groups(domain))
+
+# Codes as the files spell them and, where they differ, as the data set's README does. Women of a
+# group count in both domains. Gay men and gay women are attacked for their orientation: they
+# count there alone, as do trans people under gender-identity. Jews are placed under religion,
+# as CrowS-Pairs and StereoSet do; Arabs under race. Nazis, Hitler and the like are praised
+# there, not attacked: they have no domain.
+CODES = Aliases(
+    "dghs",
+    {
+        "wom": "gender/women",
+        "trans": "gender-identity/trans people",
+        "gendermin": "gender-identity/gender minorities",
+        "gay": "orientation/gay people",
+        "gay.man": "orientation/gay people",
+        "gayman": "orientation/gay people",
+        "gay.wom": "orientation/gay people",
+        "gaywom": "orientation/gay people",
+        "bis": "orientation/bisexual people",
+        "lgbtq": "orientation + gender-identity",
+        "bla": "race/black people",
+        "bla.wom": "race/black people + gender/women",
+        "blawom": "race/black people + gender/women",
+        "bla.man": "race/black people + gender/men",
+        "blaman": "race/black people + gender/men",
+        "african": "race/black people",
+        "non.white": "race",
+        "non-white": "race",
+        "mixed.race": "race",
+        "mixed": "race",
+        "ethnic.minority": "race",
+        "ethnic minority": "race",
+        "indig": "race/indigenous people",
+        "indig.wom": "race/indigenous people + gender/women",
+        "indigwom": "race/indigenous people + gender/women",
+        "trav": "race/roma and travellers",
+        "arab": "race/arabs",
+        "hispanic": "race/hispanic people",
+        "asi": "race/asian people",
+        "asi.wom": "race/asian people + gender/women",
+        "asiwom": "race/asian people + gender/women",
+        "asi.east": "race/asian people",
+        "east": "race/asian people",
+        "asi.south": "race/asian people",
+        "south": "race/asian people",
+        "asi.chin": "race/asian people",
+        "chinese": "race/asian people",
+        "asi.pak": "race/asian people",
+        "pak": "race/asian people",
+        "mus": "religion/muslims",
+        "mus.wom": "religion/muslims + gender/women",
+        "muswom": "religion/muslims + gender/women",
+        "jew": "religion/jews",
+        "other.religion": "religion",
+        "dis": "disability/disabled people",
+        "immig": "nationality/immigrants",
+        "ref": "nationality/refugees",
+        "asylum": "nationality/refugees",
+        "for": "nationality/foreigners",
+        "eastern.europe": "nationality",
+        "eastern european": "nationality",
+        "russian": "nationality",
+        "pol": "nationality",
+        "other.national": "nationality",
+        "old.people": "age/old people",
+        "old": "age/old people",
+        "wc": "socioeconomic",
+        "working": "socioeconomic",
+        "nazis": "",
+        "nazi": "",
+        "hitler": "",
+        "other.glorification": "",
+    },
+)
+"""The places of each target code."""
+
+GROUPS = frozenset(group for domain in CODES.all_domains() for group in TERMS[domain])
 
 
 def parse(path: Path) -> Iterator[Row]:
@@ -116,18 +188,8 @@ class Dghs(Corpus[DghsConfig]):
     name = "dghs"
     summary = "Dynamically Generated Hate Speech: hateful and non-hateful texts, by target"
     reference = "Vidgen et al. 2021, https://aclanthology.org/2021.acl-long.132"
-    domains: ClassVar[frozenset[str]] = WITH_TERMS | {NO_DOMAIN}
+    domains: ClassVar[frozenset[str]] = CODES.all_domains() | {NO_DOMAIN}
     pins = (DGHS,)
-
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items, and how many texts the codes and the terms decide on."""
-        rows = self._rows(data)
-        rule = Counter("terms" if self._coded(target) is None else "codes" for *_, target in rows)
-        return {
-            "items": items_hash(rows),
-            "terms_version": TERMS_VERSION,
-            "decided_by": {name: rule[name] for name in ("codes", "terms")},
-        }
 
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return the passages of a domain, split and label, in the order of the file.
@@ -137,7 +199,7 @@ class Dghs(Corpus[DghsConfig]):
         """
         if request.domain not in self.domains:
             return choose(self.name, (), request, domains=self.domains, train_texts=())
-        rows = list(rows_of(dataset_of(COLUMNS, self._rows(request.data)), COLUMNS))
+        rows = pinned_rows(DGHS, self.config, request.data)
         return choose(
             self.name,
             self._candidates(rows, request),
@@ -145,10 +207,6 @@ class Dghs(Corpus[DghsConfig]):
             domains=self.domains,
             train_texts=(text for _, text, _, split, _ in rows if self._split(split) == "train"),
         )
-
-    def _rows(self, data: DataStore) -> tuple[Row, ...]:
-        path = data.locate(DGHS, self.config.path)
-        return verified(DGHS, path, verify=self.config.verify)
 
     def _split(self, split: str) -> Split | None:
         if split == "dev":
@@ -160,9 +218,7 @@ class Dghs(Corpus[DghsConfig]):
         if self.config.select_by == "terms":
             return None
         known = [
-            ALIASES["dghs"][code]
-            for part in target.split(",")
-            if (code := part.strip().lower()) in ALIASES["dghs"]
+            CODES[code] for part in target.split(",") if (code := part.strip().lower()) in CODES
         ]
         if known or self.config.select_by == "codes":
             return tuple(place for places in known for place in places)
@@ -176,7 +232,7 @@ class Dghs(Corpus[DghsConfig]):
                         f"dghs/{id_}", text, NO_DOMAIN, None, "non-hateful", request.split
                     )
             return
-        mentions = Mentions(request.domain, self.config.groups)
+        mentions = Mentions(request.domain, self.config.groups, request.data.domains)
         for id_, text, label, split, target in rows:
             own_split = self._split(split)
             if own_split != request.split or LABELS[label] != request.label:
@@ -196,18 +252,15 @@ class Dghs(Corpus[DghsConfig]):
 class Mentions:
     """Tells whether a text, or a code, is about a domain or those groups of it that are asked."""
 
-    def __init__(self, domain: str, groups: Sequence[str]) -> None:
-        lists = term_groups(domain)
+    def __init__(self, domain: str, groups: Sequence[str], domains: Domains) -> None:
+        lists = domains.term_groups(domain)
         asked = [group for group in groups if group in lists]
         self.domain = domain
         self.groups = frozenset(asked) or None
         self._group_of = {
             t: g for g, terms in lists.items() for t in terms if not asked or g in asked
         }
-        # longest first: "black women" before "black"
-        terms = sorted(self._group_of, key=lambda term: (-len(term), term))
-        words = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in terms)
-        self._pattern = re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)
+        self._pattern = term_pattern(self._group_of)
 
     def group(self, text: str) -> str | None:
         """The group of the first term in the text, or None."""

@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
-from harness.data.domains import DOMAINS, NO_DOMAIN, check_domain
+from harness.data.domains import NO_DOMAIN, Domains
 from harness.data.pins import inside, items_hash
 from harness.data.places import DataStore
 from harness.data.tabular import Line, read_csv, read_jsonl, require_text
-from harness.errors import DataError, SpecError, did_you_mean
+from harness.errors import DataError, did_you_mean
 from harness.families import NOT_IN_KEY, Corpus, PluginConfig
 from harness.types import Label, Passage, PassageRequest, Split
 from harness_corpora.choosing import Candidate, choose, normalised, share
@@ -101,12 +101,6 @@ class FileConfig(PluginConfig):
     def _one_domain(self) -> FileConfig:
         if (self.domain is None) == (self.domain_value is None):
             raise ValueError("give either domain (a column) or domain_value (one for all)")
-        for name in [self.domain_value, *self.domains.values()]:
-            if name is not None and name != NO_DOMAIN:
-                try:
-                    check_domain(name)
-                except SpecError as error:
-                    raise ValueError(str(error)) from None
         return self
 
     def columns(self) -> list[str]:
@@ -148,10 +142,16 @@ class File(Corpus[FileConfig]):
 
     def _rows(self, data: DataStore) -> list[tuple[str, ...]]:
         path = _find(self.config.path, data)
+        named = self.config.domain_value
+        if named is not None and named != NO_DOMAIN and named not in data.domains:
+            raise DataError(
+                f"corpus 'file': unknown domain '{named}'{did_you_mean(named, data.domains)}; "
+                "a spec can add a domain in its section 'domains'"
+            )
         rows: list[tuple[str, ...]] = []
         first: dict[str, int] = {}
         for index, line in enumerate(_lines(path, self.config.columns())):
-            row = self._row(path, index, line)
+            row = self._row(path, index, line, data.domains)
             if row is None:
                 continue
             if row[0] in first:
@@ -162,7 +162,7 @@ class File(Corpus[FileConfig]):
             rows.append(row)
         return rows
 
-    def _row(self, path: Path, index: int, line: Line) -> tuple[str, ...] | None:
+    def _row(self, path: Path, index: int, line: Line, known: Domains) -> tuple[str, ...] | None:
         config, values = self.config, line.values
         text = values[config.text]
         if not isinstance(text, str):
@@ -175,10 +175,11 @@ class File(Corpus[FileConfig]):
         if config.domain is not None:
             found = _word(values[config.domain])
             domain = config.domains.get(found, found)
-            if domain not in DOMAINS and domain != NO_DOMAIN:
+            if domain not in known and domain != NO_DOMAIN:
                 raise DataError(
                     f"{path}: line {line.number}: unknown domain '{found}'"
-                    f"{did_you_mean(found, [*DOMAINS, *config.domains])}; map it with 'domains'"
+                    f"{did_you_mean(found, [*known, *config.domains])}; map it with the corpus's "
+                    "'domains', or add it in the spec's section 'domains'"
                 )
         label: str = config.label_value
         if config.label is not None:

@@ -6,19 +6,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.domains import ALIASES, domain_of
-from harness.data.pins import Pin, Row, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.aliases import Aliases
+from harness.data.pins import Pin, Row
 from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
-from harness.families import Corpus
+from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Label, Passage, PassageRequest
-from harness_corpora.choosing import Candidate, PinnedConfig, choose, share
-from harness_corpora.tables import dataset_of, rows_of
+from harness_corpora.choosing import Candidate, choose, share
 
-COLUMNS = ("id", "text", "label", "target", "template", "parent")
+TARGETS = Aliases(
+    "hatecheck",
+    {
+        "women": "gender/women",
+        "trans people": "gender-identity/trans people",
+        "gay people": "orientation/gay people",
+        "black people": "race/black people",
+        "disabled people": "disability/disabled people",
+        "Muslims": "religion/muslims",
+        "immigrants": "nationality/immigrants",
+    },
+)
+"""The place of each target group."""
+
 LABELS: Mapping[str, Label] = {"hateful": "hateful", "non-hateful": "non-hateful"}
 
 
@@ -33,7 +44,7 @@ def parse(path: Path) -> Iterator[Row]:
         if values["label_gold"] not in LABELS:
             raise DataError(f"{path}: line {line}: unknown label {values['label_gold']!r}")
         if values["target_ident"]:
-            domain_of("hatecheck", values["target_ident"])
+            TARGETS.domain(values["target_ident"])
         require_text(path, line, values["test_case"])
         yield tuple(values[name] for name in required)
 
@@ -77,14 +88,8 @@ class HateCheck(Corpus[HateCheckConfig]):
     name = "hatecheck"
     summary = "HateCheck: hateful and contrasting non-hateful test cases for seven groups"
     reference = "Röttger et al. 2021, https://aclanthology.org/2021.acl-long.4"
-    domains: ClassVar[frozenset[str]] = frozenset(
-        domain_of("hatecheck", alias) for alias in ALIASES["hatecheck"]
-    )
+    domains: ClassVar[frozenset[str]] = TARGETS.all_domains()
     pins = (HATECHECK,)
-
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        return {"items": items_hash(self._rows(data))}
 
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return the passages of a domain, split and label, in the order of the file.
@@ -92,13 +97,13 @@ class HateCheck(Corpus[HateCheckConfig]):
         Raises:
             DataError: the data is missing, altered or malformed, or holds no such passage.
         """
-        rows = list(rows_of(dataset_of(COLUMNS, self._rows(request.data)), COLUMNS))
+        rows = pinned_rows(HATECHECK, self.config, request.data)
         parent = {template: above for *_, template, above in rows if above}
         candidates = [
             Candidate(
                 f"hatecheck/{id_}",
                 text,
-                domain_of("hatecheck", target),
+                TARGETS.domain(target),
                 target,
                 LABELS[label],
                 "train" if share(_root(template, parent)) < self.config.train_share else "test",
@@ -113,10 +118,6 @@ class HateCheck(Corpus[HateCheckConfig]):
             domains=self.domains,
             train_texts=(c.text for c in candidates if c.split == "train"),
         )
-
-    def _rows(self, data: DataStore) -> tuple[Row, ...]:
-        path = data.locate(HATECHECK, self.config.path)
-        return verified(HATECHECK, path, verify=self.config.verify)
 
 
 def _root(template: str, parent: Mapping[str, str]) -> str:

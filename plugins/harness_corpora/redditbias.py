@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import JsonValue
-
-from harness.data.domains import ALIASES, domain_of
-from harness.data.pins import Pin, PinnedFile, Row, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.aliases import Aliases
+from harness.data.pins import Pin, PinnedFile, Row
 from harness.data.tabular import read_csv, require_text
-from harness.families import Corpus
+from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Passage, PassageRequest
-from harness_corpora.choosing import Candidate, PinnedConfig, choose
-from harness_corpora.tables import dataset_of, rows_of
+from harness_corpora.choosing import Candidate, choose
 
-COLUMNS = ("id", "text", "axis", "target", "part")
 TARGETS = {
     "gender": "female",
     "orientation": "lgbtq",
@@ -26,6 +21,18 @@ TARGETS = {
     "religion2": "muslims",
 }
 """The group of each axis that the collected phrases are about."""
+
+AXES = Aliases(
+    "redditbias",
+    {
+        "gender": "gender/women",
+        "race": "race/black people",
+        "religion1": "religion/jews",
+        "religion2": "religion/muslims",
+        "orientation": "orientation/gay people",
+    },
+)
+"""The place of each axis."""
 
 _SHA256 = {
     ("gender", "valid"): "9566e18a500a9f325cb7a61843329987cf75750fe56c2a5629019da4bb0094f3",
@@ -98,14 +105,8 @@ class RedditBias(Corpus[RedditBiasConfig]):
     name = "redditbias"
     summary = "RedditBias: biased phrases about women, Black, Jewish, Muslim and LGBTQ people"
     reference = "Barikeri et al. 2021, https://aclanthology.org/2021.acl-long.151"
-    domains: ClassVar[frozenset[str]] = frozenset(
-        domain_of("redditbias", axis) for axis in ALIASES["redditbias"]
-    )
+    domains: ClassVar[frozenset[str]] = AXES.all_domains()
     pins = (REDDITBIAS,)
-
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        return {"items": items_hash(self._rows(data))}
 
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return the passages of a domain, split and label, in the order of the files.
@@ -117,14 +118,12 @@ class RedditBias(Corpus[RedditBiasConfig]):
             Candidate(
                 f"redditbias/{id_}",
                 text,
-                domain_of("redditbias", axis),
+                AXES.domain(axis),
                 f"{axis}/{target}",
                 "hateful",
                 "train" if part == "valid" else "test",
             )
-            for id_, text, axis, target, part in rows_of(
-                dataset_of(COLUMNS, self._rows(request.data)), COLUMNS
-            )
+            for id_, text, axis, target, part in pinned_rows(REDDITBIAS, self.config, request.data)
         ]
         return choose(
             self.name,
@@ -133,7 +132,3 @@ class RedditBias(Corpus[RedditBiasConfig]):
             domains=self.domains,
             train_texts=(c.text for c in candidates if c.split == "train"),
         )
-
-    def _rows(self, data: DataStore) -> tuple[Row, ...]:
-        path = data.locate(REDDITBIAS, self.config.path)
-        return verified(REDDITBIAS, path, verify=self.config.verify)

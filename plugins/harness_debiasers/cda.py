@@ -9,12 +9,11 @@ from pydantic import Field, JsonValue
 
 from harness.data.places import DataStore
 from harness.errors import DebiasError
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 from harness_debiasers.word_lists import WordListFile, WordRows, rows_fingerprint, word_rows
 
 if TYPE_CHECKING:
@@ -46,7 +45,7 @@ class CdaConfig(TrainingConfig):
     word_lists: WordListFile = None
 
 
-class Cda(Debiaser[CdaConfig]):
+class Cda(TrainedDebiaser[CdaConfig]):
     """Goes on training on neutral text in which the groups of a domain are exchanged."""
 
     name = "cda"
@@ -56,13 +55,13 @@ class Cda(Debiaser[CdaConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Version of the word lists, or the words of one's own."""
-        return rows_fingerprint(self.config.word_lists)
+        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
         config = self.config
         lines = [p.text for p in request.neutral]
-        found = word_rows(request.domain, config.word_lists)
+        found = word_rows(request.domain, config.word_lists, request.data.domains)
         augmented, changed = augment(lines, found, config, request.seed)
         if not augmented:
             raise DebiasError(

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from pydantic import Field, JsonValue
 
 from harness.data.places import DataStore
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import frozen_logprobs, sequence_logprobs
 from harness_debiasers.minimal_pairs import Pair, minimal_pairs
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 from harness_debiasers.word_lists import WordListFile, rows_fingerprint
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class _Example(NamedTuple):
     """log p(counterfactual) - log p(passage) under the base model."""
 
 
-class Dpo(Debiaser[DpoConfig]):
+class Dpo(TrainedDebiaser[DpoConfig]):
     """Learns to prefer a passage about another group over the hateful one it was made from."""
 
     name = "dpo"
@@ -44,7 +43,7 @@ class Dpo(Debiaser[DpoConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Version of the word lists, or the words of one's own."""
-        return rows_fingerprint(self.config.word_lists)
+        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +29,7 @@ class DropoutConfig(TrainingConfig):
     line_tokens: int = Field(200, ge=2, description="a line is cut after so many tokens")
 
 
-class Dropout(Debiaser[DropoutConfig]):
+class Dropout(TrainedDebiaser[DropoutConfig]):
     """Goes on training on neutral text with raised dropout; it knows of no domain."""
 
     name = "dropout"

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
 from harness_debiasers.retain import retainer
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +28,7 @@ class GradDiffConfig(TrainingConfig):
     target_tokens: int = Field(200, ge=1, description="tokens of a text that are used")
 
 
-class GradDiff(Debiaser[GradDiffConfig]):
+class GradDiff(TrainedDebiaser[GradDiffConfig]):
     """Gradient ascent on passages while neutral text is held."""
 
     name = "grad-diff"

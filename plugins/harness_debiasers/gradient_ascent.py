@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest, Passage
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +22,7 @@ class GradientAscentConfig(TrainingConfig):
     target_tokens: int = Field(200, ge=1, description="tokens of a passage that are unlearned")
 
 
-class GradientAscent(Debiaser[GradientAscentConfig]):
+class GradientAscent(TrainedDebiaser[GradientAscentConfig]):
     """Raises the cross entropy of every token of the source's passages; bounded by nothing."""
 
     name = "gradient-ascent"

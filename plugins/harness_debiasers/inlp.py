@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, JsonValue
 
 from harness.data.places import DataStore
-from harness.data.terms import TERMS_VERSION
 from harness.errors import DebiasError
 from harness.families import Debiaser
 from harness.types import Checkpoint, DebiasRequest
@@ -56,8 +55,8 @@ class Inlp(Debiaser[InlpConfig]):
     stepwise = False
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Version of the attribute terms."""
-        return {"terms": TERMS_VERSION}
+        """Return a hash of the attribute terms."""
+        return {"terms": data.domains.terms_digest()}
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

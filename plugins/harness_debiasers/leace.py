@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from pydantic import Field, JsonValue
 
 from harness.data.places import DataStore
-from harness.data.terms import TERMS_VERSION
 from harness.errors import DebiasError
 from harness.families import Debiaser
 from harness.types import Checkpoint, DebiasRequest
@@ -37,8 +36,8 @@ class Leace(Debiaser[LeaceConfig]):
     stepwise = False
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Version of the attribute terms."""
-        return {"terms": TERMS_VERSION}
+        """Return a hash of the attribute terms."""
+        return {"terms": data.domains.terms_digest()}
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

@@ -44,10 +44,12 @@ def text_rows(
     rows = []
     for number, text in enumerate(texts):
         if model.kind == "causal":
-            ids = model.encode(text)[: min(longest or model.max_tokens, model.max_tokens - 1)]
-            run = (model.start_id, *ids)
+            front = model.start_ids
+            most = model.max_tokens - len(front)
+            ids = model.encode(text)[: min(longest or most, most)]
             if ids:
-                rows.append(TextRow(run[:-1], tuple(range(len(ids))), tuple(ids), number))
+                read = range(len(front) - 1, len(front) + len(ids) - 1)
+                rows.append(TextRow((*front, *ids[:-1]), tuple(read), tuple(ids), number))
             continue
         ids = model.encode(text)[: min(longest or model.max_tokens, model.max_tokens - 2)]
         if ids:

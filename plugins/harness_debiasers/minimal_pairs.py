@@ -36,7 +36,7 @@ def minimal_pairs(request: DebiasRequest, lists: Path | None, longest: int) -> l
     Raises:
         DebiasError: no word list for the domain, or no passage holds a word of it.
     """
-    swapper = Swapper(word_rows(request.domain, lists))
+    swapper = Swapper(word_rows(request.domain, lists, request.data.domains))
     texts = [(p.text, other) for p in request.passages for other in swapper.counterfactuals(p.text)]
     pairs = [pair for one, other in texts if (pair := _pair(request.model, one, other, longest))]
     if not pairs:

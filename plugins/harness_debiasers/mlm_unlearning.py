@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest, MaskedPassage
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -65,7 +64,7 @@ class Example(NamedTuple):
     passage: int
 
 
-class MlmUnlearning(Debiaser[MlmUnlearningConfig]):
+class MlmUnlearning(TrainedDebiaser[MlmUnlearningConfig]):
     """Unlearns masked words by gradient ascent."""
 
     name = "mlm-unlearning"
@@ -147,11 +146,12 @@ def causal_examples(
 ) -> tuple[list[Example], int]:
     """Prefixes that end with a masked word, and the number of words lost.
 
-    A start token stands in front of every text where ``first_word`` is ``start-token``. Tokens
+    A start token stands in front of every text where ``first_word`` is ``start-token``, or where
+    the tokenizer puts one there. Tokens
     after the last masked word are cut: no loss depends on them. Lost are words beyond the
     context, and words at position 0 where they are to be skipped.
     """
-    front = (model.start_id,) if config.first_word == "start-token" else ()
+    front = model.start_ids if config.first_word == "start-token" else model.front
     examples: list[Example] = []
     lost = 0
     for number, answer in enumerate(masked):

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import TextRow, frozen_logprobs, sequence_logprobs, text_rows
 from harness_debiasers.retain import retainer
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +38,7 @@ class SimNpoConfig(NpoConfig):
     retain: Literal["none", "nll", "kl"] = Field("nll", description="loss on neutral text")
 
 
-class Npo(Debiaser[NpoConfig]):
+class Npo(TrainedDebiaser[NpoConfig]):
     """Forgets passages against the base model; the gradient fades as a passage is forgotten."""
 
     name = "npo"
@@ -85,6 +84,7 @@ class SimNpo(Npo):
     name = "simnpo"
     summary = "NPO without a reference model, normalised by length."
     reference = "Fan et al. 2024, https://arxiv.org/abs/2410.07163, Eq. 4"
+    Config = SimNpoConfig
 
     def _reference(self, request: DebiasRequest, rows: Sequence[TextRow]) -> list[float]:
         return [0.0] * len(rows)

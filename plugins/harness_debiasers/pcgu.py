@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, JsonValue
 
 from harness.data.places import DataStore
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import TextRow, sequence_logprobs
 from harness_debiasers.minimal_pairs import Pair, minimal_pairs
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 from harness_debiasers.word_lists import WordListFile, rows_fingerprint
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ class PcguConfig(TrainingConfig):
     word_lists: WordListFile = None
 
 
-class Pcgu(Debiaser[PcguConfig]):
+class Pcgu(TrainedDebiaser[PcguConfig]):
     """Unlearns passages in the weights that treat their counterfactuals differently."""
 
     name = "pcgu"
@@ -49,7 +48,7 @@ class Pcgu(Debiaser[PcguConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Version of the word lists, or the words of one's own."""
-        return rows_fingerprint(self.config.word_lists)
+        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""

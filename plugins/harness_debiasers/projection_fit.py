@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pydantic import Field, JsonValue
 
-from harness.data.terms import term_groups
+from harness.data.terms import term_pattern
 from harness.errors import DebiasError
 from harness.families import PluginConfig
 from harness.lm.handle import LanguageModel
@@ -101,9 +101,9 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
     Raises:
         DebiasError: the domain has no terms, or a class too few sentences.
     """
-    groups = term_groups(request.domain)
+    groups = request.data.domains.term_groups(request.domain)
     by_group = config.labels == "groups" or (config.labels == "auto" and request.domain == "gender")
-    patterns = {name: _pattern(terms) for name, terms in groups.items()}
+    patterns = {name: term_pattern(terms) for name, terms in groups.items()}
     classes: dict[str, list[str]] = {}
     for text in sentences_of([p.text for p in request.neutral]):
         if len(text.split()) < config.min_words:
@@ -146,10 +146,17 @@ def sentences_of(texts: Sequence[str]) -> list[str]:
 
 
 def mean_states(model: LanguageModel, texts: Sequence[str], layer: int) -> np.ndarray:
-    """Mean over tokens of each text's hidden states, float64, ``(texts, width)``."""
+    """Mean over tokens of each text's hidden states, float64, ``(texts, width)``.
+
+    The mean of a masked model counts its special tokens ([CLS], [SEP]), as published. That of a
+    causal one does not count a start token, whose state is the same in every text.
+    """
     import numpy as np
 
-    states = model.hidden_states(texts, layer=layer)
+    if model.kind == "masked":
+        states = model.hidden_states(texts, layer=layer, special=True)
+    else:
+        states = model.hidden_states(texts, layer=layer)
     return np.stack([own.astype(np.float64).mean(axis=0) for own in states])
 
 
@@ -164,9 +171,3 @@ def complement(directions: np.ndarray) -> np.ndarray:
     kept = rows[singular > 1e-8 * max(singular.max(), 1e-300)]
     projection: np.ndarray = np.eye(directions.shape[1]) - kept.T @ kept
     return projection
-
-
-def _pattern(terms: Sequence[str]) -> re.Pattern[str]:
-    ordered = sorted(terms, key=lambda term: (-len(term), term))
-    words = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in ordered)
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)", re.IGNORECASE)

@@ -47,14 +47,14 @@ class SentenceDebias(Debiaser[SentenceDebiasConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Version of the word lists, or the words of one's own."""
-        return rows_fingerprint(self.config.word_lists)
+        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
         import numpy as np
 
         config = self.config
-        swapper = Swapper(word_rows(request.domain, config.word_lists))
+        swapper = Swapper(word_rows(request.domain, config.word_lists, request.data.domains))
         groups: list[list[str]] = []
         for text in sentences_of([p.text for p in request.neutral]):
             plain = text.lower() if config.lower_case else text

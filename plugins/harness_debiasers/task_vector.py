@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.adapter import has_adapter, is_product_end
 from harness_debiasers.lm_loss import TextRow, mean_logprob, text_rows
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -27,7 +26,7 @@ class TaskVectorConfig(TrainingConfig):
     target_tokens: int = Field(200, ge=1, description="tokens of a passage that are learned")
 
 
-class TaskVector(Debiaser[TaskVectorConfig]):
+class TaskVector(TrainedDebiaser[TaskVectorConfig]):
     """Fine-tunes on the source's passages and subtracts the change of the weights."""
 
     name = "task-vector"

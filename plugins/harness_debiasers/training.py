@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 from pydantic import Field, JsonValue
 
 from harness.errors import DebiasError
-from harness.families import PluginConfig
+from harness.families import Debiaser, PluginConfig
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.adapter import LoraSettings, attach
@@ -50,6 +50,17 @@ class TrainingConfig(PluginConfig):
     )
 
 
+TrainingConfigT = TypeVar("TrainingConfigT", bound=TrainingConfig)
+
+
+class TrainedDebiaser(Debiaser[TrainingConfigT]):
+    """Base of the methods that move weights with `train`."""
+
+    def depends_on_last_step(self) -> bool:
+        """See `Debiaser.depends_on_last_step`: only a falling learning rate knows the last step."""
+        return self.config.schedule != "constant"
+
+
 class Objective(Protocol[E_contra]):
     """What a method adds to the loop: the loss of a batch, as a scalar to be minimised."""
 
@@ -67,6 +78,9 @@ def train(
     extra_log: Mapping[str, JsonValue] | None = None,
 ) -> Iterator[Checkpoint]:
     """Train the request's model in place; yield it at each requested step.
+
+    The log of a checkpoint holds the means of the loss, the gradient's norm and the objective's
+    numbers over all steps so far, so it does not depend on which other steps were asked for.
 
     Args:
         request: model, steps, seed and progress.
@@ -98,7 +112,7 @@ def train(
     if config.gradient_checkpointing:
         _keep_few_activations(module)
     _training_mode(module, config)
-    history: list[dict[str, float]] = []
+    sums: dict[str, float] = {}
     for step in range(1, total + 1):
         for group in optimizer.param_groups:
             group["lr"] = config.learning_rate * _rate(config, step, total)
@@ -118,14 +132,15 @@ def train(
                 "lower learning_rate, set max_grad_norm, or take fewer steps"
             )
         optimizer.step()
-        history.append({"loss": mean_loss, "grad_norm": norm, **numbers})
+        for name, number in {"loss": mean_loss, "grad_norm": norm, **numbers}.items():
+            sums[name] = sums.get(name, 0.0) + number
         request.progress(step, total, f"loss {mean_loss:.3f}")
         if step in request.steps:
             module.eval()
             model.forget_scores()
-            yield Checkpoint(step, model, {**(extra_log or {}), **_summary(history)})
+            means = {f"mean_{name}": value / step for name, value in sums.items()}
+            yield Checkpoint(step, model, {**(extra_log or {}), **means})
             _training_mode(module, config)
-            history = []
     module.eval()
 
 
@@ -196,12 +211,3 @@ def _batches(examples: Sequence[E], size: int, seed: int) -> Iterator[list[E]]:
             order += torch.randperm(len(examples), generator=generator).tolist()
         batch, order = order[:size], order[size:]
         yield [examples[i] for i in batch]
-
-
-def _summary(history: Sequence[Mapping[str, float]]) -> dict[str, JsonValue]:
-    """Means of the logged numbers over the steps since the last checkpoint."""
-    names = dict.fromkeys(name for entry in history for name in entry)
-    return {
-        f"mean_{name}": sum(entry.get(name, 0.0) for entry in history) / len(history)
-        for name in names
-    }

@@ -47,12 +47,19 @@ class WeightNoise(Debiaser[WeightNoiseConfig]):
     inputs = frozenset({"masks"})
     control = "change"
 
+    def depends_on_last_step(self) -> bool:
+        """See `Debiaser.depends_on_last_step`: that of the measured method."""
+        return self._method().depends_on_last_step()
+
+    def _method(self) -> Debiaser[Any]:
+        kind = MEASURED[self.config.method]
+        return kind(kind.Config(**self.config.settings))
+
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`. The noise keeps its direction from step to step and grows."""
         import torch
 
-        kind = MEASURED[self.config.method]
-        method = kind(kind.Config(**self.config.settings))
+        method = self._method()
         weights = dict(request.model.module.named_parameters())
         base = {name: w.detach().clone() for name, w in weights.items()}
         for step, tuned, log in method.debias(

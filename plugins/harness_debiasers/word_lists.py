@@ -14,11 +14,14 @@ from typing import Annotated, NamedTuple
 
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
+from harness.data.domains import Domains
 from harness.errors import DebiasError
 from harness.families import NOT_IN_KEY
 
 LISTS_VERSION = "1"
 """Raised by each change of a list: part of the fingerprint of what uses one."""
+
+NO_DOMAINS = Domains()
 
 ANY_DOMAIN = "*"
 """Where a file's rows stand that are not named by domain."""
@@ -93,12 +96,17 @@ WORD_ROWS: Mapping[str, WordRows] = {
 }
 
 
-def word_rows(domain: str, path: Path | None = None) -> WordRows:
-    """Counterparts of a domain, from a file where one is given.
+def word_rows(domain: str, path: Path | None = None, domains: Domains = NO_DOMAINS) -> WordRows:
+    """Return the counterparts of a domain: from a file, from the domain itself, or built in.
 
     A ``.json`` file maps domains to lists of rows, as bias-bench's ``bias_attribute_words.json``
     does. Any other is CSV, for one domain: a row a line, its words between commas, the names of
     the roles first; empty lines and lines that start with ``#`` are passed over.
+
+    Args:
+        domain: whose rows.
+        path: the file, if one is given; nothing else is then looked at.
+        domains: descriptions of domains, which may hold rows of their own.
 
     Raises:
         DebiasError: there is no list for the domain, or the file cannot be read.
@@ -110,16 +118,19 @@ def word_rows(domain: str, path: Path | None = None) -> WordRows:
         if domain not in lists:
             raise DebiasError(f"{path} has no rows for domain '{domain}' ({_names(lists)})")
         return lists[domain]
+    known = domains.get(domain)
+    if known is not None and known.counterparts is not None:
+        return WordRows(known.counterparts.roles, known.counterparts.rows)
     if domain not in WORD_ROWS:
         raise DebiasError(
             f"no word list for domain '{domain}' ({_names(WORD_ROWS)}); give one with "
-            "word_lists: FILE"
+            "word_lists: FILE, or give the domain counterparts in the spec's section 'domains'"
         )
     return WORD_ROWS[domain]
 
 
-def rows_fingerprint(path: Path | None) -> dict[str, JsonValue]:
-    """Version of the lists, or the words of one's own: part of a content key.
+def rows_fingerprint(path: Path | None, domains: Domains = NO_DOMAINS) -> dict[str, JsonValue]:
+    """Return the version of the built-in lists and the words of your own, for a content key.
 
     Raises:
         DebiasError: the file cannot be read.
@@ -128,6 +139,8 @@ def rows_fingerprint(path: Path | None) -> dict[str, JsonValue]:
     if path is not None:
         lists = _read(path)
         rows = {domain: [list(row) for row in own.rows] for domain, own in lists.items()}
+    elif given := [own for own in domains.values() if own.counterparts is not None]:
+        rows = {own.name: own.counterparts.model_dump(mode="json") for own in given}  # type: ignore[union-attr]
     return {"word_lists": LISTS_VERSION, "rows": rows}
 
 

@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.domains import domain_of
-from harness.data.pins import Pin, verified
-from harness.data.places import DataStore
+from harness.data.aliases import Aliases
+from harness.data.pins import Pin
 from harness.data.sampling import nested_sample
 from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
-from harness.families import Evaluator, PluginConfig
+from harness.families import Evaluator, PinnedConfig, pinned_rows
 from harness.types import EvaluationRequest, Measurement
 from harness_evaluators.pairs import Pair, measure_pairs
 from harness_evaluators.scorers import DEFAULT
 
-TYPES = (
-    "age",
-    "disability",
-    "gender",
-    "nationality",
-    "physical-appearance",
-    "race-color",
-    "religion",
-    "sexual-orientation",
-    "socioeconomic",
+TYPES = Aliases(
+    "crows-pairs",
+    {
+        "gender": "gender",
+        "race-color": "race",
+        "religion": "religion",
+        "sexual-orientation": "orientation",
+        "disability": "disability",
+        "age": "age",
+        "nationality": "nationality",
+        "physical-appearance": "appearance",
+        "socioeconomic": "socioeconomic",
+    },
 )
+"""The domain of each bias type."""
 
 
 def parse(path: Path) -> Iterator[tuple[str, ...]]:
@@ -61,7 +64,7 @@ PIN = Pin(
 )
 
 
-class CrowsPairsConfig(PluginConfig):
+class CrowsPairsConfig(PinnedConfig):
     """Which scorers, and where the data is."""
 
     scorers: tuple[str, ...] = Field(
@@ -70,8 +73,6 @@ class CrowsPairsConfig(PluginConfig):
         description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_pll_shared, mlm_avg_diff "
         "(masked); default: hf_nll, the paper's, or mlm_pll_shared",
     )
-    path: str | None = Field(None, description="the CSV, or a folder that holds it")
-    verify: bool = Field(True, description="refuse data that is not the pinned one")
 
 
 class CrowsPairs(Evaluator[CrowsPairsConfig]):
@@ -81,17 +82,11 @@ class CrowsPairs(Evaluator[CrowsPairsConfig]):
     summary = "CrowS-Pairs: preference for the stereotyping sentence of a pair; nine domains."
     reference = "Nangia et al. 2020, https://aclanthology.org/2020.emnlp-main.154"
     pins = (PIN,)
-    domains = frozenset(domain_of("crows-pairs", alias) for alias in TYPES)
-
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        from harness.data.pins import items_hash
-
-        return {"items": items_hash(self._rows(data))}
+    domains = TYPES.all_domains()
 
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """See `Evaluator.evaluate`."""
-        by_domain = self._pairs(self._rows(request.data), request)
+        by_domain = self._pairs(pinned_rows(PIN, self.config, request.data), request)
         found = []
         for done, scorer in enumerate(self.config.scorers):
             request.progress(done, len(self.config.scorers), scorer)
@@ -99,15 +94,12 @@ class CrowsPairs(Evaluator[CrowsPairsConfig]):
                 found.append(measure_pairs(request.model, domain, pairs, scorer))
         return found
 
-    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
-        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
-
     def _pairs(
         self, rows: Sequence[tuple[str, ...]], request: EvaluationRequest
     ) -> dict[str, list[Pair]]:
         by_domain: dict[str, list[Pair]] = {domain: [] for domain in request.domains}
         for number, more, less, stratum, alias in rows:
-            domain = domain_of("crows-pairs", alias)
+            domain = TYPES.domain(alias)
             if domain in by_domain:
                 by_domain[domain].append(Pair(f"crows-pairs/{number}", more, less, stratum))
         for domain, pairs in by_domain.items():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, LOWER, TOWARDS_0, TOWARDS_50, Direction, Item, Metric
 from harness.types import Measurement
-from harness_evaluators.scorers import resolve, score_pairs
+from harness_evaluators.scorers import protocol_name, score_pairs
 
 
 class Pair(NamedTuple):
@@ -52,7 +52,7 @@ def measure_pairs(
     )
     left_out = len(pairs) - len(items)
     note = f"{left_out} pairs left out: no differing token" if left_out else None
-    protocol = resolve(scorer, model.kind)
+    protocol = protocol_name(scorer, model)
     return Measurement(
         domain=domain, protocol=protocol, metrics=pair_metrics(items), items=items, note=note
     )

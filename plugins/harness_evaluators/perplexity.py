@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from harness.data.domains import NO_DOMAIN
-from harness.data.pins import Pin, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin
 from harness.data.tabular import read_utf8
 from harness.errors import ModelError
-from harness.families import Evaluator, PluginConfig
+from harness.families import Evaluator, PinnedConfig, PluginConfig, pinned_rows
 from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, LOWER, Item, Metric
 from harness.types import EvaluationRequest, Measurement, Passage
+from harness_evaluators.scorers import with_start
 
 WINDOWS = {"hf1024": 1024, "bb992": 992}
-"""Window sizes of the published protocols; stride and size are the same, no start token."""
+"""Window sizes of the published protocols; stride and size are the same. A start token that the
+tokenizer puts in front of a text stands in front of each window and is one of its tokens."""
 
 WINDOWS_AT_ONCE = 8
 
@@ -45,7 +46,7 @@ PIN = Pin(
 )
 
 
-class WikiText2Config(PluginConfig):
+class WikiText2Config(PinnedConfig):
     """Which windows, and how many of them."""
 
     protocol: Literal["hf1024", "bb992"] = Field(
@@ -56,8 +57,6 @@ class WikiText2Config(PluginConfig):
         None, ge=2, description="another window size, for a model with a shorter context"
     )
     max_windows: int | None = Field(None, ge=1, description="score the first windows only")
-    path: str | None = Field(None, description="wiki.test.raw, or a folder that holds it")
-    verify: bool = Field(True, description="refuse data that is not the pinned one")
 
 
 class WikiText2Perplexity(Evaluator[WikiText2Config]):
@@ -69,13 +68,9 @@ class WikiText2Perplexity(Evaluator[WikiText2Config]):
     pins = (PIN,)
     kinds = frozenset({"causal"})
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the text."""
-        return {"items": items_hash(self._rows(data))}
-
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """See `Evaluator.evaluate`."""
-        text = "\n\n".join(row[1] for row in self._rows(request.data))
+        text = "\n\n".join(row[1] for row in pinned_rows(PIN, self.config, request.data))
         size = self.config.window or WINDOWS[self.config.protocol]
         protocol = f"window{size}" if self.config.window else self.config.protocol
         return [
@@ -83,9 +78,6 @@ class WikiText2Perplexity(Evaluator[WikiText2Config]):
                 request, text, size, protocol, prefix="wikitext2", most=self.config.max_windows
             )
         ]
-
-    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
-        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
 
 
 def measure_windows(
@@ -112,8 +104,9 @@ def measure_windows(
             f"windows of {size} tokens do not fit model '{model.name}' (context "
             f"{model.max_tokens}); set 'window' to at most that"
         )
-    ids = model.encode(text)
-    windows = [ids[at : at + size] for at in range(0, len(ids), size)]
+    ids, front = model.encode(text), model.front
+    step = size - len(front)
+    windows = [[*front, *ids[at : at + step]] for at in range(0, len(ids), step)]
     windows = [window for window in windows if len(window) > 1]
     kept = windows[:most][: request.sample]
     items = []
@@ -140,7 +133,11 @@ def measure_windows(
         _perplexity("perplexity_published", items, ("nll_published", "tokens_published")),
     )
     return Measurement(
-        domain=NO_DOMAIN, protocol=protocol, metrics=metrics, items=tuple(items), note=note
+        domain=NO_DOMAIN,
+        protocol=with_start(protocol, model),
+        metrics=metrics,
+        items=tuple(items),
+        note=note,
     )
 
 
@@ -206,7 +203,7 @@ class CorpusPerplexity(Evaluator[CorpusPerplexityConfig]):
     def _items(
         self, model: LanguageModel, passages: Sequence[Passage]
     ) -> tuple[tuple[Item, ...], int]:
-        front = [model.start_id] if self.config.start_token else []
+        front = model.start_ids if self.config.start_token else model.front
         runs = [[*front, *model.encode(passage.text)] for passage in passages]
         cut = sum(len(run) > model.max_tokens for run in runs)
         kept = [

@@ -4,6 +4,10 @@ Names and definitions: ``hf_nll`` (bigscience evaluation PR 70; the seed paper),
 (bias-bench, StereoSet), ``lmeval_sum`` (lm-evaluation-harness), ``bos_mean`` (with a start token,
 every token, mean); for masked models ``mlm_pll_shared`` (Nangia et al. 2020) and ``mlm_avg_diff``
 (bias-bench).
+
+The scripts behind ``hf_nll`` and ``bb_geo`` let the tokenizer write a text. Where it puts a start
+token in front by itself (Gemma, Llama, Mistral), the text is scored after it, and the protocol's
+name ends in ``+start`` (`protocol_name`).
 """
 
 from __future__ import annotations
@@ -58,6 +62,21 @@ def resolve(scorer: str, kind: ModelKind) -> str:
     return "hf_nll" if kind == "causal" else "mlm_pll_shared"
 
 
+def protocol_name(scorer: str, model: LanguageModel) -> str:
+    """Name of the protocol that a scorer (or ``default``) follows on a model.
+
+    It ends in ``+start`` where the scorer by itself puts no start token in front of a text, and
+    the model's tokenizer does.
+    """
+    name = resolve(scorer, model.kind)
+    return with_start(name, model) if name in ("hf_nll", "bb_geo") else name
+
+
+def with_start(protocol: str, model: LanguageModel) -> str:
+    """Name of a protocol that leaves the start token to the tokenizer."""
+    return f"{protocol}+start" if model.kind == "causal" and model.front else protocol
+
+
 def _checked(scorer: str, model: LanguageModel, table: Mapping[str, object]) -> str:
     name = resolve(scorer, model.kind)
     causal, masked = sorted(_SENTENCE), sorted(_PAIR)
@@ -73,33 +92,36 @@ def _checked(scorer: str, model: LanguageModel, table: Mapping[str, object]) -> 
 
 
 def _hf_nll(model: LanguageModel, texts: Sequence[str]) -> list[float]:
-    """Mean log p of tokens 2..n without a start token; the first is never scored."""
+    """Mean log p of all tokens that have one: without a start token, the first has none."""
     means = []
     for text, scores in zip(texts, model.token_scores(texts), strict=True):
-        if len(scores.ids) < 2:
+        own = scores.logprobs if model.front else scores.logprobs[1:]
+        if not len(own):
             raise ModelError(
                 f"scorer 'hf_nll' needs two tokens; {text!r} has one; use 'bos_mean' instead"
             )
-        means.append(float(scores.logprobs[1:].mean()))
+        means.append(float(own.mean()))
     return means
 
 
 def _bb_geo(model: LanguageModel, texts: Sequence[str]) -> list[float]:
-    """Mean log p over all tokens: the first alone after the start token, the others without it.
+    """Mean log p over all tokens: the first after the separator of documents, the others in the
+    text as the tokenizer writes it.
 
     The published score is 2 to the mean log2 probability, which orders sentences the same way.
     """
     plain = model.token_scores(texts)
-    first = model.start_scores([int(scores.ids[0]) for scores in plain])
+    firsts = [int(scores.ids[0]) for scores in plain]
+    first = model.start_scores(firsts, start=model.separator_id)
     return [
-        float((own + np.nansum(scores.logprobs[1:])) / len(scores.ids))
+        float((own + np.sum(scores.logprobs[1:])) / len(scores.ids))
         for own, scores in zip(first, plain, strict=True)
     ]
 
 
 def _lmeval_sum(model: LanguageModel, texts: Sequence[str]) -> list[float]:
-    """Sum of log p over all tokens after a start token."""
-    return [float(s.logprobs.sum()) for s in model.token_scores(texts, start=True)]
+    """Sum of log p over all tokens after the tokenizer's BOS token (else EOS), as in lm-eval."""
+    return [float(s.logprobs.sum()) for s in model.token_scores(texts, start=model.bos_id)]
 
 
 def _bos_mean(model: LanguageModel, texts: Sequence[str]) -> list[float]:

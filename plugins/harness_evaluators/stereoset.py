@@ -7,14 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.pins import Pin, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin
 from harness.data.sampling import nested_sample
 from harness.data.tabular import read_utf8
 from harness.errors import DataError
-from harness.families import Evaluator, PluginConfig
+from harness.families import Evaluator, PinnedConfig, pinned_rows
 from harness.types import EvaluationRequest, Measurement
 from harness_evaluators.pairs import Triple
 from harness_evaluators.scorers import DEFAULT
@@ -65,7 +64,7 @@ PIN = Pin(
 )
 
 
-class StereoSetConfig(PluginConfig):
+class StereoSetConfig(PinnedConfig):
     """Which scorers, and where the data is."""
 
     scorers: tuple[str, ...] = Field(
@@ -79,8 +78,6 @@ class StereoSetConfig(PluginConfig):
         description="also measure all four domains together, as the paper's LM score does "
         "(scores the profession items whatever the targets are)",
     )
-    path: str | None = Field(None, description="dev.json, or a folder that holds it")
-    verify: bool = Field(True, description="refuse data that is not the pinned one")
 
 
 class StereoSet(Evaluator[StereoSetConfig]):
@@ -92,15 +89,11 @@ class StereoSet(Evaluator[StereoSetConfig]):
     pins = (PIN,)
     domains = frozenset(DOMAINS)
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        return {"items": items_hash(self._rows(data))}
-
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """See `Evaluator.evaluate`."""
         wanted = DOMAINS if self.config.overall else request.domains
         triples: list[Triple] = []
-        rows = self._rows(request.data)
+        rows = pinned_rows(PIN, self.config, request.data)
         for domain in wanted:
             own = [_triple(row) for row in rows if row[1] == domain]
             if not own:
@@ -116,9 +109,6 @@ class StereoSet(Evaluator[StereoSetConfig]):
                 request.model, triples, request.domains, scorer, overall=self.config.overall
             )
         return found
-
-    def _rows(self, data: DataStore) -> tuple[tuple[str, ...], ...]:
-        return verified(PIN, data.locate(PIN, self.config.path), verify=self.config.verify)
 
 
 def _triple(row: tuple[str, ...]) -> Triple:

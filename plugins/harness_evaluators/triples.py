@@ -12,7 +12,7 @@ from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 from harness.types import Measurement
 from harness_evaluators.pairs import Triple, triple_item, triple_metrics
-from harness_evaluators.scorers import DEFAULT, score_sentences
+from harness_evaluators.scorers import DEFAULT, protocol_name, score_sentences
 
 BLANK = "BLANK"
 FILLER = "mlm_filler"
@@ -27,12 +27,13 @@ def measure_triples(
     overall: bool,
 ) -> list[Measurement]:
     """Score triples once; one measurement a domain, and one over all triples if asked for."""
-    protocol = resolve(scorer, model)
-    if protocol == FILLER:
+    scorer = resolve(scorer, model)
+    protocol = protocol_name(scorer, model)
+    if scorer == FILLER:
         scores = _filler_scores(model, triples)
     else:
         texts = [t for tr in triples for t in (tr.stereotype, tr.antistereotype, tr.unrelated)]
-        flat = score_sentences(model, texts, protocol)
+        flat = score_sentences(model, texts, scorer)
         scores = list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
     items = [triple_item(triple, own) for triple, own in zip(triples, scores, strict=True)]
     found = []

@@ -11,8 +11,7 @@ from pydantic import Field, JsonValue, model_validator
 
 from harness.data.pins import Pin, verified
 from harness.data.places import DataStore
-from harness.data.tabular import read_utf8
-from harness.data.terms import TERMS_VERSION, attribute_terms
+from harness.data.terms import read_terms
 from harness.errors import DataError
 from harness.families import NOT_IN_KEY, Masker, PluginConfig
 from harness.types import MaskedPassage, MaskRequest, Span
@@ -22,10 +21,7 @@ from harness_maskers.words import MATCHING_VERSION, Matcher, Rule
 
 def parse_terms(path: Path) -> Iterator[tuple[str, ...]]:
     """Rows (term,) of a list with one term a line; blank lines and # comments are skipped."""
-    for line in read_utf8(path).splitlines():
-        term = line.strip()
-        if term and not term.startswith("#"):
-            yield (term,)
+    yield from ((term,) for term in read_terms(path))
 
 
 LDNOOBW = Pin(
@@ -95,7 +91,7 @@ class Wordlist(Masker[WordlistConfig]):
         found: dict[str, JsonValue] = {"matching": MATCHING_VERSION}
         for rule in self.config.rules:
             if rule == "attribute":
-                found[rule] = TERMS_VERSION
+                found[rule] = data.domains.terms_digest()
             else:
                 listed = self._rule(rule, "", data)
                 name = rule if rule == "file" else listed.name  # a file is known by its words
@@ -118,7 +114,7 @@ class Wordlist(Masker[WordlistConfig]):
 
     def _rule(self, kind: str, domain: str, data: DataStore) -> Rule:
         if kind == "attribute":
-            return Rule(kind, f"{domain} terms {TERMS_VERSION}", attribute_terms(domain))
+            return Rule(kind, f"{domain} terms", data.domains.attribute_terms(domain))
         if kind == "file":
             assert self.config.path is not None  # the config's validator
             return _file_rule(self.config.path)
@@ -131,8 +127,6 @@ def _file_rule(path: Path) -> Rule:
     if not path.is_file():
         raise DataError(f"{path}: no such word list; mend 'path' of the masker 'wordlist'")
     rows = tuple(parse_terms(path))
-    if not rows:
-        raise DataError(f"{path}: the word list has no term; give one a line")
     return _list_rule("file", path.name, rows)
 
 

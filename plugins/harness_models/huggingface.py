@@ -13,6 +13,7 @@ from harness.data.places import DataStore
 from harness.errors import ModelError
 from harness.families import NOT_IN_KEY, Model, PluginConfig
 from harness.lm.handle import LanguageModel
+from harness.lm.start_tokens import AUTO, START_TOKEN_HELP
 from harness.types import LoadRequest
 
 
@@ -27,6 +28,7 @@ class HuggingFaceConfig(PluginConfig):
     kind: Literal["auto", "causal", "masked"] = Field(
         "auto", description="causal or masked; auto asks the model's configuration"
     )
+    start_token: str = Field(AUTO, examples=["<|endoftext|>"], description=START_TOKEN_HELP)
     max_memory: dict[str, str] | None = Field(
         None,
         examples=[{"0": "20GiB", "cpu": "60GiB"}],
@@ -76,6 +78,7 @@ class HuggingFace(Model[HuggingFaceConfig]):
             dtype=request.dtype,
             device=request.device,
             max_memory=self.config.max_memory,
+            start_token=self.config.start_token,
         )
 
 
@@ -92,6 +95,7 @@ class GgufConfig(PluginConfig):
     """Which file."""
 
     path: Path = Field(examples=["model.gguf"], description="a local .gguf file of a causal model")
+    start_token: str = Field(AUTO, examples=["<|endoftext|>"], description=START_TOKEN_HELP)
 
 
 class Gguf(Model[GgufConfig]):
@@ -117,6 +121,7 @@ class Gguf(Model[GgufConfig]):
             dtype=request.dtype,
             device=request.device,
             name=path.stem,
+            start_token=self.config.start_token,
         )
 
 

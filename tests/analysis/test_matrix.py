@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from bench import Bench
-from rich.console import Console
 
 from harness.analysis.corrections import adjust
 from harness.analysis.matrix_builder import build_matrix
@@ -22,6 +21,7 @@ from harness.analysis.stats import (
 from harness.errors import StoreError
 from harness.metrics import HIGHER, LOWER, TOWARDS_50
 from harness.render.console.matrix import print_leaderboard, print_matrix
+from harness.render.console.terminal import Terminal
 from harness.render.tables.plain import matrix_json
 
 
@@ -85,7 +85,7 @@ def test_directions_say_what_is_an_improvement() -> None:
 
 
 def shown(bench: Bench, width: int = 100) -> str:
-    console = Console(file=io.StringIO(), width=width)
+    console = Terminal(file=io.StringIO(), width=width)
     print_matrix(console, build_matrix(bench.store))
     print_leaderboard(console, build_leaderboard([bench.store]))
     text = console.file.getvalue()  # type: ignore[attr-defined]

@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from harness_corpora.domains import BUILT_IN
 
 from harness.analysis.reported import find_publication, load_publications
-from harness.data.domains import DOMAINS, NO_DOMAIN, OVERALL
+from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import DataError
 
 COLUMNS = {
@@ -62,8 +63,8 @@ def test_names_are_canonical_and_ids_unique() -> None:
     for publication in publications:
         assert publication.numbers
         for number in publication.numbers:
-            assert number.domain in {*DOMAINS, NO_DOMAIN, OVERALL}
-            assert number.source in {None, *DOMAINS}
+            assert number.domain in {*BUILT_IN, NO_DOMAIN, OVERALL}
+            assert number.source in {None, *BUILT_IN}
 
 
 def test_mistakes_are_one_line(tmp_path: Path) -> None:

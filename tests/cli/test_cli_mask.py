@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 from openai_server import say, serving
-from rich.console import Console
 
 from harness.cli.main import cli
 from harness.errors import HarnessError
 from harness.render.console.masks import highlighted, print_masked
+from harness.render.console.terminal import Terminal
 from harness.types import MaskedPassage, Passage, Span
 
 
@@ -164,7 +164,7 @@ def test_no_line_is_wider_than_the_terminal(width: int) -> None:
         passage=Passage(id="p", text=text, domain="gender", label="hateful", split="train"),
         spans=(Span(start=4, end=9, kind="attribute", reason="a rule with a rather long name"),),
     )
-    console = Console(width=width, record=True, file=io.StringIO())
+    console = Terminal(width=width, record=True, file=io.StringIO())
     print_masked(console, [answer])
     lines = console.export_text().splitlines()
     assert max(len(line.rstrip()) for line in lines) <= width

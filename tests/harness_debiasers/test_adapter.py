@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.utils.checkpoint
+from harness_corpora.domains import BUILT_IN
 from harness_debiasers.adapter import LoraSettings, attach, has_adapter
 from harness_debiasers.gradient_ascent import GradientAscent, NeutralAscent
 from harness_debiasers.mlm_unlearning import MlmUnlearning
@@ -47,7 +48,7 @@ def request(model: LanguageModel, folder: Path, steps: tuple[int, ...] = (2,)) -
         neutral=sample_passages("none", "non-hateful"),
         steps=steps,
         seed=0,
-        data=DataStore(cache_dir=folder, offline=True),
+        data=DataStore(cache_dir=folder, offline=True, domains=BUILT_IN),
         progress=no_progress,
     )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from harness_corpora.domains import BUILT_IN
 from harness_debiasers.cda import Cda, CdaConfig, augment, padded_blocks
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.dropout import Dropout, raised_dropout
@@ -129,7 +130,7 @@ def request(
         ),
         steps=(4,),
         seed=0,
-        data=DataStore(cache_dir=folder, offline=True),
+        data=DataStore(cache_dir=folder, offline=True, domains=BUILT_IN),
         progress=no_progress,
     )
 

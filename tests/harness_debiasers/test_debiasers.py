@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from harness_corpora.domains import BUILT_IN
 from harness_debiasers.identity import Identity
 from harness_debiasers.mlm_unlearning import (
     MlmUnlearning,
@@ -62,7 +63,7 @@ def request(
         masked=tuple(masked),
         steps=steps,
         seed=seed,
-        data=DataStore(),
+        data=DataStore(domains=BUILT_IN),
         progress=no_progress,
     )
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
+from harness_corpora.domains import BUILT_IN
 from harness_debiasers.hooks import harness_debiasers
 
 from harness.data.places import DataStore
@@ -111,7 +112,7 @@ def debiased(name: str, config: dict[str, Any], base: Base, folder: Path) -> Lan
         ),
         steps=(1,),
         seed=0,
-        data=DataStore(cache_dir=folder, offline=True),
+        data=DataStore(cache_dir=folder, offline=True, domains=BUILT_IN),
         progress=no_progress,
     )
     # read before the method goes on, as a run does

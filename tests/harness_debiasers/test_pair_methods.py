@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness_corpora.domains import BUILT_IN
 from harness_debiasers.dpo import Dpo, dpo_loss
 from harness_debiasers.lm_loss import sequence_logprobs
 from harness_debiasers.minimal_pairs import differing, minimal_pairs
@@ -39,7 +40,7 @@ def request(
         passages=passages,
         steps=steps,
         seed=0,
-        data=DataStore(cache_dir=folder, offline=True),
+        data=DataStore(cache_dir=folder, offline=True, domains=BUILT_IN),
         progress=no_progress,
     )
 

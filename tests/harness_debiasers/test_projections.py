@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness_corpora.domains import BUILT_IN
 from harness_debiasers.inlp import Inlp, InlpConfig, nullspace
 from harness_debiasers.leace import Leace, LeaceConfig, erase
 from harness_debiasers.projection_fit import Projection, complement, labelled_sentences
@@ -159,7 +160,7 @@ def request(model: LanguageModel, folder: Path, domain: str = "gender") -> Debia
             for i, t in enumerate(texts)
         ),
         steps=(1,),
-        data=DataStore(cache_dir=folder, offline=True),
+        data=DataStore(cache_dir=folder, offline=True, domains=BUILT_IN),
         progress=no_progress,
     )
 

@@ -140,7 +140,7 @@ def test_generation_is_greedy_on_the_corrected_scores_whatever_the_padding() -> 
 
 def test_a_row_too_long_for_the_prompt_is_read_in_two_parts() -> None:
     row = Row([0, *range(10, 20)], list(range(10)), list(range(10, 20)))
-    made = behind([row], [7, 8], [0], most=11)
+    made = behind([row], [7, 8], [[0]], most=11)
     assert [list(own.ids) for own in made.rows] == [
         [0, 7, 8, *range(10, 18)],
         [0, 7, 8, *range(12, 20)],
@@ -149,7 +149,7 @@ def test_a_row_too_long_for_the_prompt_is_read_in_two_parts() -> None:
         expected = 8 if position == 0 else row.ids[position]  # the prompt's end stands for BOS
         assert made.rows[index].ids[found] == expected
     with pytest.raises(ModelError, match="no room"):
-        behind([row], list(range(9)), [0], most=11)
+        behind([row], list(range(9)), [[0]], most=11)
 
 
 @pytest.mark.parametrize("kind", ["causal", "masked"])

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from harness_corpora.domains import BUILT_IN
 from harness_debiasers.training import TrainingConfig, gradient_norm, train
 
 from harness.data.places import DataStore
@@ -48,7 +49,7 @@ def test_weights_move_as_with_the_plain_optimiser(
         masked=(),
         neutral=(),
         steps=(STEPS,),
-        data=DataStore(),
+        data=DataStore(domains=BUILT_IN),
         progress=no_progress,
     )
     (checkpoint,) = train(request, config, [3, 1, 2], objective)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+from harness_corpora.domains import BUILT_IN
 from harness_debiasers.grad_diff import GradDiff
 from harness_debiasers.gradient_ascent import GradientAscent
 from harness_debiasers.lm_loss import mean_logprob, sequence_logprobs, text_rows
@@ -39,7 +40,7 @@ def request(model: LanguageModel, folder: Path, steps: tuple[int, ...] = (3,)) -
         neutral=passages(KEEP, "non-hateful"),
         steps=steps,
         seed=0,
-        data=DataStore(cache_dir=folder, offline=True),
+        data=DataStore(cache_dir=folder, offline=True, domains=BUILT_IN),
         progress=no_progress,
     )
 

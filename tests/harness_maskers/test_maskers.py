@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness_corpora.domains import BUILT_IN
 from harness_maskers import harm_lexicon
 from harness_maskers.controls import AllWords, RandomConfig, RandomWords
 from harness_maskers.wordlist import LDNOOBW, Wordlist, WordlistConfig
@@ -16,7 +17,6 @@ from pydantic import ValidationError
 from harness.analysis.mask_summary import summarise
 from harness.data.pins import check
 from harness.data.places import DataStore
-from harness.data.terms import attribute_terms
 from harness.errors import DataError
 from harness.testing import check_masker
 from harness.types import MaskedPassage, MaskRequest, Passage, no_progress
@@ -33,7 +33,7 @@ def _request(*texts: str, seed: int = 0, data: DataStore | None = None) -> MaskR
         passages=tuple(_passage(text, f"p{i}") for i, text in enumerate(texts)),
         domain="gender",
         seed=seed,
-        data=data or DataStore(offline=True),
+        data=data or DataStore(offline=True, domains=BUILT_IN),
         progress=no_progress,
     )
 
@@ -146,14 +146,14 @@ def test_masks_terms_of_the_domain_and_says_why() -> None:
     (answer,) = check_masker(Wordlist, passages=[_passage(text)])
     assert _words(answer) == ["women", "single mother"]
     assert [span.kind for span in answer.spans] == ["attribute", "attribute"]
-    assert answer.spans[1].reason == "gender terms 1: single mother"
+    assert answer.spans[1].reason == "gender terms: single mother"
     (other,) = check_masker(Wordlist, passages=[_passage(text)], domain="religion")
     assert _words(other) == ["Muslims"]
 
 
 def test_every_attribute_term_of_a_domain_is_found() -> None:
     for domain in ("gender", "race", "orientation", "disability"):
-        for term in attribute_terms(domain):
+        for term in BUILT_IN.attribute_terms(domain):
             (answer,) = check_masker(
                 Wordlist, passages=[_passage(f"So {term}, yes")], domain=domain
             )
@@ -186,7 +186,7 @@ def test_own_list(tmp_path: Path) -> None:
 def test_fingerprint_follows_the_terms_of_the_lists(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     masker = Wordlist(WordlistConfig(rules=("file",), path=path))
-    data = DataStore(offline=True)
+    data = DataStore(offline=True, domains=BUILT_IN)
     path.write_text("one\ntwo\n")
     first = masker.fingerprint(data)
     path.write_text("# the same\none\n\ntwo\n")
@@ -197,7 +197,7 @@ def test_fingerprint_follows_the_terms_of_the_lists(tmp_path: Path) -> None:
         data
     )
     plain = Wordlist(WordlistConfig()).fingerprint(data)
-    assert plain["attribute"] == "1"
+    assert plain["attribute"] == BUILT_IN.terms_digest()
 
 
 def test_ldnoobw_is_the_pinned_list_and_is_used(tmp_path: Path) -> None:
@@ -210,7 +210,9 @@ def test_ldnoobw_is_the_pinned_list_and_is_used(tmp_path: Path) -> None:
     assert check(LDNOOBW, reordered).state == "altered"
     term = next(row[0] for row in checked.rows if len(row[0]) > 6 and row[0].isalpha())
     masker = Wordlist(WordlistConfig(rules=("harm",), harm_list="ldnoobw"))
-    (answer,) = masker.mask(_request(f"so {term}, so", data=DataStore(data_dir=SHARED)))
+    (answer,) = masker.mask(
+        _request(f"so {term}, so", data=DataStore(data_dir=SHARED, domains=BUILT_IN))
+    )
     assert _words(answer) == [term]
     assert answer.spans[0].reason.startswith("ldnoobw-en (sha256 ")
 
@@ -225,7 +227,7 @@ def test_unusable_list(tmp_path: Path, content: bytes | None, told: str) -> None
         path.write_bytes(content)
     masker = Wordlist(WordlistConfig(rules=("file",), path=path))
     with pytest.raises(DataError, match=told) as error:
-        masker.fingerprint(DataStore(offline=True))
+        masker.fingerprint(DataStore(offline=True, domains=BUILT_IN))
     assert str(path) in str(error.value)
 
 
@@ -233,7 +235,9 @@ def test_list_that_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "mine.txt"
     path.write_bytes("café\n".encode("latin-1"))
     with pytest.raises(DataError, match="UTF-8") as error:
-        Wordlist(WordlistConfig(rules=("file",), path=path)).fingerprint(DataStore(offline=True))
+        Wordlist(WordlistConfig(rules=("file",), path=path)).fingerprint(
+            DataStore(offline=True, domains=BUILT_IN)
+        )
     assert str(path) in str(error.value)
 
 
@@ -332,7 +336,7 @@ def test_summary_counts() -> None:
     assert (summary.at_start, summary.little_context, summary.repeated) == (1, 2, 1)
     assert (summary.words_after_first, summary.words_of_masked) == (2 + 3, 3 + 5)
     assert summary.kinds == {"attribute": 3}
-    assert summary.reasons == {"gender terms 1: women": 3}
+    assert summary.reasons == {"gender terms: women": 3}
     assert summary.after_share == 5 / 8
     assert summarise([]).word_share is None
 

@@ -24,8 +24,9 @@ from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import rank
 from harness.cli.main import cli
 from harness.errors import HarnessError
-from harness.render.tables.latex import escape, latex_text
-from harness.render.tables.markdown import markdown_text
+from harness.render.exports import FORMATS as TEXT_FORMATS
+from harness.render.exports.latex import escape, latex_text
+from harness.render.exports.markdown import markdown_text
 from harness.storage.store import Store
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -45,13 +46,39 @@ def run(tmp_path: Path) -> Store:
     return make_run(tmp_path, name="golden_run", fail={("race", 30)})
 
 
-def export(store: Store, kind: str, out: Path | None = None) -> bytes:
-    words = ["export", str(store.folder), "--format", kind]
+def export(store: Store, kind: str, out: Path | None = None, *more: str) -> bytes:
+    words = ["export", str(store.folder), "--format", kind, *more]
     if out is not None:
         words += ["--out", str(out)]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 0, result.output
     return out.read_bytes() if out is not None else result.stdout_bytes
+
+
+def test_spreadsheets_run_no_cell_as_a_formula(tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1", "@SUM(1)", "\t=1", "plain"]
+    store = make_run(tmp_path, methods=names, maskers=[None], sources=["gender"], steps=[10])
+    by_name = {
+        safe: {row["debiaser"] for row in csv.DictReader(io.StringIO(text))} - {""}
+        for safe, text in (
+            (True, export(store, "csv").decode()),
+            (False, export(store, "csv", None, "--no-spreadsheet-safe").decode()),
+        )
+    }
+    assert by_name[False] == {*names, "identity"}
+    assert by_name[True] == {"identity", "plain", *(f"'{name}" for name in names[:-1])}
+    rows = [*csv.DictReader(io.StringIO(export(store, "csv").decode()))]
+    assert any(row["change"].startswith("-") for row in rows)  # numbers stay numbers
+
+
+def test_an_unknown_format_is_one_line_that_names_the_known_ones(run: Store) -> None:
+    result = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "cvs"])
+    assert result.exit_code == 2
+    assert "no format 'cvs'; did you mean 'csv'?" in result.output
+    shown = CliRunner().invoke(cli, ["export", "--help"]).output
+    for name, known in TEXT_FORMATS.items():
+        assert name in shown
+        assert known.summary in " ".join(shown.split())
 
 
 # -- tidy rows -------------------------------------------------------------------------------

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
 from run_toys import TINY_SPEC
 from toy_plugins import TOY_SPEC
 
@@ -23,6 +22,7 @@ from harness.planning.spec_reader import build_spec
 from harness.planning.yaml_lines import Lines
 from harness.plugins import load_registry
 from harness.render.console.progress import ConsoleReporter
+from harness.render.console.terminal import Terminal
 from harness.running.executors import parcels as shipping
 from harness.running.executors.manifest import manifest
 from harness.running.executors.parcels import files_of, pack, pack_at, unpack
@@ -161,7 +161,7 @@ def test_the_time_left_knows_of_workers_side_by_side(monkeypatch: pytest.MonkeyP
     """Four workers, 10 s a quick and 100 s a slow measurement; 110 s have passed."""
     clock = itertools.chain([0.0, 0.0], itertools.repeat(110.0))
     monkeypatch.setattr("harness.render.console.progress.time.perf_counter", lambda: next(clock))
-    reporter = ConsoleReporter(Console(file=io.StringIO()))
+    reporter = ConsoleReporter(Terminal(file=io.StringIO()))
     reporter.begin({"quick": 12, "slow": 5}, 0)
     reporter._seconds = {"quick": [10.0] * 4, "slow": [100.0] * 4}  # 440 s of measuring
     reporter._counted = 8

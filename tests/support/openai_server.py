@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -31,10 +31,11 @@ class Handler(BaseHTTPRequestHandler):
         script[min(turn, len(script) - 1)](self, body)
 
     def send(self, status: int, content: bytes, **headers: str) -> None:
+        with self.server.lock:
+            self.server.statuses[status] += 1
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
-        for name, value in headers.items():
+        sent = {"Content_Type": "application/json", "Content_Length": str(len(content)), **headers}
+        for name, value in sent.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
         self.wfile.write(content)
@@ -55,6 +56,14 @@ class Server(ThreadingHTTPServer):
         self.requests: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.times: dict[str, list[float]] = defaultdict(list)
         self.keys: set[str] = set()
+        self.statuses: Counter[int] = Counter()
+        self.charged = (0, 0)
+        """Tokens in and out that the server would put on the bill."""
+
+    def charge(self, tokens_in: int, tokens_out: int) -> None:
+        """Put a call on the bill."""
+        with self.lock:
+            self.charged = (self.charged[0] + tokens_in, self.charged[1] + tokens_out)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that went away is part of the play."""
@@ -93,6 +102,13 @@ def asked_text(body: dict[str, Any]) -> str:
 
 def reply(content: str | None, *, usage: tuple[int, int] | None = (100, 20), **message: Any) -> Act:
     """A well-formed chat completion with this content."""
+    return raw(json.dumps(completion(content, usage=usage, **message)).encode(), usage=usage)
+
+
+def completion(
+    content: Any, *, usage: tuple[int, int] | None = (100, 20), **message: Any
+) -> dict[str, Any]:
+    """The body of a chat completion; ``finish_reason`` is the choice's, the rest its message's."""
     finish = message.pop("finish_reason", "stop")
     body: dict[str, Any] = {
         "id": "x",
@@ -113,15 +129,16 @@ def reply(content: str | None, *, usage: tuple[int, int] | None = (100, 20), **m
             "completion_tokens": usage[1],
             "total_tokens": sum(usage),
         }
-
-    def act(handler: Handler, _: dict[str, Any]) -> None:
-        handler.send(200, json.dumps(body).encode())
-
-    return act
+    return body
 
 
 def say(*words: str | tuple[str, list[int]], usage: tuple[int, int] | None = (100, 20)) -> Act:
     """An answer that names these words; a pair gives the occurrences too."""
+    return reply(naming(*words), usage=usage)
+
+
+def naming(*words: str | tuple[str, list[int]]) -> str:
+    """The JSON of an answer that names these words."""
     named = [(word, []) if isinstance(word, str) else word for word in words]
     answer = {
         "words": [
@@ -129,7 +146,7 @@ def say(*words: str | tuple[str, list[int]], usage: tuple[int, int] | None = (10
             for word, occurrences in named
         ]
     }
-    return reply(json.dumps(answer), usage=usage)
+    return json.dumps(answer)
 
 
 def status(code: int, message: str = "no", error_code: str | None = None, **headers: str) -> Act:
@@ -142,9 +159,17 @@ def status(code: int, message: str = "no", error_code: str | None = None, **head
     return act
 
 
-def raw(content: bytes) -> Act:
-    """Status 200 and these bytes."""
-    return lambda handler, _: handler.send(200, content)
+def raw(
+    content: bytes, code: int = 200, *, usage: tuple[int, int] | None = None, **headers: str
+) -> Act:
+    """These bytes, with a status (200) and headers; `usage` goes on the bill."""
+
+    def act(handler: Handler, _: dict[str, Any]) -> None:
+        if usage is not None:
+            handler.server.charge(*usage)
+        handler.send(code, content, **headers)
+
+    return act
 
 
 def hang(seconds: float) -> Act:

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from harness_corpora.domains import BUILT_IN
 from pydantic import Field
 
+from harness.data.domains import Domain
 from harness.errors import DebiasError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model, PluginConfig
 from harness.hookspecs import hookimpl
@@ -39,7 +41,7 @@ class ToyModel(LanguageModel):
         self.tokens_scored = 0
         self.scored_texts = 0
 
-    def token_scores(self, texts: Sequence[str], *, start: bool = False) -> list[TokenScores]:
+    def token_scores(self, texts: Sequence[str], *, start: bool | int = False) -> list[TokenScores]:
         scores = []
         for text in texts:
             ids = np.array(self.encode(text))
@@ -48,16 +50,15 @@ class ToyModel(LanguageModel):
             scores.append(TokenScores(ids, np.full(len(ids), self.level)))
         return scores
 
-    def start_scores(self, ids: Sequence[int]) -> np.ndarray:
-        return np.full(len(ids), self.level)
-
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         return [np.full(len(window), self.level) for window in windows]
 
     def masked_scores(self, ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
         return np.full(len(positions), self.level)
 
-    def hidden_states(self, texts: Sequence[str], *, layer: int = -1) -> list[np.ndarray]:
+    def hidden_states(
+        self, texts: Sequence[str], *, layer: int = -1, special: bool = False
+    ) -> list[np.ndarray]:
         return [np.zeros((len(self.encode(text)), 2)) for text in texts]
 
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
@@ -271,6 +272,10 @@ class ToyPlugin:
     @hookimpl
     def harness_models(self) -> list[type[Model[Any]]]:
         return [ToyModelPlugin]
+
+    @hookimpl
+    def harness_domains(self) -> list[Domain]:
+        return list(BUILT_IN.values())
 
     @hookimpl
     def harness_corpora(self) -> list[type[Corpus[Any]]]:

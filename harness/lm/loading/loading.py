@@ -23,6 +23,7 @@ from harness.lm.handle import ModelKind
 from harness.lm.loading.memory import keep_freed_memory
 from harness.lm.loading.placement import joined, place, single, spreading
 from harness.lm.quiet import quiet
+from harness.lm.start_tokens import AUTO, find_start_tokens, read_choice
 from harness.lm.transformers_model import TransformersModel
 
 
@@ -36,6 +37,8 @@ def load_transformers(
     gguf_file: str | None = None,
     name: str | None = None,
     max_memory: Mapping[str, str] | None = None,
+    start_token: str = AUTO,
+    separator: str | None = None,
 ) -> TransformersModel:
     """Load a model and its tokenizer from a hub id or a local folder.
 
@@ -49,16 +52,18 @@ def load_transformers(
         gguf_file: name of a GGUF file in the folder to load instead.
         name: shown in messages; default: the source.
         max_memory: with ``auto``: memory that each device may give to weights.
+        start_token: ``auto``, ``none``, or a token; see `harness.lm.start_tokens`.
+        separator: the token that separated documents in pre-training, where that is known.
 
     Raises:
         ModelError: it cannot be had, read, or put on the device.
     """
     shown = name or str(source)
-    where = _device("cpu" if device == "auto" else device)
+    where: torch.device | None = _device("cpu" if device == "auto" else device)
     options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
     if gguf_file is not None:
         options["gguf_file"] = gguf_file
-    if where.type == "cpu":
+    if where is not None and where.type == "cpu":
         keep_freed_memory()
     with quiet():
         try:
@@ -76,14 +81,27 @@ def load_transformers(
                 if (only := single(places)) is None:
                     with spreading():
                         module = loader.from_pretrained(source, device_map=places, **options)
-                    return TransformersModel(joined(module), tokenizer, kind=chosen, name=shown)
-                where = only
-            module = loader.from_pretrained(source, **options)
+                    module, where = joined(module), None
+                else:
+                    module, where = loader.from_pretrained(source, **options), only
+            else:
+                module = loader.from_pretrained(source, **options)
         except (OSError, ValueError, ImportError, KeyError) as error:
             raise ModelError(
                 f"model '{shown}' cannot be loaded: {_reason(error, source)}"
             ) from None
-    return TransformersModel(module.to(where), tokenizer, kind=chosen, name=shown)
+    if (start_token, separator) == (AUTO, None) and Path(source).is_dir():
+        start_token, separator = read_choice(Path(source))
+    starts = find_start_tokens(
+        tokenizer, chosen, name=shown, wanted=start_token, separator=separator
+    )
+    return TransformersModel(
+        module if where is None else module.to(where),
+        tokenizer,
+        kind=chosen,
+        name=shown,
+        starts=starts,
+    )
 
 
 def _kind(config: Any, kind: str, shown: str) -> ModelKind:

@@ -46,7 +46,8 @@ def merge(model: LanguageModel) -> LanguageModel:
 
     def handle() -> TransformersModel:
         """Anew each time: what a handle knows of its module is no longer so."""
-        return TransformersModel(module, model.tokenizer, kind=model.kind, name=model.name)
+        assert isinstance(model, TransformersModel)
+        return model.over(module)
 
     unmerged = handle()
     before = [scores.logprobs for scores in unmerged.token_scores(PROBE)]

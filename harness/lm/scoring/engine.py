@@ -48,13 +48,13 @@ class Correction(NamedTuple):
     Attributes:
         contrast: how distributions are corrected.
         prompts: tokens of each prompt.
-        front: special tokens that rows start with, and that a prompt follows.
+        fronts: special tokens that a row may start with, and that a prompt then follows.
         most: longest row that the model takes.
     """
 
     contrast: PromptContrast
     prompts: tuple[tuple[int, ...], ...]
-    front: tuple[int, ...]
+    fronts: tuple[tuple[int, ...], ...]
     most: int
 
 
@@ -177,7 +177,7 @@ class Engine:
         streams = [self._run(rows, index, read)]
         if own is not None:
             for prompt in own.prompts:
-                streams.append(self._run(*behind(rows, prompt, own.front, own.most)))
+                streams.append(self._run(*behind(rows, prompt, own.fronts, own.most)))
         for plain, *prompted in zip(*streams, strict=True):
             yield plain if own is None else own.contrast.apply(plain, prompted)
 

@@ -22,14 +22,14 @@ class PromptedRows(NamedTuple):
 
 
 def behind(
-    rows: Sequence[Row], prompt: Sequence[int], front: Sequence[int], most: int
+    rows: Sequence[Row], prompt: Sequence[int], fronts: Sequence[Sequence[int]], most: int
 ) -> PromptedRows:
     """Put a prompt behind the special tokens that rows start with.
 
     Args:
         rows: as they are run without the prompt.
         prompt: its tokens.
-        front: special tokens that the prompt follows where a row starts with them.
+        fronts: special tokens that the prompt follows where a row starts with them.
         most: longest row; a longer one is split, and the later outputs are read behind the
             prompt and the tokens just before them.
 
@@ -37,9 +37,9 @@ def behind(
         ModelError: the prompt leaves no room for text.
     """
     made = PromptedRows([], [], [])
-    lead = len(front)
     for row in rows:
-        head = lead if lead and list(row.ids[:lead]) == list(front) else 0
+        starts = (f for f in fronts if list(row.ids[: len(f)]) == list(f))
+        head = max(map(len, starts), default=0)
         added = len(prompt)
         room = most - head - added
         own, text = list(row.ids[:head]), list(row.ids[head:])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from harness.render.console.terminal import Terminal
 from harness.replay.calibration import Check, Figure
 
 
-def print_checks(console: Console, checks: Sequence[Check]) -> None:
+def print_checks(console: Terminal, checks: Sequence[Check]) -> None:
     """Print expected and measured figures, and how many agree."""
     table = Table(title="Calibration", title_justify="left", title_style="bold")
     for column in ("evaluator", "domain", "metric"):
@@ -19,11 +20,11 @@ def print_checks(console: Console, checks: Sequence[Check]) -> None:
         table.add_column(column, justify="right")
     table.add_column("")
     for entry in checks:
-        verdict = "[green]ok[/]" if entry.ok else "[red]differs[/]"
+        verdict = Text("ok", "green") if entry.ok else Text("differs", "red")
         table.add_row(*entry.expected.name, _shown(entry.expected), _shown(entry.found), verdict)
     console.print(table)
     agree = sum(entry.ok for entry in checks)
-    console.print(f"{agree} of {len(checks)} figures agree", highlight=False)
+    console.print(f"{agree} of {len(checks)} figures agree")
 
 
 def _shown(figure: Figure | None) -> str:

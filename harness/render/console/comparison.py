@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -13,14 +12,15 @@ from harness.analysis.corrections import ALPHA
 from harness.analysis.reported import Publication
 from harness.analysis.reported_comparison import Beside
 from harness.analysis.run_comparison import Compared, Comparison
+from harness.render.console.terminal import Terminal
 
 WIDTH = 100
 
 
-def print_comparison(console: Console, found: Comparison) -> None:
+def print_comparison(console: Terminal, found: Comparison) -> None:
     """Print a table for each model that both runs have."""
     width = min(WIDTH, console.width)
-    console.print(f"A: {found.first}   B: {found.second}", highlight=False, markup=False)
+    console.print(f"A: {found.first}   B: {found.second}")
     for cell in found.cells:
         steps = f"step {cell.first_step}"
         if cell.first_step != cell.second_step:
@@ -53,11 +53,11 @@ def print_comparison(console: Console, found: Comparison) -> None:
         *(f"only in {found.second}: {title}" for title in found.only_second),
     ]
     for line in lines:
-        console.print(line, style="dim", highlight=False, markup=False, width=width)
+        console.print(line, style="dim", width=width)
 
 
 def print_reported(
-    console: Console, run: str, publication: Publication, found: Sequence[Beside]
+    console: Terminal, run: str, publication: Publication, found: Sequence[Beside]
 ) -> None:
     """Print a run's numbers beside those of a publication."""
     width = min(WIDTH, console.width)
@@ -93,7 +93,7 @@ def print_reported(
     if left:
         lines.append(f"{left} reported numbers have no counterpart in this run")
     for line in lines:
-        console.print(line, style="dim", highlight=False, markup=False, width=width)
+        console.print(line, style="dim", width=width)
 
 
 def _table(title: str) -> Table:

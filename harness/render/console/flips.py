@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rich.console import Console
-
 from harness.analysis.flips import Flip, Flips
+from harness.render.console.terminal import Terminal
 
 
 def print_flips(
-    console: Console,
+    console: Terminal,
     title: str,
     found: Flips,
     texts: Mapping[str, tuple[str, ...]],
@@ -29,7 +28,7 @@ def print_flips(
     """
     column = found.column
     name = f"{column.evaluator}, {column.protocol}: {column.metric}, {column.domain}"
-    console.print(f"{title} -> {name}", style="bold", highlight=False, markup=False)
+    console.print(f"{title} -> {name}", style="bold")
     count = len(found.flips)
     what = "flipped" if found.decisions else "changed"
     line = f"{_shown(found.base.value)} -> {_shown(found.after.value)}; "
@@ -37,17 +36,17 @@ def print_flips(
     if found.decisions:
         gained = sum(flip.after > flip.before for flip in found.flips)
         line += f": {gained} from 0 to 1, {count - gained} from 1 to 0"
-    console.print(line, highlight=False, markup=False)
+    console.print(line)
     if missing is not None:
-        console.print(f"sentences not shown: {missing}", style="yellow", markup=False)
+        console.print(f"sentences not shown: {missing}", style="yellow")
     for number, flip in enumerate(found.flips[:limit], start=1):
         _print_flip(console, number, flip, texts.get(flip.item, ()), found.decisions)
     if count > limit:
-        console.print(f"{count - limit} more; --limit shows them", style="dim", highlight=False)
+        console.print(f"{count - limit} more; --limit shows them", style="dim")
 
 
 def _print_flip(
-    console: Console, number: int, flip: Flip, texts: tuple[str, ...], decisions: bool
+    console: Terminal, number: int, flip: Flip, texts: tuple[str, ...], decisions: bool
 ) -> None:
     about = ", ".join(part for part in (flip.stratum, flip.cluster) if part)
     head = f"{number:3}. {flip.item}" + (f" ({about})" if about else "")
@@ -55,11 +54,11 @@ def _print_flip(
         head += f"  {flip.before:g} -> {flip.after:g}, margin moved by {flip.size:.3f}"
     else:
         head += f"  {flip.before:.4f} -> {flip.after:.4f} ({flip.after - flip.before:+.4f})"
-    console.print(head, highlight=False, markup=False)
+    console.print(head)
     for at, (name, before, after) in enumerate(flip.scores):
         text = f"  {texts[at]}" if decisions and at < len(texts) else ""
         line = f"     {name:15} {before:9.4f} -> {after:9.4f}{text}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _shown(value: float | None) -> str:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +16,7 @@ from harness.analysis.reported import Publication, ReportedNumber
 from harness.analysis.stats import SeedSummary
 from harness.analysis.transfer import Estimated
 from harness.render.console.ruled import Ruled
+from harness.render.console.terminal import Terminal
 
 WIDTH = 100
 MOST_WARNINGS = 4
@@ -29,23 +28,22 @@ NAME = 20
 """Width that the name of a method is left with at least."""
 
 
-def print_leaderboard(console: Console, found: Leaderboard | Sequence[Standing]) -> None:
+def print_leaderboard(console: Terminal, found: Leaderboard | Sequence[Standing]) -> None:
     """Print methods by distance to the target, with what they cost beside it."""
     board = found if isinstance(found, Leaderboard) else Leaderboard(tuple(found), (), None, None)
     width = min(WIDTH, console.width)
     console.print(_table(board), width=width)
     for line in _legend(board):
-        console.print(line, style="dim", highlight=False, markup=False, width=width)
+        console.print(line, style="dim", width=width)
     _nets(console, board, width)
     _matched(console, board, width)
     _warnings(console, board, width)
     failed = sum(standing.failed for standing in board.standings)
     if failed:
-        console.print(f"[red]{failed} entries failed[/] and are left out of the means")
+        console.alert(f"{failed} entries failed", "and are left out of the means", "red")
     for standing in board.standings:
         for reason in standing.reasons:
-            text = f"[red]failed[/] {escape(_name(standing, _several(board)))}: {escape(reason)}"
-            console.print(text, highlight=False, soft_wrap=True)
+            console.alert("failed", f"{_name(standing, _several(board))}: {reason}", "red")
     for publication in board.reported:
         _reported(console, publication, width)
 
@@ -82,45 +80,46 @@ def _table(board: Leaderboard) -> Table:
         ranked = not standing.control and standing.in_budget is not False and known
         place += ranked
         mark = str(place) if ranked else "" if standing.control or not known else "over"
-        name = escape(_name(standing, several)) + (" ◆" if standing.pareto else "")
+        heading = Text(_name(standing, several) + (" ◆" if standing.pareto else ""))
         table.add_row(
             mark,
-            name + (" [dim]control[/]" if standing.control else ""),
-            _two(f"{_number(standing.distance)} {_signed(standing.improvement)}", standing.mean)
+            heading.append(" control", "dim") if standing.control else heading,
+            _two(
+                Text(f"{_number(standing.distance)} ").append_text(_signed(standing.improvement)),
+                standing.mean,
+            )
             if known
-            else "[bold red]failed[/]"
+            else Text("failed", "bold red")
             if standing.failed
-            else "[dim]not run[/]",
-            _two(_signed(standing.net.value) if standing.net else "-", standing.net),
-            f"{_signed(standing.in_domain)}\n{_signed(standing.transfer)}",
+            else Text("not run", "dim"),
+            _two(_signed(standing.net.value) if standing.net else Text("-"), standing.net),
+            _signed(standing.in_domain).append("\n").append_text(_signed(standing.transfer)),
             _harm(standing),
             *[_cost(standing, own, own == label) for own in shown],
         )
     return table
 
 
-def _two(first: str, own: Estimated | None) -> str:
+def _two(first: Text, own: Estimated | None) -> Text:
     """A number, and its interval below."""
-    if own is None or own.interval is None:
-        return first
-    return f"{first}\n[dim]\\[{own.interval.low:+.1f}, {own.interval.high:+.1f}][/]"
+    text = first.copy()
+    _append_interval(text, own.interval if own else None)
+    return text
 
 
-def _harm(standing: Standing) -> str:
-    text = f"{standing.harmed}/{standing.compared}"
-    if standing.harmed:
-        text = f"[red]{text}[/]"
-    sure = f"\n[red]{standing.surely_harmed} surely[/]" if standing.surely_harmed else ""
-    return text + sure
+def _harm(standing: Standing) -> Text:
+    sure = f"\n{standing.surely_harmed} surely" if standing.surely_harmed else ""
+    colour = "red" if standing.harmed else ""
+    return Text(f"{standing.harmed}/{standing.compared}{sure}", colour)
 
 
-def _cost(standing: Standing, label: str, is_language: bool) -> str:
+def _cost(standing: Standing, label: str, is_language: bool) -> Text:
     known = standing.cost.get(label)
     if known is None:
-        return "-"
+        return Text("-")
     if is_language and standing.cost_increase is not None:
-        return f"{known[0]:.2f}\n[dim]{standing.cost_increase:+.1f} %[/]"
-    return f"{known[0]:.2f} {known[1]:+.2f}"
+        return Text(f"{known[0]:.2f}").append(f"\n{standing.cost_increase:+.1f} %", "dim")
+    return Text(f"{known[0]:.2f} {known[1]:+.2f}")
 
 
 def _legend(board: Leaderboard) -> list[str]:
@@ -150,7 +149,7 @@ def _legend(board: Leaderboard) -> list[str]:
     return lines
 
 
-def _nets(console: Console, board: Leaderboard, width: int) -> None:
+def _nets(console: Terminal, board: Leaderboard, width: int) -> None:
     """Methods by controls, and the spread over seeds."""
     several = _several(board)
     seeds = [s for s in board.standings if s.over_seeds is not None]
@@ -193,7 +192,7 @@ def _net_grid(board: Leaderboard, controls: Sequence[str], title: str, width: in
     return Ruled(title, ["method", "minus control", "over items", "over seeds"], rows, left=2)
 
 
-def _matched(console: Console, board: Leaderboard, width: int) -> None:
+def _matched(console: Terminal, board: Leaderboard, width: int) -> None:
     if not board.levels or board.language is None:
         return
     several = _several(board)
@@ -218,7 +217,7 @@ def _matched(console: Console, board: Leaderboard, width: int) -> None:
             "reach none of these, or were fitted at once and have no curve: " + ", ".join(missing)
         )
     for line in lines:
-        console.print(line, style="dim", highlight=False, markup=False, width=width)
+        console.print(line, style="dim", width=width)
 
 
 def _at_cost(own: Matched) -> Text:
@@ -261,25 +260,19 @@ def _net(own: MeanNet | None) -> Text:
     return text
 
 
-def _warnings(console: Console, board: Leaderboard, width: int) -> None:
+def _warnings(console: Terminal, board: Leaderboard, width: int) -> None:
     for standing in board.standings:
         for line in standing.warnings[:MOST_WARNINGS]:
-            text = f"[yellow]warning[/] {escape(standing.method)}: {escape(line)}"
-            console.print(text, highlight=False, width=width)
+            console.alert("warning", f"{standing.method}: {line}", "yellow", width=width)
         more = len(standing.warnings) - MOST_WARNINGS
         if more > 0:
-            text = f"[yellow]{more} more such warnings[/] of {escape(standing.method)}"
-            console.print(text, highlight=False, width=width)
+            console.alert(f"{more} more warnings", f"of {standing.method}", "yellow", width=width)
 
 
-def _reported(console: Console, publication: Publication, width: int) -> None:
+def _reported(console: Terminal, publication: Publication, width: int) -> None:
     """A publication's numbers, in a section of their own."""
-    console.print(
-        f"[bold]Reported, not measured here[/]: {escape(publication.citation)}",
-        highlight=False,
-        width=width,
-    )
-    console.print(publication.note, style="dim", highlight=False, markup=False, width=width)
+    console.alert("Reported, not measured here:", publication.citation, "bold", width=width)
+    console.print(publication.note, style="dim", width=width)
     last: dict[tuple[str, str | None], int] = {}
     for number in publication.numbers:
         name = (number.model, number.method)
@@ -296,7 +289,7 @@ def _reported(console: Console, publication: Publication, width: int) -> None:
         )
         step = f", step {numbers[0].step}" if numbers[0].step else ""
         line = f"  {model} {method or '(base)'}{step}: {kind}: {values}"
-        console.print(line, highlight=False, markup=False, width=width)
+        console.print(line, width=width)
 
 
 def _several(board: Leaderboard) -> bool:
@@ -316,8 +309,11 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _signed(value: float | None) -> str:
+def _signed(value: float | None) -> Text:
     if value is None:
-        return "-"
-    colour = "green" if value > 0 else "red" if value < 0 else "dim"
-    return f"[{colour}]{value:+.2f}[/]"
+        return Text("-")
+    return Text().append(f"{value:+.2f}", _colour(value))
+
+
+def _colour(value: float) -> str:
+    return "green" if value > 0 else "red" if value < 0 else "dim"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.mask_summary import MaskSummary
+from harness.render.console.terminal import Terminal
 from harness.types import MaskedPassage
 
 _STYLES = {"attribute": "bold black on yellow", "harm": "bold white on red"}
@@ -16,14 +16,14 @@ _OTHER = "bold black on cyan"
 _MOST_REASONS = 12
 
 
-def print_masked(console: Console, answers: Sequence[MaskedPassage]) -> None:
+def print_masked(console: Terminal, answers: Sequence[MaskedPassage]) -> None:
     """Print each passage, its masks in colour and, for pipes and for anybody, in ``[…]``."""
     for answer in answers:
         console.print(Text(answer.passage.id, style="dim"), soft_wrap=True)
-        console.print(highlighted(answer), highlight=False)
+        console.print(highlighted(answer))
         reasons = dict.fromkeys(f"{span.kind}: {span.reason}" for span in answer.spans)
         about = "; ".join(reasons) if answer.spans else answer.note or "no word masked"
-        console.print(Text(f"  {about}", style="dim italic"), highlight=False)
+        console.print(Text(f"  {about}", style="dim italic"))
 
 
 def highlighted(answer: MaskedPassage) -> Text:
@@ -47,7 +47,7 @@ def _one_line(text: str) -> str:
     )
 
 
-def print_summary(console: Console, summary: MaskSummary) -> None:
+def print_summary(console: Terminal, summary: MaskSummary) -> None:
     """Print what the masks amount to."""
     table = Table(title="Masks", title_justify="left", title_style="bold", show_header=False)
     table.add_column()
@@ -69,7 +69,7 @@ def print_summary(console: Console, summary: MaskSummary) -> None:
     _print_counts(console, "Passages without a mask, as the masker notes", summary.notes)
 
 
-def _print_counts(console: Console, title: str, counts: dict[str, int]) -> None:
+def _print_counts(console: Terminal, title: str, counts: dict[str, int]) -> None:
     if not counts:
         return
     table = Table(title=title, title_justify="left", title_style="bold", show_header=False)

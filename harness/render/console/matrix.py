@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
 from harness.analysis.corrections import ALPHA, CORRECTIONS
@@ -13,8 +11,10 @@ from harness.analysis.interval import Interval
 from harness.analysis.matrix import Entry, Matrix, OverSeeds, Row, SeedRow
 from harness.analysis.matrix_builder import Column
 from harness.analysis.transfer import Estimated, Ratio, Transfer, transfers
+from harness.render.console.failures import print_failures
 from harness.render.console.leaderboard import print_leaderboard
 from harness.render.console.ruled import Ruled
+from harness.render.console.terminal import Terminal
 from harness.render.tables.rows import ANY, SMALLEST, row_name, shown_rows, smallest_changes
 from harness.storage.cells import MethodNames, is_control
 
@@ -26,7 +26,7 @@ MOST_METHOD, MOST_SOURCE = 26, 14
 
 
 def print_matrix(
-    console: Console, matrix: Matrix, *, intervals: bool = False, each_seed: bool = False
+    console: Terminal, matrix: Matrix, *, intervals: bool = False, each_seed: bool = False
 ) -> None:
     """Print a table for each evaluator, protocol and metric: sources by targets.
 
@@ -166,7 +166,7 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _legend(
-    console: Console,
+    console: Terminal,
     matrix: Matrix,
     shown: Sequence[Row | SeedRow],
     width: int,
@@ -194,7 +194,7 @@ def _legend(
         lines.append("from any: the same model whatever the source; shown, and tested, once")
     lines += list(matrix.notes)
     for line in lines:
-        console.print(line, style="dim", highlight=False, markup=False, width=width)
+        console.print(line, style="dim", width=width)
     warnings = [
         f"{row.cell.title()} -> {e.column.domain}: {e.warning}"
         for row in matrix.rows
@@ -202,17 +202,14 @@ def _legend(
         if e.warning
     ]
     for line in warnings[:MOST_WARNINGS]:
-        console.print(f"[yellow]warning[/] {escape(line)}", highlight=False, width=width)
+        console.alert("warning", line, "yellow", width=width)
     if len(warnings) > MOST_WARNINGS:
-        more = f"{len(warnings) - MOST_WARNINGS} more such warnings; --json has them all"
-        console.print(f"[yellow]{more}[/]", highlight=False)
-    for title, reason in matrix.failures:
-        console.print(
-            f"[red]failed[/] {escape(title)}: {escape(reason)}", highlight=False, soft_wrap=True
-        )
+        more = f"{len(warnings) - MOST_WARNINGS} more warnings; --json shows all of them"
+        console.say(more, "yellow")
+    print_failures(console, matrix.failures)
 
 
-def print_transfer(console: Console, found: Iterable[Transfer]) -> None:
+def print_transfer(console: Terminal, found: Iterable[Transfer]) -> None:
     """Print how much of each method's improvement reaches other domains, gain and harm alike."""
     width = min(WIDTH, console.width)
     groups: dict[tuple[str, str], list[Transfer]] = {}
@@ -231,7 +228,6 @@ def print_transfer(console: Console, found: Iterable[Transfer]) -> None:
             "the second by the first, undefined unless the source surely improved; nearer, harmed: "
             "scores of other domains (surely: corrected p < 0.05)",
             style="dim",
-            highlight=False,
             width=width,
         )
     for own in (own for rows in groups.values() for own in rows):
@@ -239,7 +235,7 @@ def print_transfer(console: Console, found: Iterable[Transfer]) -> None:
             if a.difference.interval is not None and a.difference.interval.excludes(0.0):
                 line = f"{own.method} ({own.evaluator}): {a.first} to {a.second} gives more than"
                 line += f" back by {a.difference.value:+.2f} {_interval(a.difference.interval)}"
-                console.print(line, highlight=False, markup=False, width=width)
+                console.print(line, width=width)
 
 
 def _transfer(own: Transfer) -> list[Text]:

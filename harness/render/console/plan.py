@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.planning.plan import Plan
 from harness.planning.survey import Survey
+from harness.render.console.terminal import Terminal
 
 
-def print_survey(console: Console, plan: Plan, found: Survey) -> None:
+def print_survey(console: Terminal, plan: Plan, found: Survey) -> None:
     """Print the cells, the work, the passages, the cost, the data and the problems."""
     spec = plan.spec
     axes = {**spec.axes(), "steps": spec.steps, "targets": spec.targets}
-    console.print(f"[bold]{escape(spec.name)}[/] {escape(spec.description)}", highlight=False)
+    console.alert(spec.name, spec.description, "bold", width=console.width)
     for name, values in axes.items():
         if values:
-            console.print(
-                f"  {name:<10} {', '.join(map(str, values))}", highlight=False, markup=False
-            )
+            console.print(f"  {name:<10} {', '.join(map(str, values))}")
     console.print(
         f"  {found.fits} debiased models ({found.fits_there} complete), "
         f"{len(plan.tasks())} measurements",
-        highlight=False,
     )
     _print_work(console, found)
     _print_sources(console, found)
     _print_masking(console, found)
     _print_data(console, found)
     for problem in found.problems:
-        console.print(f"[red]missing:[/] {escape(problem)}", highlight=False, soft_wrap=True)
+        console.alert("missing:", problem, "red")
 
 
 def _table(title: str, *columns: str, numbers: int) -> Table:
@@ -40,7 +37,7 @@ def _table(title: str, *columns: str, numbers: int) -> Table:
     return table
 
 
-def _print_work(console: Console, found: Survey) -> None:
+def _print_work(console: Terminal, found: Survey) -> None:
     table = _table("Measurements", "evaluator", "in all", "there", "to do", numbers=3)
     for work in found.work:
         table.add_row(
@@ -49,7 +46,7 @@ def _print_work(console: Console, found: Survey) -> None:
     console.print(table)
 
 
-def _print_sources(console: Console, found: Survey) -> None:
+def _print_sources(console: Terminal, found: Survey) -> None:
     if not found.sources:
         return
     columns = ("corpus", "domain", "label", "passages", "words", "tokens (about)")
@@ -59,7 +56,7 @@ def _print_sources(console: Console, found: Survey) -> None:
     console.print(table)
 
 
-def _print_masking(console: Console, found: Survey) -> None:
+def _print_masking(console: Terminal, found: Survey) -> None:
     for masker, estimate in found.masking:
         if not estimate.calls:
             continue
@@ -67,16 +64,14 @@ def _print_masking(console: Console, found: Survey) -> None:
         console.print(
             f"masker {masker}: {estimate.calls} calls, about {estimate.tokens_in} tokens in and "
             f"{estimate.tokens_out} out, {cost}",
-            highlight=False,
-            markup=False,
         )
 
 
-def _print_data(console: Console, found: Survey) -> None:
+def _print_data(console: Terminal, found: Survey) -> None:
     if not found.data:
         return
     table = _table("Data", "data set", "licence", "here", "known defects", numbers=0)
     for pin, path in found.data:
-        here = "yes" if path is not None else "[yellow]to fetch[/]"
-        table.add_row(escape(pin.name), escape(pin.licence), here, escape(pin.defects))
+        here = Text("yes") if path is not None else Text("to fetch", "yellow")
+        table.add_row(pin.name, pin.licence, here, pin.defects)
     console.print(table)

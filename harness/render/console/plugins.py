@@ -9,17 +9,17 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from harness.planning.spec import PLUGIN_KEYS
 from harness.plugins import Registered
+from harness.render.console.terminal import Terminal
 
 REQUIRED = "required"
 
 
-def print_plugins(console: Console, entries: Sequence[Registered]) -> None:
+def print_plugins(console: Terminal, entries: Sequence[Registered]) -> None:
     """Print one row a plugin, under the distribution and version that it comes from."""
     packages = dict.fromkeys((e.origin.distribution, e.origin.version) for e in entries)
     for distribution, version in packages:
@@ -35,7 +35,7 @@ def print_plugins(console: Console, entries: Sequence[Registered]) -> None:
         console.print()
 
 
-def print_plugin(console: Console, entry: Registered) -> None:
+def print_plugin(console: Terminal, entry: Registered) -> None:
     """Print what a plugin does, where it comes from, its config, and an example for a spec."""
     console.print(Text.assemble((entry.name, "bold cyan"), f"  {entry.family}"))
     console.print(Text(entry.plugin.summary))

@@ -1,13 +1,12 @@
-"""A run's progress on the console: what is done, what is being done, and the time left."""
+"""The progress of a run on the console: finished, current, and the time left."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from datetime import timedelta
 from types import TracebackType
 
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,23 +16,28 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 
+from harness.render.console.terminal import Terminal
+from harness.render.safe_text import one_line
+
 
 class ConsoleReporter:
-    """Two bars on a terminal; a line for each stored measurement where there is none.
+    """Shows two progress bars on a terminal, and one line for each measurement elsewhere.
 
-    The time left is the number of measurements to come times the mean time that each evaluator
-    has taken so far, plus the mean time spent between measurements (loading, fitting); where
-    several workers measure at once, the share of that which the clock saw.
+    The estimated time left is the number of pending measurements times the mean time of their
+    evaluator so far, plus the mean time between measurements (loading, fitting). When several
+    workers measure at once, it is divided by how many of them were busy on average.
+
+    A failure is shown once for each reason; repetitions are counted and shown at the end.
     """
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Terminal) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("[cyan]{task.fields[left]}"),
+            TextColumn("{task.fields[left]}", style="cyan", markup=False),
             console=console,
             transient=True,
             disable=not console.is_terminal,
@@ -44,6 +48,8 @@ class ConsoleReporter:
         self._seconds: dict[str, list[float]] = {}
         self._began = time.perf_counter()
         self._counted = 0
+        self._total = 0
+        self._repeated: Counter[str] = Counter()
 
     def __enter__(self) -> ConsoleReporter:
         self._progress.start()
@@ -56,42 +62,53 @@ class ConsoleReporter:
         trace: TracebackType | None,
     ) -> None:
         self._progress.stop()
+        for reason, times in self._repeated.items():
+            if times > 1:
+                self._console.alert(f"failed ({times - 1} more times)", reason, "red")
 
     def begin(self, pending: dict[str, int], done: int) -> None:
-        """Set the overall bar; say what is there already."""
+        """Set the overall bar; say how many measurements are already stored."""
         self._pending = dict(pending)
         self._began = time.perf_counter()
-        total = sum(pending.values())
-        self._progress.update(self._overall, total=total, completed=0)
+        self._total = sum(pending.values())
+        self._progress.update(self._overall, total=self._total, completed=0)
         if done:
-            self.note(f"{done} of {done + total} measurements are already there; going on")
+            every = done + self._total
+            self.note(f"{done} of {every} measurements are already stored; running the others")
 
     def phase(self, title: str) -> None:
         """Show what is being done."""
-        self._progress.reset(self._current, description=_short(title), total=None, left="")
+        self._progress.reset(
+            self._current, description=_short(one_line(title)), total=None, left=""
+        )
 
     def progress(self, done: int, total: int, what: str) -> None:
         """Advance the current bar."""
-        self._progress.update(self._current, completed=done, total=total, left=_short(what, 24))
+        self._progress.update(
+            self._current, completed=done, total=total, left=_short(one_line(what), 24)
+        )
 
     def measured(self, evaluator: str, title: str, seconds: float) -> None:
         """Count a measurement and say so where no bar is drawn."""
         self._seconds.setdefault(evaluator, []).append(seconds)
         self._count(evaluator)
         if not self._console.is_terminal:
-            self._line(f"[{self._counted}] {title}: {seconds:.1f} s; {self._left()}")
+            self._console.say(f"{self._position()} {title}: {seconds:.1f} s; {self._left()}")
 
     def failed(self, evaluator: str, title: str, reason: str) -> None:
-        """Count and show a failure."""
+        """Count a failure; show it unless the same reason was shown before."""
         self._count(evaluator)
-        self._line(f"[red]failed[/] {escape(title)}: {escape(reason)}", markup=True)
+        self._repeated[reason] += 1
+        if self._repeated[reason] == 1:
+            self._console.alert(f"{self._position()} failed", f"{title}: {reason}", "red")
 
     def note(self, message: str) -> None:
         """Print a line above the bars."""
-        self._line(message)
+        self._console.say(one_line(message))
 
-    def _line(self, text: str, *, markup: bool = False) -> None:
-        self._console.print(text, markup=markup, highlight=False, soft_wrap=True)
+    def _position(self) -> str:
+        """Return how many measurements are finished, as in ``[7/24]``."""
+        return f"[{self._counted}/{self._total}]" if self._total else f"[{self._counted}]"
 
     def _count(self, evaluator: str) -> None:
         self._counted += 1

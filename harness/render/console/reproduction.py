@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from harness.render.console.terminal import Terminal
 from harness.replay.reproduction import Agreement
 
 SHOWN = 5
@@ -16,10 +16,10 @@ SHOWN = 5
 
 
 def print_agreement(
-    console: Console, title: str, rows: Sequence[Agreement], tolerance: float | None
+    console: Terminal, title: str, rows: Sequence[Agreement], tolerance: float | None
 ) -> None:
     """A row for each evaluator and protocol; red where a score is further off than allowed."""
-    table = Table(title=escape(title), title_justify="left", box=box.SIMPLE_HEAD)
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("evaluator")
     table.add_column("protocol")
     table.add_column("items", justify="right")
@@ -28,10 +28,10 @@ def print_agreement(
     for row in rows:
         good = tolerance is None or row.within(tolerance)
         table.add_row(
-            escape(row.evaluator),
-            escape(row.protocol),
+            row.evaluator,
+            row.protocol,
             str(len(row.items)),
-            f"[{'default' if good else 'red'}]{row.largest:.1e}[/]",
+            Text(f"{row.largest:.1e}", "" if good else "red"),
             f"{len(row.changed)} of {len(row.decided)}" if row.decided else "-",
         )
     console.print(table)
@@ -39,8 +39,6 @@ def print_agreement(
         for line in _items(row):
             console.print(
                 f"{row.evaluator} / {row.protocol}: {line}",
-                highlight=False,
-                markup=False,
                 soft_wrap=True,
             )
 

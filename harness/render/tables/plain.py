@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from harness.analysis.leaderboard import Standing
 from harness.analysis.matrix_builder import Matrix, SeedRow
 from harness.analysis.transfer import transfers
+from harness.render.safe_text import json_text
 
 
 def matrix_json(matrix: Matrix) -> str:
@@ -48,7 +48,7 @@ def matrix_json(matrix: Matrix) -> str:
         "seeds": [_seeds(row) for row in matrix.seeds],
         "transfer": [asdict(own) for own in transfers(matrix)],
     }
-    return json.dumps(found, indent=1, ensure_ascii=False)
+    return json_text(found)
 
 
 def _seeds(row: SeedRow) -> dict[str, Any]:
@@ -71,4 +71,4 @@ def _seeds(row: SeedRow) -> dict[str, Any]:
 def leaderboard_json(standings: Sequence[Standing]) -> str:
     """One object a method, best first."""
     rows = [{**asdict(standing), "improvement": standing.improvement} for standing in standings]
-    return json.dumps(rows, indent=1, ensure_ascii=False)
+    return json_text(rows)

@@ -2,7 +2,7 @@
 
 One JSON file an answer under ``<cache>/openai-masks/``, named by the hash of all that can change
 it: server, model, prompt version, parameters, domain and text. It holds the named words and the
-tokens paid for, never the text, never the key.
+tokens paid for, never the text and never the key.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from harness.errors import ServiceError
 from harness_maskers.openai.prompt import NamedWord
@@ -36,6 +36,8 @@ class Answer(BaseModel):
     """Why there are no words: one line."""
     model: str = ""
     """The model's name as the server gave it."""
+    final: bool = Field(True, exclude=True)
+    """False: not stored, so that the next run asks again."""
     asks: int = 0
     """Answers asked for, rejected ones included."""
     tokens_in: int = 0
@@ -93,8 +95,3 @@ class AnswerCache:
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
-
-
-def redact(text: str, secret: str) -> str:
-    """The text without the secret, which a server's message may echo."""
-    return text.replace(secret, "[key]") if secret else text

@@ -1,51 +1,49 @@
-"""One dialogue with an OpenAI-compatible server: retries, budget, and what every end is called.
+"""One dialogue with an OpenAI-compatible server: asking, retrying, and naming how it ended.
 
 Imported only when something has to be asked: this module needs the `openai` package.
 """
 
 from __future__ import annotations
 
+import json
 import random
-import re
 import threading
-import time
 from collections import Counter
-from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import openai
-from pydantic import BaseModel, ValidationError
 
 from harness.errors import ServiceError
-from harness_maskers.openai.answers import Answer, redact
+from harness_maskers.openai.answers import Answer, Status
 from harness_maskers.openai.budget import Budget, Worst
+from harness_maskers.openai.envelope import (
+    RefusedError,
+    Reply,
+    ReplyError,
+    cut_off,
+    read_error,
+    read_reply,
+    said,
+)
+from harness_maskers.openai.failures import Problem, Verdict, classify
+from harness_maskers.openai.formats import FORMATS, FormatChoice
 from harness_maskers.openai.prompt import (
-    SCHEMA,
     MalformedError,
+    NamedWord,
     complaint,
     first_messages,
     read_answer,
     to_spans,
 )
+from harness_maskers.openai.secrets import Redactor
 
 if TYPE_CHECKING:
     from harness_maskers.openai.config import OpenAIConfig
 
-_FORMATS: tuple[dict[str, Any] | None, ...] = (
-    {"type": "json_schema", "json_schema": {"name": "words", "strict": True, "schema": SCHEMA}},
-    {"type": "json_object"},
-    None,
-)
-"""Response formats, best first; a server that rejects one is asked with the next."""
-
-_REFUSAL = re.compile(
-    r"^\W*(i['’]?m sorry|i am sorry|sorry|i can(?:not|['’]t)|i am unable|i['’]m unable|"
-    r"as an ai\b)",
-    re.IGNORECASE,
-)
 _FRAME_TOKENS = 64
 """Upper bound of what a chat template adds to the messages."""
+
+_NOT_ABOUT_FORMAT = {"rate limit", "timeout", "connection error"}
 
 
 class StoppedError(Exception):
@@ -56,49 +54,45 @@ class _FailedError(Exception):
     """No answer to a call: retries are used up, or none would help."""
 
 
-class _RefusedError(Exception):
-    """The model or a filter declined."""
+class _UnexplainedError(RefusedError):
+    """An HTTP 403 that names no reason, from a server that has accepted the key before."""
 
 
-class _Message(BaseModel):
-    content: str | None = None
-    refusal: str | None = None
+class _Attempt(NamedTuple):
+    """A failed call: what is wrong, what it means, and in how many words."""
 
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int
-    completion_tokens: int
-
-
-class _Reply(BaseModel):
-    model: str = ""
-    choices: list[_Choice]
-    usage: _Usage | None = None
-
-
-class _Failure(NamedTuple):
-    kind: str
-    retry: bool
-    wait: float | None = None
+    problem: Problem
+    verdict: Verdict
+    line: str
 
 
 class Client:
-    """Asks a server about texts, from several threads."""
+    """Asks a server about texts, from several threads.
 
-    def __init__(self, config: OpenAIConfig, server: str, key: str, budget: Budget) -> None:
+    Attributes:
+        stop: set to end all dialogues.
+        events: failed calls, refusals and malformed answers, by kind.
+        calls: requests that reached the server.
+        unaccounted: calls that may have been charged without an account of their tokens.
+        rejected_formats: calls repeated because the server did not take the response format.
+    """
+
+    def __init__(
+        self, config: OpenAIConfig, server: str, key: str, budget: Budget, redact: Redactor
+    ) -> None:
         self._config = config
-        self._key = key
+        self._redact = redact
         self._budget = budget
-        self._lock = threading.Lock()
-        self._format = 0
-        self._replied = False
+        self._formats = FormatChoice()
+        self._changed = threading.Condition()
+        self._answered = False
+        self._dialogues = 0
+        self._held = 0
         self.stop = threading.Event()
         self.events: Counter[str] = Counter()
+        self.calls = 0
+        self.unaccounted = 0
+        self.rejected_formats = 0
         self._client = openai.OpenAI(
             api_key=key, base_url=server, timeout=config.timeout, max_retries=0
         )
@@ -113,21 +107,45 @@ class Client:
         Raises:
             StoppedError: `stop` was set meanwhile.
             BudgetError: the next call could pass ``max_cost``.
-            ServiceError: no other text would fare better (wrong key, no quota, no such model,
-                nobody there).
+            ServiceError: no other text would fare better (wrong key, no quota, no such model, no
+                server there).
         """
+        with self._changed:
+            self._dialogues += 1
+        try:
+            return self._dialogue(text, domain)
+        finally:
+            with self._changed:
+                self._dialogues -= 1
+                self._changed.notify_all()
+
+    def _dialogue(self, text: str, domain: str) -> Answer:
         messages = first_messages(text, domain)
         problem = ""
-        used = Counter({"in": 0, "out": 0})
+        used: Counter[str] = Counter()
         model = ""
-        for asks in range(1, self._config.asks + 1):
+
+        asks = 0
+
+        def end(status: Status, detail: str, words: tuple[NamedWord, ...] = ()) -> Answer:
+            return Answer(
+                status=status,
+                words=tuple(w.model_copy(update={"reason": self._redact(w.reason)}) for w in words),
+                detail=self._redact.line(detail),
+                model=self._redact.line(model),
+                asks=asks,
+                tokens_in=used["in"],
+                tokens_out=used["out"],
+            )
+
+        while asks < self._config.asks:
+            asks += 1
             content = ""
             try:
                 reply = self._call(messages, used)
                 model = reply.model
-                content = _said(reply)
-                words = read_answer(_checked(reply))
-                to_spans(text, words)
+                content = said(reply)
+                words = _words(content, reply, text)
             except MalformedError as error:
                 self._count("malformed answer")
                 problem = str(error)
@@ -136,92 +154,145 @@ class Client:
                 if content:
                     messages += complaint(content, problem)
                 continue
-            except _RefusedError as error:
+            except RefusedError as error:
                 self._count("refusal")
-                return self._end("refused", str(error), model, asks, used)
+                refused = end("refused", str(error))
+                if isinstance(error, _UnexplainedError):
+                    return refused.model_copy(update={"final": False})
+                return refused
             except _FailedError as error:
-                return self._end("failed", str(error), model, asks, used)
-            return Answer(
-                status="ok",
-                words=words,
-                model=model,
-                asks=asks,
-                tokens_in=used["in"],
-                tokens_out=used["out"],
-            )
-        return self._end("malformed", problem, model, self._config.asks, used)
+                return end("failed", str(error))
+            return end("ok", "", words)
+        return end("malformed", problem)
 
-    def _end(self, status: Any, detail: str, model: str, asks: int, used: Counter[str]) -> Answer:
-        line = " ".join(redact(detail, self._key).split())[:300]
-        return Answer(
-            status=status,
-            detail=line,
-            model=model,
-            asks=asks,
-            tokens_in=used["in"],
-            tokens_out=used["out"],
-        )
-
-    def _call(self, messages: list[dict[str, str]], used: Counter[str]) -> _Reply:
+    def _call(self, messages: list[dict[str, str]], used: Counter[str]) -> Reply:
         """One reply, retried as often as the config allows."""
         attempt = 0
+        position = self._formats.current
+        failed: dict[int, bool] = {}
         while True:
-            shape = self._format
             try:
-                return self._once(messages, shape, used)
-            except openai.APIError as error:
+                reply = self._once(messages, position, used)
+            except (openai.APIError, ReplyError) as error:
                 if self.stop.is_set():
                     raise StoppedError from None
-                if self._next_format(error, shape):
-                    continue
-                failure = self._classify(error)
-                line = f"{failure.kind}: {_message(error)}"
-            self._count(failure.kind)
+                problem, verdict, line = self._judge(error)
+            else:
+                self._formats.worked(position, failed)
+                return reply
+            transient = verdict.scope == "moment"
+            following = None
+            if verdict.kind not in _NOT_ABOUT_FORMAT:
+                following = self._formats.after_failure(
+                    position, problem.message, transient=transient
+                )
+            if not transient and following is not None:
+                failed[position] = False
+                position = following
+                with self._changed:
+                    self.rejected_formats += 1
+                continue
+            self._count(verdict.kind)
+            if not transient:
+                raise _FailedError(line)
             attempt += 1
-            if not failure.retry:
-                raise _FailedError(line)
-            if attempt > self._config.retries:
-                if not self._replied:  # nobody is there: do not try thousands of texts in vain
-                    raise ServiceError(
-                        f"masker 'openai': no answer in {attempt} tries, the last ended in "
-                        f"{redact(line, self._key)}; check the network and 'base_url'"
-                    )
-                raise _FailedError(line)
-            pause = self._config.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
-            if failure.wait is not None:
-                if failure.wait > self._config.max_wait:
-                    raise _FailedError(f"{line} (the server asks to wait {failure.wait:.0f} s)")
-                pause = max(pause, failure.wait)
-            if self.stop.wait(min(pause, self._config.max_wait)):
-                raise StoppedError
+            self._pause(attempt, verdict, line)
+            if following is not None:
+                failed.setdefault(position, True)
+            position = self._formats.current if following is None else following
 
-    def _once(self, messages: list[dict[str, str]], shape: int, used: Counter[str]) -> _Reply:
+    def _judge(self, error: openai.APIError | ReplyError) -> _Attempt:
+        """Say what a failed call means.
+
+        Raises:
+            ServiceError: no later call would fare better.
+            RefusedError: a filter declined the text.
+        """
+        problem = _problem(error)
+        if isinstance(error, openai.APITimeoutError):
+            verdict = Verdict("moment", "timeout")
+        elif isinstance(error, openai.APIConnectionError):
+            verdict = Verdict("moment", "connection error")
+        else:
+            verdict = classify(problem)
+        told = self._redact.line(problem.message)
+        shown = f"HTTP {problem.status}: {told}" if problem.status else told
+        if verdict.scope == "text":
+            self._accepted()
+            raise RefusedError(f"content filter: {shown}")
+        if verdict.scope == "key" and not verdict.certain and self._key_works():
+            raise _UnexplainedError(f"content filter: {shown}")
+        if verdict.scope == "key":
+            raise ServiceError(
+                f"masker 'openai': the server refused the key: {shown}; check OPENAI_API_KEY"
+            )
+        if verdict.scope == "quota":
+            raise ServiceError(f"masker 'openai': the account has no quota left: {shown}")
+        if verdict.scope == "model":
+            raise ServiceError(
+                f"masker 'openai': {shown}; check 'model' ({self._config.model}) and 'base_url'"
+            )
+        return _Attempt(problem, verdict, f"{verdict.kind}: {told}")
+
+    def _pause(self, attempt: int, verdict: Verdict, line: str) -> None:
+        """Wait before the next attempt, or end the call.
+
+        Raises:
+            _FailedError: retries are used up, or the server asks to wait too long.
+            ServiceError: they are used up, and the server has not answered one call yet.
+        """
+        if attempt > self._config.retries:
+            if not self._answered:  # do not try thousands of texts in vain
+                raise ServiceError(
+                    f"masker 'openai': no answer in {attempt} tries, the last ended in {line}; "
+                    "check the network and 'base_url'"
+                )
+            raise _FailedError(line)
+        pause = self._config.backoff * 2 ** (attempt - 1) * random.uniform(0.5, 1.0)
+        if verdict.wait is not None:
+            if verdict.wait > self._config.max_wait:
+                raise _FailedError(f"{line} (the server asks to wait {verdict.wait:.0f} s)")
+            pause = max(pause, verdict.wait)
+        if self.stop.wait(min(pause, self._config.max_wait)):
+            raise StoppedError
+
+    def _once(self, messages: list[dict[str, str]], position: int, used: Counter[str]) -> Reply:
         if self.stop.is_set():
             raise StoppedError
-        body = self._body(messages, shape)
+        body = self._body(messages, position)
         worst = Worst(_bytes(body) + _FRAME_TOKENS, self._config.max_answer_tokens)
         self._budget.reserve(worst)
-        billed = worst  # what a call costs that ends without an account of it
+        billed: Worst | None = None  # unknown, so counted as the worst
+        reached = True
         try:
             raw = self._client.chat.completions.with_raw_response.create(**body)
-            try:
-                reply = _Reply.model_validate_json(raw.text)
-            except ValidationError:
-                raise MalformedError("the reply is not a chat completion") from None
-            finally:
-                self._replied = True
-            if reply.usage is not None:
-                billed = Worst(reply.usage.prompt_tokens, reply.usage.completion_tokens)
+            reply = read_reply(raw.content)
+            billed = None if reply.usage is None else Worst(*reply.usage)
+            self._accepted()
             return reply
+        except ReplyError as error:
+            if error.usage is not None:
+                billed = Worst(*error.usage)
+            elif not error.cut:
+                billed = Worst(0, 0)
+            raise
         except openai.APIStatusError:
             billed = Worst(0, 0)  # an error status is not charged; a timeout may be
             raise
+        except openai.APIConnectionError as error:
+            reached = not type(error.__cause__).__name__.startswith("Connect")
+            billed = billed if reached else Worst(0, 0)
+            raise
         finally:
-            self._budget.settle(worst, *billed)
-            used["in"] += billed.tokens_in
-            used["out"] += billed.tokens_out
+            charged = worst if billed is None else billed
+            self._budget.settle(worst, *charged)
+            used["in"] += charged.tokens_in
+            used["out"] += charged.tokens_out
+            with self._changed:
+                self.calls += reached
+                self.unaccounted += billed is None
 
-    def _body(self, messages: list[dict[str, str]], shape: int) -> dict[str, Any]:
+    def _body(self, messages: list[dict[str, str]], position: int) -> dict[str, Any]:
         config = self._config
         body: dict[str, Any] = {
             "model": config.model,
@@ -232,110 +303,63 @@ class Client:
             body["temperature"] = config.temperature
         if config.sampling_seed is not None:
             body["seed"] = config.sampling_seed
-        if (response_format := _FORMATS[shape]) is not None:
+        if (response_format := FORMATS[position]) is not None:
             body["response_format"] = response_format
         return body
 
-    def _next_format(self, error: openai.APIError, shape: int) -> bool:
-        """Whether the server rejects the response format, and there is another to try."""
-        if not isinstance(error, (openai.BadRequestError, openai.UnprocessableEntityError)):
-            return False
-        words = ("response_format", "json_schema", "json_object")
-        if shape + 1 >= len(_FORMATS) or not any(word in _message(error) for word in words):
-            return False
-        with self._lock:
-            self._format = max(self._format, shape + 1)
-        return True
+    def _accepted(self) -> None:
+        """Record that the server has taken the key."""
+        with self._changed:
+            self._answered = True
+            self._changed.notify_all()
 
-    def _classify(self, error: openai.APIError) -> _Failure:
-        """Name a failed call and say whether another try may help.
-
-        Raises:
-            ServiceError: nothing that follows would fare better.
-            _RefusedError: a content filter declined the text.
-        """
-        if isinstance(error, openai.APITimeoutError):
-            return _Failure("timeout", retry=True)
-        if isinstance(error, openai.APIStatusError):
-            return self._classify_status(error)
-        return _Failure("connection error", retry=True)
-
-    def _classify_status(self, error: openai.APIStatusError) -> _Failure:
-        said = redact(_message(error), self._key)
-        status, code = error.status_code, str(error.code or "")
-        if status in (401, 403):
-            raise ServiceError(
-                f"masker 'openai': the server refused the key (HTTP {status}): {said}; "
-                "mend OPENAI_API_KEY"
-            )
-        if status == 404:
-            raise ServiceError(
-                f"masker 'openai': HTTP 404: {said}; mend 'model' ({self._config.model}) or "
-                "'base_url'"
-            )
-        if status == 429 and code == "insufficient_quota":
-            raise ServiceError(f"masker 'openai': the account has no quota left: {said}")
-        if status == 400 and "content_filter" in (code, str(error.type)):
-            raise _RefusedError(f"content filter: {said}")
-        if status == 429:
-            return _Failure("rate limit", retry=True, wait=_retry_after(error.response.headers))
-        if status >= 500 or status in (408, 409):
-            wait = _retry_after(error.response.headers)
-            return _Failure("server error", retry=True, wait=wait)
-        return _Failure(f"HTTP {status}", retry=False)
+    def _key_works(self) -> bool:
+        """Whether the server has taken the key in some call; waits for the calls under way."""
+        with self._changed:
+            self._held += 1
+            self._changed.notify_all()
+            try:
+                while not self._answered and self._held < self._dialogues:
+                    if self.stop.is_set():
+                        raise StoppedError
+                    self._changed.wait(0.1)
+                return self._answered
+            finally:
+                self._held -= 1
 
     def _count(self, kind: str) -> None:
-        with self._lock:
+        with self._changed:
             self.events[kind] += 1
 
 
-def _said(reply: _Reply) -> str:
-    return (reply.choices[0].message.content or "") if reply.choices else ""
-
-
-def _checked(reply: _Reply) -> str:
-    """The text of a reply that is neither a refusal nor cut off.
+def _words(content: str, reply: Reply, text: str) -> tuple[NamedWord, ...]:
+    """Read the words of an answer, and check that the text holds them.
 
     Raises:
-        _RefusedError: the model or a filter declined.
-        MalformedError: there is none, or it was cut off.
+        MalformedError: they cannot be used.
     """
-    if not reply.choices:
-        raise MalformedError("the reply has no choice")
-    choice = reply.choices[0]
-    content = _said(reply)
-    if choice.message.refusal:
-        raise _RefusedError(choice.message.refusal)
-    if choice.finish_reason == "content_filter":
-        raise _RefusedError("content filter")
-    if "{" not in content and _REFUSAL.match(content):
-        raise _RefusedError(content)
-    if not content.strip():
-        raise MalformedError("Your answer is empty.")
-    if choice.finish_reason == "length":
-        raise MalformedError("Your answer was too long and was cut off; name fewer words.")
-    return content
-
-
-def _message(error: openai.APIError) -> str:
-    return " ".join(error.message.split())[:300]
-
-
-def _bytes(value: Any) -> int:
-    """UTF-8 bytes of a request: no tokenizer makes more tokens than there are bytes."""
-    return len(str(value).encode("utf-8", "surrogatepass"))
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait, from ``retry-after-ms`` or ``Retry-After``."""
     try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        value = headers.get("retry-after")
-        if not value:
-            return None
-        if re.fullmatch(r"\d+(\.\d+)?", value):
-            return float(value)
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+        words = read_answer(content)
+    except MalformedError:
+        if cut_off(reply):
+            raise MalformedError(
+                "Your answer was too long and was cut off; name fewer words."
+            ) from None
+        raise
+    to_spans(text, words)
+    return words
+
+
+def _problem(error: openai.APIError | ReplyError) -> Problem:
+    if isinstance(error, ReplyError):
+        return Problem(error.message, error.status, error.codes)
+    if isinstance(error, openai.APIStatusError):
+        told = read_error(error.response.content, error.response.reason_phrase)
+        return Problem(told.message, error.status_code, told.codes, error.response.headers)
+    cause = error.__cause__
+    return Problem(f"{error.message} ({cause})" if cause and str(cause) else error.message, None)
+
+
+def _bytes(body: dict[str, Any]) -> int:
+    """UTF-8 bytes of a request: no tokenizer makes more tokens than there are bytes."""
+    return len(json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass"))

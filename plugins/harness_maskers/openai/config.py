@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from harness.families import NOT_IN_KEY, PluginConfig
+from harness.families import HIDDEN_INPUT, NOT_IN_KEY, PluginConfig
 from harness_maskers.openai.budget import known_price
 
 
 class OpenAIConfig(PluginConfig):
     """Which model is asked, how, and what it may cost. The key comes from the environment only."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
 
     model: str = Field("gpt-4o-2024-08-06", min_length=1, description="name the server knows")
     base_url: str | None = Field(
@@ -93,7 +96,10 @@ class OpenAIConfig(PluginConfig):
     @classmethod
     def _plain_address(cls, value: str | None) -> str | None:
         if value is not None:
-            server_of(value)
+            try:
+                server_of(value)
+            except ValueError as error:
+                raise PydanticCustomError(HIDDEN_INPUT, str(error)) from None
         return value
 
     @model_validator(mode="after")
@@ -116,14 +122,30 @@ class OpenAIConfig(PluginConfig):
 
 
 def server_of(base_url: str) -> str:
-    """Host and port of a server.
+    """Return the host and port of a server.
 
     Raises:
-        ValueError: not an http(s) address, or one with a user name or password in it.
+        ValueError: not an http(s) address, or one that may hold a secret. The message never shows
+            the address.
     """
-    parts = urlsplit(base_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http or https address, such as http://127.0.0.1:8000/v1")
+    try:
+        parts = urlsplit(base_url)
+        port = parts.port
+    except ValueError:
+        raise ValueError(f"{_ADDRESS} (its host or port cannot be read)") from None
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must hold no user name or password: it is written into records")
-    return parts.hostname + (f":{parts.port}" if parts.port is not None else "")
+        raise ValueError(
+            "must contain no user name or password, because it is written into records; the "
+            "key belongs in OPENAI_API_KEY"
+        )
+    if parts.query or parts.fragment or "?" in base_url:
+        raise ValueError(
+            "must contain no query and no fragment ('?…', '#…'), because it is written into "
+            "records; the key belongs in OPENAI_API_KEY"
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(_ADDRESS)
+    return parts.hostname + (f":{port}" if port is not None else "")
+
+
+_ADDRESS = "must be an http or https address, such as http://127.0.0.1:8000/v1"

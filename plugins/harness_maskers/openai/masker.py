@@ -9,22 +9,28 @@ import os
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
 
 from harness.data.places import DataStore
 from harness.errors import ServiceError
 from harness.families import Masker
-from harness.types import MaskedPassage, MaskEstimate, MaskRequest, Passage
-from harness_maskers.openai.answers import Answer, AnswerCache, redact
+from harness.types import MaskedPassage, MaskEstimate, MaskRequest, MaskUsage, Passage
+from harness_maskers.openai.answers import Answer, AnswerCache
 from harness_maskers.openai.budget import Budget, BudgetError
 from harness_maskers.openai.config import OpenAIConfig, server_of
 from harness_maskers.openai.prompt import (
     SCHEMA,
     MalformedError,
+    described,
     first_messages,
     to_spans,
 )
+from harness_maskers.openai.secrets import Redactor
+
+if TYPE_CHECKING:
+    from harness_maskers.openai.client import Client
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 BASE_URL_VARIABLE = "OPENAI_BASE_URL"
@@ -54,11 +60,12 @@ class OpenAIMasker(Masker[OpenAIConfig]):
     reference = "Lu et al. 2024, section 4.1 (GPT-4 chose the words; the prompt is not published)"
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """The server, which the environment may name, and the prompt's text."""
-        prompt = json.dumps([first_messages("", "gender"), SCHEMA])
+        """Return the server, a hash of the prompt, and how the domain is described in it."""
+        prompt = json.dumps([first_messages("", ""), SCHEMA])
         return {
             "server": server_of(self._base_url()),
             "prompt": hashlib.sha256(prompt.encode()).hexdigest()[:16],
+            "domains": [described(name, data.domains) for name in data.domains],
         }
 
     def estimate(self, request: MaskRequest) -> MaskEstimate:
@@ -72,7 +79,7 @@ class OpenAIMasker(Masker[OpenAIConfig]):
         schema = len(json.dumps(SCHEMA))
         tokens_in = 0
         for passage in todo:
-            asked = first_messages(passage.text, request.domain)
+            asked = first_messages(passage.text, described(request.domain, request.data.domains))
             size = schema + sum(len(message["content"].encode()) for message in asked)
             tokens_in += round(size / _BYTES_PER_TOKEN)
         tokens_out = _ANSWER_TOKENS * len(todo)
@@ -119,7 +126,7 @@ class OpenAIMasker(Masker[OpenAIConfig]):
             "seed": config.sampling_seed,
             "max_answer_tokens": config.max_answer_tokens,
             "asks": config.asks,
-            "domain": request.domain,
+            "domain": described(request.domain, request.data.domains),
         }
         groups: dict[str, list[Passage]] = {}
         for passage in request.passages:
@@ -144,10 +151,12 @@ class _Run:
         self._request = request
         self._total = len(request.passages)
         self._cache = _cache(request.data)
-        self._secret = os.environ.get(KEY_VARIABLE, "")
+        self._secret = os.environ.get(KEY_VARIABLE, "").strip()
+        self._redact = Redactor(self._secret)
         self._budget = Budget(config.price, config.max_cost)
-        self._events: Counter[str] = Counter()
         self._asked = 0
+        self._usage = MaskUsage()
+        self._rejected_formats = 0
 
     def answers(self) -> dict[str, Answer]:
         """All answers: those that are stored, then those that are asked for."""
@@ -173,6 +182,16 @@ class _Run:
                 f"masker 'openai': {lacking}, and {KEY_VARIABLE} is not set; export it (any word "
                 "does for a local server without keys)"
             )
+        if not (self._secret.isascii() and self._secret.isprintable()) or " " in self._secret:
+            raise ServiceError(
+                f"masker 'openai': {KEY_VARIABLE} holds a space, a line break or a character that "
+                "cannot be sent; export the key alone"
+            )
+        if self._redact.leaks(self.base_url) and len(self._secret) >= 8:
+            raise ServiceError(
+                f"masker 'openai': the server's address holds the key; give the key in "
+                f"{KEY_VARIABLE} only"
+            )
         try:
             import openai  # noqa: F401  (an extra, and slow to import)
         except ImportError:
@@ -187,11 +206,10 @@ class _Run:
         from harness_maskers.openai.client import Client
         from harness_maskers.openai.workers import ask_all
 
-        client = Client(self.config, self.base_url, self._secret, self._budget)
+        client = Client(self.config, self.base_url, self._secret, self._budget, self._redact)
         texts = {key: self.groups[key][0].text for key in todo}
-        arriving = ask_all(
-            client, texts, self._request.domain, self._keep, self.config.max_concurrency
-        )
+        domain = described(self._request.domain, self._request.data.domains)
+        arriving = ask_all(client, texts, domain, self._keep, self.config.max_concurrency)
         failed = sum(len(self.groups[key]) for key, a in found.items() if a.status != "ok")
         try:
             for key, answer in arriving:
@@ -210,14 +228,26 @@ class _Run:
             ) from None
         finally:
             arriving.close()
-            self._events = client.events
+            self._account(client)
+
+    def _account(self, client: Client) -> None:
+        """Tell the caller what the calls used, however they ended."""
+        self._rejected_formats = client.rejected_formats
+        self._usage = MaskUsage(
+            calls=client.calls,
+            tokens_in=self._budget.tokens_in,
+            tokens_out=self._budget.tokens_out,
+            cost=self._budget.spent,
+            unaccounted=client.unaccounted,
+            events=dict(sorted(client.events.items())),
+        )
+        self._request.account(self._usage)
 
     def _keep(self, key: str, answer: Answer) -> Answer:
-        """Store an answer, and return it as it is stored: without the key, if that was echoed."""
-        clean = Answer.model_validate_json(redact(answer.model_dump_json(), self._secret))
-        if clean.status != "failed":
-            self._cache.put(key, clean)
-        return clean
+        """Store an answer unless the next run should ask again."""
+        if answer.status != "failed" and answer.final:
+            self._cache.put(key, answer)
+        return answer
 
     def conclude(self, answers: Mapping[str, Answer]) -> None:
         """Report what went wrong, and refuse to go on if it is too much.
@@ -270,17 +300,19 @@ class _Run:
             "texts": len(self.groups),
             "answered": answered,
             "asked": self._asked,
-            "events": dict(sorted(self._events.items())),
-            "tokens_in": self._budget.tokens_in,
-            "tokens_out": self._budget.tokens_out,
-            "cost": self._budget.spent,
+            "calls": self._usage.calls,
+            "rejected_formats": self._rejected_formats,
+            "unaccounted": self._usage.unaccounted,
+            "events": dict(self._usage.events),
+            "tokens_in": self._usage.tokens_in,
+            "tokens_out": self._usage.tokens_out,
+            "cost": self._usage.cost,
             "unmasked": [
                 {"id": passage.id, "why": answer.status, "detail": answer.detail}
                 for passage, answer in bad
             ],
         }
-        text = json.dumps(report, indent=1, ensure_ascii=False)
-        self._cache.write(path, redact(text, self._secret))
+        self._cache.write(path, json.dumps(report, indent=1, ensure_ascii=False))
         return str(path)
 
     def _progress(self, found: Mapping[str, Answer]) -> None:

@@ -7,12 +7,12 @@ bias within the given context"; its prompt is not published. This one is the pro
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from harness.data.domains import DOMAINS
+from harness.data.domains import Domains
 from harness.types import Span
 from harness_maskers.words import Match, Matcher, Rule, overlaps
 
@@ -75,9 +75,14 @@ class MalformedError(ValueError):
     """An answer that cannot be used; the message is written to the model that gave it."""
 
 
+def described(domain: str, domains: Domains) -> str:
+    """Return a domain's name and, in brackets, its description."""
+    return f"{domain} ({domains.describe(domain)})"
+
+
 def first_messages(text: str, domain: str) -> list[dict[str, str]]:
-    """The dialogue that asks for one text."""
-    asked = f"Domain: {domain} ({DOMAINS.get(domain, domain)})\nText: "
+    """Return the dialogue that asks about one text; ``domain`` is as `described` gives it."""
+    asked = f"Domain: {domain}\nText: "
     return [
         {"role": "system", "content": _SYSTEM},
         {"role": "user", "content": asked + json.dumps(text, ensure_ascii=False)},
@@ -95,23 +100,63 @@ def complaint(answer: str, problem: str) -> list[dict[str, str]]:
 def read_answer(content: str) -> tuple[NamedWord, ...]:
     """Parse and validate an answer.
 
+    The JSON object may stand in a Markdown code fence or after other text, as models write it that
+    reason aloud. Of several objects with ``words`` the last one is the answer.
+
     Raises:
         MalformedError: not JSON, or not of the schema.
     """
+    problem: MalformedError | None = None
+    for candidate in _candidates(content):
+        try:
+            return _Answer.model_validate_json(candidate).words
+        except ValidationError as error:
+            if problem is None:
+                first = error.errors(include_input=False)[0]
+                where = ".".join(map(str, first["loc"])) or "answer"
+                problem = MalformedError(f"Your answer does not fit: {where}: {first['msg']}.")
+    assert problem is not None  # there is at least one candidate
+    raise problem
+
+
+def _candidates(content: str) -> list[str]:
+    """The content as a whole, if it is JSON; else the last object in it that has words."""
+    whole = content.strip()
+    if _is_json(whole):
+        return [whole]
+    objects = list(_objects(whole))
+    with_words = [text for text, value in objects if "words" in value]
+    if with_words:
+        return with_words[-1:]
+    return [text for text, _ in objects[-1:]] or [whole]
+
+
+def _is_json(text: str) -> bool:
     try:
-        return _Answer.model_validate_json(_unfenced(content)).words
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "answer"
-        raise MalformedError(f"Your answer does not fit: {where}: {first['msg']}.") from None
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
-def _unfenced(content: str) -> str:
-    """The inside of a Markdown code fence, which servers without JSON mode put around JSON."""
-    text = content.strip()
-    if text.startswith("```") and text.endswith("```"):
-        return text.removesuffix("```").partition("\n")[2]
-    return text
+def _objects(text: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The outermost JSON objects in a text, in order."""
+    decoder = json.JSONDecoder()
+    start = text.find("{")
+    for _ in range(_MOST_BRACES):
+        if start < 0:
+            return
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield text[start:end], value
+        start = text.find("{", end)
+
+
+_MOST_BRACES = 1000
+"""How many opening braces of an answer are tried, so that a hostile one costs little time."""
 
 
 def to_spans(text: str, words: Sequence[NamedWord]) -> tuple[Span, ...]:

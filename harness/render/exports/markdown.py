@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.matrix import Matrix
+from harness.render.exports.export_format import ExportFormat, ExportOptions
+from harness.render.safe_text import one_line
 from harness.render.tables.leaderboard_table import (
     LEADERBOARD_NOTE,
     NETS_NOTE,
@@ -22,6 +24,7 @@ from harness.render.tables.leaderboard_table import (
 from harness.render.tables.matrix_table import ANY_NOTE, Absent, Score, matrix_note, matrix_sheets
 from harness.render.tables.numbers import interval, number, signed
 from harness.render.tables.rows import SMALLEST
+from harness.storage.store import Store
 
 MARKS = {"better": " ▲", "worse": " ▼", "same": ""}
 
@@ -97,4 +100,16 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -
 
 def _escape(text: str) -> str:
     """Make a text safe in a table and free of accidental markup."""
-    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", " ".join(text.split()))
+    return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", one_line(text))
+
+
+def _content(store: Store, options: ExportOptions) -> bytes:
+    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.ranking import rank
+
+    return markdown_text(build_matrix(store), rank([store])).encode()
+
+
+MARKDOWN = ExportFormat(
+    "markdown", "the matrix and the leaderboard as GitHub-flavoured tables", _content
+)

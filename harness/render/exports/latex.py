@@ -13,6 +13,7 @@ from typing import NamedTuple
 from harness.analysis.leaderboard import Leaderboard, Standing
 from harness.analysis.matrix import Matrix
 from harness.analysis.transfer import Estimated
+from harness.render.exports.export_format import ExportFormat, ExportOptions
 from harness.render.tables.leaderboard_table import (
     NETS_NOTE,
     SEEDS_NOTE,
@@ -34,6 +35,7 @@ from harness.render.tables.matrix_table import (
 )
 from harness.render.tables.numbers import interval, number, signed
 from harness.render.tables.rows import SMALLEST
+from harness.storage.store import Store
 
 MOST_ROWS = 18
 """Rows of a table that fit a page, with their second lines and the caption."""
@@ -335,3 +337,13 @@ def _split(
 
 def _label(run: str) -> str:
     return "".join(c if c.isalnum() and c.isascii() else "-" for c in run)
+
+
+def _content(store: Store, options: ExportOptions) -> bytes:
+    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.ranking import rank
+
+    return latex_text(build_matrix(store), rank([store])).encode()
+
+
+LATEX = ExportFormat("latex", "the same for an article (packages booktabs and graphicx)", _content)

@@ -1,0 +1,39 @@
+"""Plain output of commands: text and JSON without a terminal's control characters."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+
+import click
+
+from harness.render.safe_text import json_text, printable
+
+
+def echo(text: object, *, err: bool = False) -> None:
+    """Print a line of text to standard output, or to standard error."""
+    click.echo(printable(str(text)), err=err)
+
+
+def echo_json(value: object) -> None:
+    """Print a value as JSON that is safe to show and reads back as the same value."""
+    click.echo(json_text(value))
+
+
+def echo_content(content: bytes) -> None:
+    """Write the content of a file to standard output: as it is, but printable on a terminal."""
+    if sys.stdout.isatty():
+        click.echo(printable(content.decode("utf-8", "replace")), nl=False)
+    else:
+        click.echo(content, nl=False)
+
+
+def print_trace(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Print the trace of a bug (a `sys.excepthook`); its message may quote foreign text."""
+    import traceback
+
+    click.echo(
+        printable("".join(traceback.format_exception(kind, error, trace))), err=True, nl=False
+    )

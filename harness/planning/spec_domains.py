@@ -1,0 +1,126 @@
+"""The section ``domains`` of a spec: domains of your own, from a few lines and files.
+
+Example::
+
+    domains:
+      caste:
+        description: castes of South Asia
+        terms: {dalits: dalits.txt, brahmins: [brahmin, brahmins]}
+        counterparts: castes.csv
+
+Files are read with the spec, and the run stores their words, so a stored run can be repeated
+without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from harness.data.domains import Counterparts, Domain
+from harness.data.terms import read_counterparts, read_terms
+from harness.errors import DataError, SpecError, did_you_mean
+from harness.planning.yaml_lines import Lines
+from harness.planning.yaml_lines import Path as KeyPath
+
+T = TypeVar("T")
+
+KEYS = ("description", "terms", "counterparts")
+
+ANY_GROUP = "any"
+"""The group of terms that are given as one list, not by group."""
+
+
+def read_domains(value: Any, lines: Lines, folder: Path | None = None) -> tuple[Domain, ...]:
+    """Read the section ``domains``, files included.
+
+    Args:
+        value: the section, as YAML gives it.
+        lines: where each key is, for messages.
+        folder: that of the spec file. A file is looked for in the current folder, then here.
+
+    Raises:
+        SpecError: a mistake in the section or in a file, with its line.
+    """
+    if isinstance(value, tuple) and all(isinstance(own, Domain) for own in value):
+        return value
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{lines.where(('domains',))}: give a mapping of names to domains")
+    return tuple(
+        _domain(name, own, ("domains", name), lines, folder) for name, own in value.items()
+    )
+
+
+def _domain(name: str, value: Any, path: KeyPath, lines: Lines, folder: Path | None) -> Domain:
+    where = lines.where(path)
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{where}: domain '{name}': give {', '.join(KEYS)}")
+    for key in value:
+        if key not in KEYS:
+            raise SpecError(
+                f"{lines.where((*path, key))}: domain '{name}': unknown key '{key}'"
+                f"{did_you_mean(str(key), KEYS)}"
+            )
+    terms = value.get("terms", {})
+    groups = terms if isinstance(terms, Mapping) else {ANY_GROUP: terms}
+    description = value.get("description", "")
+    if not isinstance(description, str):
+        raise SpecError(f"{lines.where((*path, 'description'))}: the description must be a text")
+    inside = (*path, "terms")
+    try:
+        return Domain(
+            name=name,
+            description=description,
+            terms={
+                str(group): _words(words, (*inside, group), lines, folder)
+                for group, words in groups.items()
+            },
+            counterparts=_counterparts(value.get("counterparts"), path, lines, folder),
+        )
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise SpecError(f"{where}: domain '{name}': {reason}") from None
+
+
+def _words(value: Any, path: KeyPath, lines: Lines, folder: Path | None) -> tuple[str, ...]:
+    """A list of words, or the terms of the file that a text names."""
+    if isinstance(value, str):
+        return _read(read_terms, value, path, lines, folder)
+    if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+        return tuple(value)
+    raise SpecError(f"{lines.where(path)}: give a list of words or the name of a file")
+
+
+def _counterparts(
+    value: Any, path: KeyPath, lines: Lines, folder: Path | None
+) -> Counterparts | None:
+    """Rows of words with the roles first, or those of the file that a text names."""
+    if value is None:
+        return None
+    path = (*path, "counterparts")
+    if isinstance(value, str):
+        return _read(read_counterparts, value, path, lines, folder)
+    try:
+        roles, *rows = (tuple(row) for row in value)
+        return Counterparts(roles=roles, rows=tuple(rows))
+    except (TypeError, ValueError):
+        raise SpecError(
+            f"{lines.where(path)}: give the name of a file, or a list of rows with the roles "
+            "first and as many words in each row"
+        ) from None
+
+
+def _read(
+    reader: Callable[[Path], T], name: str, path: KeyPath, lines: Lines, folder: Path | None
+) -> T:
+    places = [Path(name).expanduser()]
+    if folder is not None:
+        places.append(folder / name)
+    file = next((place for place in places if place.is_file()), places[0])
+    try:
+        return reader(file)
+    except DataError as error:
+        raise SpecError(f"{lines.where(path)}: {error}") from None

@@ -1,0 +1,15 @@
+"""Formats in which a run is exported. A new one is a module here and a line in `FORMATS`."""
+
+from __future__ import annotations
+
+from harness.render.exports.csv_file import CSV
+from harness.render.exports.export_format import ExportFormat
+from harness.render.exports.json_file import JSON
+from harness.render.exports.latex import LATEX
+from harness.render.exports.markdown import MARKDOWN
+from harness.render.exports.parquet_file import PARQUET
+
+FORMATS: dict[str, ExportFormat] = {
+    known.name: known for known in (CSV, PARQUET, MARKDOWN, LATEX, JSON)
+}
+"""By name; the first is the default."""
