@@ -25,17 +25,13 @@ def alike(row: Row, candidates: Sequence[Row]) -> Row | None:
         row: of a method.
         candidates: the rows of one control, over its sources.
     """
-    usable = [
-        other
-        for other in candidates
-        if other is not row
-        and other.cell.model == row.cell.model
-        and _controls(other.cell, row.cell)
-    ]
+    usable = [other for other in candidates if other is not row and _controls(other.cell, row.cell)]
     return max(usable, key=lambda other: _likeness(row, other), default=None)
 
 
 def _controls(control: Cell, cell: Cell) -> bool:
+    if control.model != cell.model:
+        return False
     if control.control_kind in ("masks", "texts"):
         return control.debiaser == cell.debiaser
     return True

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.analysis.effects import Distance, Effect, Estimated, combined, mean_distance, nearer
+from harness.analysis.interval import Interval
 from harness.analysis.matrix import Entry
-from harness.analysis.stats import Interval, ratio_interval
+from harness.analysis.stats import ratio_interval
 
 UNDEFINED = "the base cannot be told from the ideal"
 
@@ -28,7 +29,7 @@ class Gain:
 
     @property
     def defined(self) -> bool:
-        """Whether the base can be told from the ideal, so that nearer and further mean something."""
+        """Whether the base can be told from the ideal, so that nearer and further differ."""
         return self.before.distinguishable
 
     @cached_property

@@ -7,7 +7,7 @@ description in the legend.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.analysis.effects import Estimated
 from harness.analysis.leaderboard import LanguageCost, Leaderboard, Standing
@@ -63,7 +63,7 @@ def _distance(standing: Standing, board: Leaderboard) -> TableCell:
     if standing.distance is None:
         reason = "; ".join(standing.reasons)
         return TableCell(absent="failed" if standing.failed else "not run", note=reason)
-    return TableCell(value=standing.distance.value, interval=standing.distance.interval)
+    return TableCell(value=standing.distance.value)
 
 
 def _improvement(standing: Standing, board: Leaderboard) -> TableCell:
@@ -115,8 +115,6 @@ def _net(standing: Standing, board: Leaderboard) -> TableCell:
 
 
 def _with_note(cell: TableCell, note: str) -> TableCell:
-    from dataclasses import replace
-
     return replace(cell, note=note)
 
 
@@ -293,9 +291,8 @@ def _board_legend(
     board: Leaderboard, columns: Sequence[BoardColumn], language: Sequence[Column]
 ) -> list[str]:
     control = board.control or "control"
-    parts = [
-        f"{c.title.format(control=control)}: {c.description}" for c in columns if c.description
-    ]
+    described = [column for column in columns if column.description]
+    parts = [f"{c.title.format(control=control)}: {c.description}" for c in described]
     if language:
         parts.append("last: language metrics and their change from the base")
     lines = ["; ".join(parts) + "."]
@@ -456,8 +453,6 @@ def _matched(found: Matched, *, net: bool) -> TableCell:
     estimate, spread = (found.net, found.net_spread) if net else (found.gain, found.spread)
     if estimate is None:
         return TableCell(absent="–", note=found.reason)
-    from dataclasses import replace
-
     return replace(effect_cell(estimate), spread=spread.sd if spread is not None else None)
 
 
