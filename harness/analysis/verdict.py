@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.analysis.leaderboard import Leaderboard
@@ -85,17 +85,13 @@ def verdict(matrix: Matrix, board: Leaderboard | None = None) -> Verdict:
     methods = [row for row in matrix.pooled if not is_control(row.cell)]
     controls = [row for row in matrix.pooled if is_control(row.cell)]
     scores = _scores(methods)
-    moved = tuple(
-        found
-        for where in ("source", "elsewhere")
-        if (found := _moved(where, scores)).scores  # type: ignore[arg-type]
-    )
+    both = (_moved("source", scores), _moved("elsewhere", scores))
     control_scores = [entry for _, entry in _scores(controls) if entry.evidence != "exact"]
     known = [entry.detectable for _, entry in scores if entry.detectable is not None]
     cost = _cost(board) if board is not None else None
     found = Verdict(
         methods=len({matrix.names.name(row.cell) for row in methods}),
-        moved=moved,
+        moved=tuple(moved for moved in both if moved.scores),
         cost=cost,
         control_moved=sum(entry.significant for entry in control_scores),
         control_scores=len(control_scores),
@@ -103,7 +99,7 @@ def verdict(matrix: Matrix, board: Leaderboard | None = None) -> Verdict:
         fits=min((row.fits for row in methods), default=0),
         text="",
     )
-    return Verdict(**{**vars(found), "text": _text(found)})
+    return replace(found, text=_text(found))
 
 
 def _scores(rows: Sequence[Row]) -> list[tuple[Row, Entry]]:

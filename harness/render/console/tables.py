@@ -20,6 +20,9 @@ from harness.render.tables.cell_text import (
 MOST_NAME = 26
 """Width that a method's name has at most before it is folded."""
 
+HEADER = 16
+"""Width of a header's lines, about that of an interval."""
+
 STYLES = {"better": "green", "worse": "red", "undefined": "yellow", "same": "dim"}
 
 
@@ -44,7 +47,7 @@ def print_table(
     texts = [_texts(table, row, intervals=intervals, details=details) for row in table.rows]
     heads = [k for k in shown if k < table.heads]
     heads.sort(key=lambda k: table.columns[k].form == "rank")  # names first: they can be folded
-    header = {k: table.columns[k].title.replace(" of ", "\nof ") for k in shown}
+    header = {k: _header(table.columns[k].title) for k in shown}
     title = full_title(table)
     for block in _blocks(texts, header, heads, [k for k in shown if k >= table.heads], width):
         columns = [*heads, *block]
@@ -52,6 +55,17 @@ def print_table(
         rows = [[row[k] for k in columns] for row in texts]
         console.print(Ruled(title, [header[k] for k in columns], rows, left=left), width=width)
         title = ""
+
+
+def _header(title: str) -> str:
+    """A header in lines of a number's width, broken between words."""
+    lines = [""]
+    for word in title.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > HEADER:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return "\n".join(lines)
 
 
 def _blocks(
