@@ -265,19 +265,16 @@ def with_tests(entries: Sequence[Entry]) -> list[Entry]:
 def _halves(
     pair: tuple[Measured, Measured], column: Column
 ) -> tuple[tuple[Half, ...], Half | None]:
-    """Strata of a percentage and their balanced mean, found by what they are computed from."""
+    """The halves that a metric declares, and their balanced mean."""
     base, after = pair
-    own = after.metrics[column.metric]
-    if own.estimator != "percent" or own.stratum is not None:
-        return (), None
     halves: list[Half] = []
     balanced: Half | None = None
     for name, metric in after.metrics.items():
-        if metric.of != own.of:
+        if metric.whole != column.metric:
             continue
-        if metric.estimator == "percent" and metric.stratum is not None:
+        if metric.stratum is not None:
             halves.append(Half(metric.stratum, base.metrics.get(name), metric))
-        elif metric.estimator == "percent_balanced":
+        else:
             balanced = Half("balanced", base.metrics.get(name), metric)
     return tuple(halves), balanced
 

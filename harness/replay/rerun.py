@@ -10,23 +10,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.boundary import measure
+from harness.boundary import list_items, measure
 from harness.data.places import DataStore
 from harness.data.sampling import nested_sample
 from harness.errors import DebiasError, StoreError, did_you_mean
+from harness.families import Evaluator
 from harness.lm.handle import LanguageModel
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit, MeasureTask, Plan, build_plan
 from harness.planning.spec import PluginUse, Spec, known_data
-from harness.plugins import Registry
+from harness.plugins import Registered, Registry
 from harness.running.preparing import Preparer
 from harness.running.reporting import Reporter
 from harness.running.units import Unit
 from harness.running.worker import Worker
 from harness.storage.cells import Cell, MeasureRef
+from harness.storage.masks import StoredMasks
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import EvaluationRequest, Measurement, Passage
+from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement, Passage
 
 
 class Rerun:
@@ -44,8 +46,10 @@ class Rerun:
         reporter: Reporter,
         *,
         device: str | None = None,
+        server: str | None = None,
     ) -> None:
         self.store = store
+        self._server = server
         self.index: RunIndex = store.index()
         self.spec = _stored_spec(store, self.index, device)
         self._registry = registry
@@ -75,9 +79,8 @@ class Rerun:
     # -- models ------------------------------------------------------------------------------
 
     def kept(self, cell: Cell, step: int) -> Path | None:
-        """The folder of a checkpoint that the run kept."""
-        path = self.store.checkpoint_path(cell.fit_key or "", step)
-        return path if path.is_dir() else None
+        """Return the folder of a checkpoint that the run kept; None if it kept none."""
+        return None if cell.fit_key is None else self.store.kept_checkpoint(cell.fit_key, step)
 
     def base(self, model: str, dtype: str | None = None) -> LanguageModel:
         """Load a base model.
@@ -105,9 +108,34 @@ class Rerun:
         if problem is not None:
             raise DebiasError(problem)
         unit = Unit(self._use(cell.model), fit, ())
-        inputs = self._preparer.prepare(unit)
+        masks = self._stored_masks(cell)
+        if masks is None:
+            self._refuse_unnamed_server(fit)
+        inputs = self._preparer.prepare(unit, masks)
         checkpoint, before = self._worker().checkpoint(unit, inputs, step)
         return checkpoint.model, before
+
+    def _stored_masks(self, cell: Cell) -> StoredMasks | None:
+        """The masks that a cell was fitted with; None where the run did not store them."""
+        for ref in cell.measures:
+            if ref.step > 0 and (record := self.store.record(ref.key, items=False)) is not None:
+                return None if record.masks is None else self.store.masks(record.masks)
+        return None
+
+    def _refuse_unnamed_server(self, fit: Fit) -> None:
+        """Refuse to send passages, and with them a key, to a server that only the run names."""
+        if fit.masker is None or fit.source is None:
+            return
+        masker = self._registry.create("masker", fit.masker.use, fit.masker.config)
+        server = masker.server()
+        if server is None or server.rstrip("/") == (self._server or "").rstrip("/"):
+            return
+        calls = masker.estimate(self._preparer.mask_request(fit.source, fit.seed)).calls
+        if calls:
+            raise StoreError(
+                f"this run did not store its masks, and masker '{fit.masker.label}' would ask "
+                f"{server} about {calls} passages; if you trust that server, add --server {server}"
+            )
 
     def open(self, folder: Path, cell: Cell, dtype: str | None = None) -> LanguageModel:
         """Load a saved checkpoint of a cell.
@@ -175,23 +203,40 @@ class Rerun:
         if task.problem is not None:
             raise DebiasError(task.problem)
         self._reporter.phase(f"{model.name} / {task.evaluator.label}")
-        evaluator = self._registry.create("evaluator", task.evaluator.use, task.evaluator.config)
+        entry, evaluator = self._evaluator(task)
+        asked = self._asked(task, sample)
+        request = EvaluationRequest(
+            **dict(asked), model=model, sample=sample, progress=self._reporter.progress
+        )
+        return measure(entry, evaluator, request)
+
+    def listed(self, task: MeasureTask, sample: int | None = None) -> tuple[ItemTexts, ...]:
+        """List the items that `measure` scores, with their texts.
+
+        Raises:
+            HarnessError: the evaluator's data cannot be had.
+        """
+        entry, evaluator = self._evaluator(task)
+        return list_items(entry, evaluator, self._asked(task, sample))
+
+    def _evaluator(self, task: MeasureTask) -> tuple[Registered, Evaluator[Any]]:
+        name = task.evaluator.use
+        evaluator = self._registry.create("evaluator", name, task.evaluator.config)
+        return self._registry.get("evaluator", name), evaluator
+
+    def _asked(self, task: MeasureTask, sample: int | None) -> ItemsRequest:
         limits = self.spec.limits
         unit = Unit(self.spec.model[0], None, (task,))
         unlearned, unseen = self._preparer.prepare(unit).texts.get(task.key, ((), ()))
         known = [n for n in (limits.items, sample) if n is not None]
-        request = EvaluationRequest(
-            model=model,
+        return ItemsRequest(
             domains=task.domains,
             limit=min(known, default=None),
-            sample=sample,
             seed=limits.seed,
             unlearned=_some(unlearned, sample, limits.seed),
             unseen=_some(unseen, sample, limits.seed),
             data=self._data,
-            progress=self._reporter.progress,
         )
-        return measure(self._registry.get("evaluator", task.evaluator.use), evaluator, request)
 
     # -- the plan of today -------------------------------------------------------------------
 

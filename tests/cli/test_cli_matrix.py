@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import invoke, rows, text_of
-from harness_evaluators.pairs import pair_metrics
-from made_runs import NOW, make_run, write_measurement
+from harness_evaluators.embedded import EmbeddedPairs
+from harness_evaluators.pairs import PairConfig
+from made_runs import NOW, made_key, make_run, write_measurement
 
 from harness.analysis.matrix_builder import Entry, build_matrix
 from harness.analysis.ranking import rank
@@ -18,7 +19,7 @@ from harness.metrics import Item
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import ControlKind, Measurement
+from harness.types import ControlKind
 
 
 def with_label(store: Store, debiaser: str, label: str) -> None:
@@ -157,17 +158,18 @@ def skewed(folder: Path) -> Store:
                     },
                 )
             )
-        measurement = Measurement(
-            domain="race", protocol="hf_nll", metrics=pair_metrics(items), items=tuple(items)
-        )
-        write_measurement(store, key, measurement)
+        measurement = EmbeddedPairs(PairConfig()).measurement("race", "hf_nll", items)
+        write_measurement(store, made_key(key), measurement)
 
     record("base", 0.0)
     record("after", 0.3)
-    refs = [MeasureRef(step=s, evaluator="pairs", key=k) for s, k in ((0, "base"), (10, "after"))]
+    refs = [
+        MeasureRef(step=s, evaluator="pairs", key=made_key(k))
+        for s, k in ((0, "base"), (10, "after"))
+    ]
     cells = (
         Cell(model="m", measures=tuple(refs[:1])),
-        Cell(model="m", debiaser="d", source="race", seed=0, fit_key="f", measures=tuple(refs)),
+        Cell(model="m", debiaser="d", source="race", seed=0, fit_key="f0", measures=tuple(refs)),
     )
     store.write_index(
         RunIndex(name="skewed", created_at=NOW, spec={}, targets=("race",), cells=cells)
@@ -187,7 +189,7 @@ def test_a_score_that_moves_without_its_balanced_mean_is_warned_of(tmp_path: Pat
     assert entry.warning is not None
     assert "group words may only have become rarer" in rows(text_of("matrix", store.folder))
     assert "group words may only have become rarer" in rows(text_of("leaderboard", store.folder))
-    (did,) = build_matrix(store, metric="preference_did").rows[0].entries
+    (did,) = build_matrix(store, metric="association").rows[0].entries
     assert did.change == pytest.approx(0.0)
 
 
@@ -244,13 +246,24 @@ def test_a_matrix_reads_only_the_items_of_the_step_it_shows(
     read: list[str] = []
     items = Store.item_tables
 
-    def counted(self: Store, key: str) -> object:
+    def counted(self: Store, key: str, sha256: str | None = None) -> object:
         read.append(key)
-        return items(self, key)
+        return items(self, key, sha256)
 
+    def bare(self: Store, key: str, *, items: bool = True) -> object:
+        assert not items, "items as objects"
+        return record(self, key, items=False)
+
+    record = Store.record
     monkeypatch.setattr(Store, "item_tables", counted)
-    monkeypatch.setattr(Store, "_items", lambda *_: pytest.fail("items as objects"))
+    monkeypatch.setattr(Store, "record", bare)
     build_matrix(store)
     assert len(read) == len(set(read))
-    assert not [key for key in read if key.endswith(("-19", "-5"))]
-    assert "pairs-base-0" in read
+    shown = {
+        ref.key
+        for cell in store.index().cells
+        for ref in cell.measures
+        if ref.step in (0, max(cell.steps))
+    }
+    assert set(read) <= shown
+    assert made_key("pairs-base-0") in read

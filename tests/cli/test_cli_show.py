@@ -7,16 +7,15 @@ from pathlib import Path
 
 import pytest
 from command_line import invoke, rows, text_of
-from harness_evaluators.embedded import EmbeddedConfig, embedded_pairs
-from harness_evaluators.pairs import pair_metrics
-from made_runs import NOW, write_measurement
+from harness_evaluators.embedded import EmbeddedPairs, embedded_pairs
+from harness_evaluators.pairs import PairConfig
+from made_runs import NOW, made_key, write_measurement
 
 from harness.errors import HarnessError
 from harness.metrics import Item
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import Measurement
 
 
 def suite(folder: Path) -> Store:
@@ -40,14 +39,15 @@ def suite(folder: Path) -> Store:
             )
             for i, pair in enumerate(pairs)
         )
-        measurement = Measurement(
-            domain="gender", protocol="hf_nll", metrics=pair_metrics(items), items=items
-        )
-        write_measurement(store, key, measurement)
+        measurement = EmbeddedPairs(PairConfig()).measurement("gender", "hf_nll", items)
+        write_measurement(store, made_key(key), measurement)
 
     record("base", {})
     record("after", {3: -0.2, 70: -0.9, 100: -0.5, 5: 0.4})
-    refs = [MeasureRef(step=s, evaluator="mine", key=k) for s, k in ((0, "base"), (10, "after"))]
+    refs = [
+        MeasureRef(step=s, evaluator="mine", key=made_key(k))
+        for s, k in ((0, "base"), (10, "after"))
+    ]
     cells = [Cell(model="m", measures=tuple(refs[:1]))]
     for source in ("gender", "race"):
         cells.append(
@@ -56,11 +56,11 @@ def suite(folder: Path) -> Store:
                 debiaser="d",
                 source=source,
                 seed=0,
-                fit_key=source,
+                fit_key=made_key(source),
                 measures=tuple(refs),
             )
         )
-    config = EmbeddedConfig().model_dump(mode="json")
+    config = PairConfig().model_dump(mode="json")
     spec = {
         "evaluators": [{"use": "embedded-pairs", "label": "mine", "config": config}],
         "limits": {"items": None, "seed": 0},

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from harness.metrics import HIGHER, LOWER, TOWARDS_50, Item, Metric
+from harness.quantities import Count, Decision, LogProb, Nats
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import Failure, PluginVersion, Provenance, Record, RunIndex
 from harness.storage.store import Store
@@ -27,6 +29,11 @@ PROVENANCE = Provenance(
         PluginVersion(family="evaluator", name="pairs", distribution="made <up>", version="1"),
     ),
 )
+
+
+def made_key(name: str) -> str:
+    """A key as keys are, hexadecimal, from a name that a test can read."""
+    return hashlib.sha256(name.encode()).hexdigest()[:24]
 
 
 def write_measurement(store: Store, key: str, measurement: Measurement) -> None:
@@ -67,6 +74,7 @@ def pairs(domain: str, shift: float, n: int = 40, lean: float = 0.25) -> Measure
             direction=TOWARDS_50,
             stratum=stratum,
             primary=name == "stereotype_score",
+            whole=None if name == "stereotype_score" else "stereotype_score",
         )
         for name, stratum in (
             ("stereotype_score", None),
@@ -75,7 +83,18 @@ def pairs(domain: str, shift: float, n: int = 40, lean: float = 0.25) -> Measure
             ("stereotype_score_balanced", None),
         )
     ]
-    return Measurement(domain=domain, protocol="hf_nll", metrics=tuple(metrics), items=items)
+    score = LogProb(per="token")
+    return Measurement(
+        domain=domain,
+        protocol="hf_nll",
+        metrics=tuple(metrics),
+        items=items,
+        quantities={
+            "more": score,
+            "less": score,
+            "prefers_stereotype": Decision(of=("more", "less")),
+        },
+    )
 
 
 def perplexity(name: str, domain: str, protocol: str, level: float, *, good: bool) -> Measurement:
@@ -92,7 +111,13 @@ def perplexity(name: str, domain: str, protocol: str, level: float, *, good: boo
         direction=HIGHER if good else LOWER,
         primary=not good,
     )
-    return Measurement(domain=domain, protocol=protocol, metrics=(metric,), items=items)
+    return Measurement(
+        domain=domain,
+        protocol=protocol,
+        metrics=(metric,),
+        items=items,
+        quantities={"nll": Nats(tokens="tokens"), "tokens": Count()},
+    )
 
 
 def measured(
@@ -138,7 +163,7 @@ def make_run(
     def refs(fit: str, step: int, shift: float | None) -> list[MeasureRef]:
         found = []
         for evaluator in evaluators:
-            key = f"{evaluator}-{fit}-{step}"
+            key = made_key(f"{evaluator}-{fit}-{step}")
             found.append(MeasureRef(step=step, evaluator=evaluator, key=key))
             if key in done:
                 continue
@@ -181,7 +206,7 @@ def make_run(
                             source=source,
                             label="hateful",
                             seed=seed,
-                            fit_key=fit,
+                            fit_key=made_key(fit),
                             measures=tuple(measures),
                         )
                     )
@@ -193,7 +218,7 @@ def make_run(
                     debiaser="identity",
                     source=source,
                     control_kind="identity",
-                    fit_key="identity",
+                    fit_key=made_key("identity"),
                     measures=(*base, *refs("identity", 1, 0.0)),
                 )
             )
