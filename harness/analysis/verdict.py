@@ -175,18 +175,23 @@ def _text(found: Verdict) -> str:
 
 def _words(moved: Moved) -> str:
     where = "on the source domain" if moved.where == "source" else "on other domains"
-    if moved.untested == moved.scores:
-        return f"{where}, none of {moved.scores} bias scores can be tested"
+    tested = moved.scores - moved.untested
+    if not tested:
+        return f"{where}, none of {_count(moved.scores, 'bias score')} can be tested"
     parts = [
         f"{count} {what}"
         for count, what in (
             (moved.better, "nearer to the ideal"),
             (moved.worse, "further from it"),
-            (moved.undefined, "changed where better and worse are undefined"),
+            (moved.undefined, "with a base that cannot be told from the ideal"),
         )
         if count
     ]
-    tested = moved.scores - moved.untested
     if not parts:
-        return f"{where}, no significant change in {tested} tested bias scores"
-    return f"{where}, significant changes in {tested} tested bias scores: {', '.join(parts)}"
+        return f"{where}, none of {_count(tested, 'bias score')} changed significantly"
+    changed = moved.better + moved.worse + moved.undefined
+    return f"{where}, {changed} of {_count(tested, 'bias score')} changed ({', '.join(parts)})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -130,8 +130,16 @@ def _heat_cell(cell: TableCell, column: TableColumn, reach: float) -> HeatCell:
         level=level if cell.mark in ("better", "worse") else 0,
         significant=cell.significant,
         own=cell.own,
-        reason=cell.note,
+        reason=_reason(cell),
     )
+
+
+def _reason(cell: TableCell) -> str:
+    """What to show when a reader points at a cell."""
+    parts = [cell.note]
+    if cell.detectable is not None:
+        parts.append(f"minimum detectable change: {number(cell.detectable)}")
+    return "; ".join(part for part in parts if part)
 
 
 def transfer_tables(matrix: Matrix) -> list[Table]:
