@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from harness.analysis.item_changes import SpreadPanel, spread_panels
 from harness.analysis.matrix_builder import Matrix
 from harness.analysis.step_curves import Panel, TradeOff
 from harness.errors import DataError, StoreError
+from harness.render.files import write_file
 from harness.render.page.svg import Style, Styles
 from harness.render.tables.matrix_table import Absent, Sheet, matrix_sheets
 from harness.render.tables.numbers import number, signed
@@ -87,7 +89,14 @@ def write_figures(
                     path = folder / f"{name}.{kind}"
                     # no date: the same numbers give the same file
                     dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
-                    figure.savefig(path, dpi=dpi, metadata={dated: None} if dated else None)
+                    drawn = io.BytesIO()
+                    figure.savefig(
+                        drawn,
+                        format=kind,
+                        dpi=dpi,
+                        metadata={dated: None} if dated else None,
+                    )
+                    write_file(path, drawn.getvalue())
                     written.append(path)
     except OSError as error:
         raise StoreError(f"{folder}: cannot write: {error.strerror or error}") from None
