@@ -41,14 +41,18 @@ class Record(NamedTuple):
     values: tuple[Any, ...]
 
 
-def read_utf8(path: Path) -> str:
+def read_utf8(path: Path, most: int | None = None) -> str:
     """Return a file's text, line ends as they are; a byte-order mark is dropped.
+
+    Args:
+        path: the file.
+        most: refuse a larger file, in bytes.
 
     Raises:
         DataError: it is not a file that can be read, is not UTF-8 (says line and byte), or holds
             a NUL character.
     """
-    content = read_bytes(path)
+    content = read_bytes(path, most)
     for mark, name in _BOMS.items():
         if content.startswith(mark):
             raise DataError(f"{path}: the file is {name}; convert it to UTF-8")
