@@ -129,9 +129,9 @@ def _csv_rows(
         size = len(header)
         number = reader.line_num + 1
         for fields in reader:
-            if len(fields) == size:
+            if len(fields) == size and (size == 1 or any(fields)):
                 yield number, fields
-            elif fields:  # not a blank line
+            elif any(fields) or len(fields) == 1:  # not a blank line
                 raise DataError(
                     f"{path}: line {number}: {len(fields)} fields instead of {size}; the file is "
                     "truncated or a text is not quoted"
