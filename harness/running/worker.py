@@ -12,7 +12,7 @@ from pathlib import Path
 from harness.boundary import load_model, measure, run_debiaser
 from harness.data.domains import NO_DOMAIN
 from harness.data.places import DataStore
-from harness.errors import DebiasError, HarnessError, StoreError
+from harness.errors import DebiasError, HarnessError, PluginCrashError, StoreError
 from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask
 from harness.planning.spec import PluginUse, Spec, known_data
@@ -300,6 +300,8 @@ def _failed(unit: Unit, task: MeasureTask, error: Exception) -> Failed:
     known = isinstance(error, HarnessError)
     reason = str(error) if known else f"{type(error).__name__}: {error}"
     trace = None if known else "".join(traceback.format_exception(error))
+    if isinstance(error, PluginCrashError):
+        trace = error.trace()
     failure = Failure(key=task.key, reason=reason, trace=trace, created_at=_now())
     return Failed(task.evaluator.label, unit.name(task), failure)
 
