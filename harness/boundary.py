@@ -191,6 +191,14 @@ def measure(
     return answer
 
 
+def remember(entry: Registered, evaluator: Evaluator[Any], request: EvaluationRequest) -> object:
+    """Ask an evaluator what it must know of the base model; see `Evaluator.remember`."""
+    if request.model.kind not in evaluator.kinds:
+        return None  # `measure` says so
+    with guarded(entry, "remember"):
+        return evaluator.remember(request)
+
+
 def load_model(entry: Registered, model: Model[Any], request: LoadRequest) -> LanguageModel:
     """Ask a model plugin for the handle."""
     with guarded(entry, "load"):

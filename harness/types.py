@@ -79,6 +79,10 @@ class MaskedPassage(Frozen):
     note: Annotated[
         str | None, Field(description="why a passage has no spans: refused, malformed answer, …")
     ] = None
+    final: Annotated[
+        bool,
+        Field(description="False: a service failed to answer; another run asks it again"),
+    ] = True
 
     @model_validator(mode="after")
     def _spans_fit(self) -> MaskedPassage:
@@ -178,6 +182,12 @@ class EvaluationRequest(Frozen):
     seed: int = 0
     unlearned: Annotated[tuple[Passage, ...], Field(description="texts the method was fitted on")]
     unseen: Annotated[tuple[Passage, ...], Field(description="test texts of the target domains")]
+    neutral: Annotated[
+        tuple[Passage, ...], Field(description="held-out plain text, for those that read it")
+    ] = ()
+    remembered: Annotated[
+        Any, Field(description="what `Evaluator.remember` returned for the base model")
+    ] = None
     data: DataStore
     progress: Progress
 

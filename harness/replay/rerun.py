@@ -185,9 +185,9 @@ class Rerun:
             domains=task.domains,
             limit=min(known, default=None),
             sample=sample,
-            seed=limits.seed,
-            unlearned=_some(unlearned, sample, limits.seed),
-            unseen=_some(unseen, sample, limits.seed),
+            seed=limits.item_seed,
+            unlearned=_some(unlearned, sample, limits.sample_seed),
+            unseen=_some(unseen, sample, limits.sample_seed),
             data=self._data,
             progress=self._reporter.progress,
         )

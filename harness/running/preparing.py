@@ -44,10 +44,23 @@ class Preparer:
             if fit.source is not None and plugin.inputs & {"masks", "passages"}:
                 passages = self._texts.unlearned(fit.source)
             if fit.neutral is not None:
-                neutral = self._texts.neutral(fit.neutral)
+                neutral = self._texts.neutral(fit.neutral, fit.seed)
         return Inputs(
-            passages, masked, neutral, dict(self._read(unit)), time.perf_counter() - started
+            passages=passages,
+            masked=masked,
+            neutral=neutral,
+            held_out=self._held_out(unit),
+            texts=dict(self._read(unit)),
+            seconds=time.perf_counter() - started,
         )
+
+    def _held_out(self, unit: Unit) -> tuple[Passage, ...]:
+        """Plain text for the dose of the fit, or for evaluators that read it."""
+        if unit.fit is not None and unit.fit.stop_texts is not None:
+            return self._texts.held_out(unit.fit.stop_texts)
+        corpora = (task.neutral for task in unit.tasks if task.problem is None)
+        corpus = next((corpus for corpus in corpora if corpus is not None), None)
+        return () if corpus is None else self._texts.held_out(corpus)
 
     def _read(
         self, unit: Unit

@@ -53,8 +53,12 @@ class Runner:
         self._reporter = reporter
         self._executor = executor or LocalExecutor()
 
-    def run(self, plan: Plan) -> Outcome:
+    def run(self, plan: Plan, *, fresh: bool = False) -> Outcome:
         """Do everything that the store does not have yet.
+
+        Args:
+            plan: what to do.
+            fresh: measure everything anew, in place of the stored results.
 
         Raises:
             StoreError: results cannot be written, or another run writes there; what was written
@@ -66,7 +70,7 @@ class Runner:
             registration = register(self._store, plan.spec.hypotheses)
             self._store.write_index(plan.index.model_copy(update={"registration": registration}))
             tasks = plan.tasks()
-            missing = {key for key in tasks if not self._store.has_record(key)}
+            missing = {key for key in tasks if fresh or not self._store.has_record(key)}
             outcome = Outcome(reused=len(tasks) - len(missing))
             pending = Counter(tasks[key].evaluator.label for key in missing)
             self._reporter.begin(dict(pending), outcome.reused)
