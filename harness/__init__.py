@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     from harness.families import Evaluator as Evaluator
     from harness.families import Masker as Masker
     from harness.families import Model as Model
+    from harness.families import PinnedConfig as PinnedConfig
     from harness.families import PluginConfig as PluginConfig
+    from harness.families import pinned_rows as pinned_rows
     from harness.hookspecs import hookimpl as hookimpl
     from harness.lm.handle import LanguageModel as LanguageModel
     from harness.lm.handle import TokenScores as TokenScores
@@ -87,7 +89,9 @@ _MODULES = {
         "Evaluator",
         "Masker",
         "Model",
+        "PinnedConfig",
         "PluginConfig",
+        "pinned_rows",
     ),
     "harness.hookspecs": ("hookimpl",),
     "harness.lm.handle": ("LanguageModel", "TokenScores"),

@@ -10,18 +10,22 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from harness.data.pins import Pin
+from harness.data.pins import Pin, Row, check, verified
 from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel, ModelKind
+from harness.metrics import Item, MetricDefinition
+from harness.quantities import Quantities
 from harness.types import (
     Checkpoint,
     ControlKind,
     DebiasRequest,
     EvaluationRequest,
+    ItemsRequest,
+    ItemTexts,
     LoadRequest,
     MaskedPassage,
     MaskEstimate,
@@ -48,6 +52,38 @@ class PluginConfig(BaseModel):
     """Base of a plugin's Config. Every field needs a description: it is the documentation."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PinnedConfig(PluginConfig):
+    """Base of the Config of a plugin that reads one pinned data set; see `pinned_rows`."""
+
+    path: Annotated[
+        str | None,
+        Field(
+            description="the data set's file or folder, or a folder that holds it; default: the "
+            "data folders",
+            json_schema_extra=NOT_IN_KEY,
+        ),
+    ] = None
+    verify: Annotated[
+        bool,
+        Field(
+            description="refuse items that differ from the pinned ones",
+            json_schema_extra=NOT_IN_KEY,
+        ),
+    ] = True
+
+
+def pinned_rows(pin: Pin, config: PluginConfig, data: DataStore) -> tuple[Row, ...]:
+    """Return the items of a pinned data set, found where a `PinnedConfig` and the data say.
+
+    The file is parsed once in a process.
+
+    Raises:
+        DataError: the data set is missing, altered or malformed.
+    """
+    path, verify = getattr(config, "path", None), getattr(config, "verify", True)
+    return verified(pin, data.locate(pin, path), verify=verify)
 
 
 ConfigT = TypeVar("ConfigT", bound=PluginConfig)
@@ -95,11 +131,22 @@ class Plugin(ABC, Generic[ConfigT]):
         }
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Everything outside the config that can change the answer (a file's hash, a revision).
+        """Return everything outside the config that can change the answer: a file's hash, a
+        revision.
 
-        Goes into the content key of each task the plugin takes part in. Must not load a model.
+        It goes into the content key of each task that the plugin takes part in. It must not load
+        a model. By default: a hash of the items of the pins, for a plugin with a `PinnedConfig`.
+
+        Raises:
+            HarnessError: what is hashed cannot be read.
         """
-        return {}
+        if not isinstance(self.config, PinnedConfig):
+            return {}
+        hashes = {}
+        for pin in self.pins:
+            pinned_rows(pin, self.config, data)  # refuses altered items
+            hashes[pin.name] = check(pin, data.locate(pin, self.config.path)).items_sha256
+        return {"items": next(iter(hashes.values())) if len(hashes) == 1 else dict(hashes)}
 
 
 class Corpus(Plugin[ConfigT]):
@@ -205,6 +252,49 @@ class Evaluator(Plugin[ConfigT]):
         Raises:
             DataError: the data is missing, altered or malformed, or has no item for a domain.
         """
+
+    def quantities(self, protocol: str) -> Quantities:
+        """Declare what each value of an item is, by its name.
+
+        ``harness show`` needs it to find flipped decisions and margins, ``harness repro`` to
+        compare scores in nats a token, ``harness verify`` to check decisions. An undeclared
+        value is a number without a unit.
+        """
+        return {}
+
+    def metrics(self, protocol: str, domain: str) -> Sequence[MetricDefinition]:
+        """Define the metrics of a measurement.
+
+        `measurement` computes them; those that need the base model's items are computed by
+        readers. Readers also compute the ones that an older record lacks.
+        """
+        return ()
+
+    def items(self, request: ItemsRequest) -> Sequence[ItemTexts]:
+        """List the items of a measurement and their texts, without a model.
+
+        An item that a scorer leaves out may be among them. Empty: the items have no texts to
+        read, or the texts are those of the request's passages.
+
+        Raises:
+            DataError: the data is missing, altered or malformed, or has no item for a domain.
+        """
+        return ()
+
+    def measurement(
+        self, domain: str, protocol: str, items: Sequence[Item], note: str | None = None
+    ) -> Measurement:
+        """Make a measurement of scored items, with the metrics that `metrics` defines."""
+        definitions = self.metrics(protocol, domain)
+        return Measurement(
+            domain=domain,
+            protocol=protocol,
+            metrics=tuple(d.compute(items) for d in definitions if not d.needs_base),
+            items=tuple(items),
+            note=note,
+            quantities=dict(self.quantities(protocol)),
+            derived=tuple(d for d in definitions if d.needs_base),
+        )
 
 
 class Model(Plugin[ConfigT]):

@@ -6,9 +6,11 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from harness.data.files import Stamp, opened, read_bytes, stamp
 from harness.errors import DataError
 
 Row = tuple[str, ...]
@@ -66,22 +68,30 @@ class Pin:
 
 
 def file_sha256(path: Path) -> str:
-    """SHA-256 of a file's bytes, as 64 hex digits."""
+    """Return the SHA-256 of a file's bytes, as 64 hex digits.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
     digest = hashlib.sha256()
-    with path.open("rb") as stream:
+    with opened(path) as stream:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
 
 
 def file_git_blob(path: Path) -> str:
-    """The id git gives a file: SHA-1 over ``blob <size>\\0`` and its bytes, 40 hex digits."""
-    content = path.read_bytes()
+    """Return the id that git gives a file: SHA-1 over ``blob <size>\\0`` and its bytes.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    content = read_bytes(path)
     return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
 
 
 def items_hash(rows: Iterable[Row]) -> str:
-    """SHA-256 over parsed items in order: each row as a JSON array on a line of its own.
+    """Return the SHA-256 over parsed items in order: each row a JSON array on its own line.
 
     JSON quotes its strings, so no two different lists of rows serialise alike.
     """
@@ -93,7 +103,7 @@ def items_hash(rows: Iterable[Row]) -> str:
 
 
 class Checked(NamedTuple):
-    """What `check` found: the state, the parsed items, and the hash over them."""
+    """What `check` returns: the state, the parsed items, and the hash over them."""
 
     state: State
     rows: tuple[Row, ...]
@@ -112,9 +122,18 @@ def bytes_match(pin: Pin, path: Path) -> bool:
 def check(pin: Pin, path: Path) -> Checked:
     """Parse a data set and say whether it is the pinned one.
 
+    The same files are parsed once in a process; a file that changed is parsed again.
+
     Raises:
         DataError: it cannot be read or parsed.
     """
+    files = [path / part.filename for part in pin.files] or [path]
+    return _checked(pin, path, tuple(stamp(file) for file in files))
+
+
+@lru_cache(maxsize=16)
+def _checked(pin: Pin, path: Path, stamps: tuple[Stamp, ...]) -> Checked:
+    """``stamps`` tells one state of the files from another."""
     try:
         same_bytes = bytes_match(pin, path)
         rows = tuple(pin.parse(path))
@@ -170,6 +189,10 @@ def inside(folder: Path, name: str) -> Path:
         DataError: it does not.
     """
     path = folder / name
-    if not path.resolve().is_relative_to(folder.resolve()):
+    try:
+        stays = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError, ValueError):  # a link to itself, a name that cannot be
+        stays = False
+    if not stays:
         raise DataError(f"{path} leads out of {folder}; put a copy of the file there")
     return path

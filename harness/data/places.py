@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from harness.data.domains import Domain, Domains
+from harness.data.files import is_file, is_folder, shown
 from harness.data.pins import Pin, inside
 from harness.errors import DataError
 
@@ -65,9 +66,10 @@ class DataStore:
         if override is not None:
             return _locate_override(pin, Path(override).expanduser())
         if self.data_dir is not None:
-            if not self.data_dir.is_dir():
+            if not is_folder(self.data_dir):
                 raise DataError(
-                    f"data folder {self.data_dir} does not exist; mend --data-dir or HARNESS_DATA"
+                    f"data folder {shown(self.data_dir)} does not exist; check --data-dir or "
+                    "HARNESS_DATA"
                 )
             if found := _below(self.data_dir, pin.filename, pin):
                 return found
@@ -100,15 +102,17 @@ class DataStore:
 
 
 def _locate_override(pin: Pin, place: Path) -> Path:
-    if place.is_file():
+    if is_file(place):
         if pin.files:
             raise DataError(
                 f"{place} is a file; data set '{pin.name}' has {len(pin.files)} files: name "
                 "their folder"
             )
         return place
-    if not place.is_dir():
-        raise DataError(f"{place} does not exist; mend the path given for '{pin.name}'")
+    if not is_folder(place):
+        raise DataError(
+            f"{shown(place)} is not a file or folder; check the path given for '{pin.name}'"
+        )
     for name in (pin.filename, PurePosixPath(pin.filename).name):
         if found := _below(place, name, pin):
             return found
@@ -128,13 +132,13 @@ def _below(folder: Path, name: str, pin: Pin) -> Path | None:
     """
     found = inside(folder, name)
     if pin.files:
-        complete = all((found / part.filename).is_file() for part in pin.files)
+        complete = all(is_file(found / part.filename) for part in pin.files)
         return _whole_set(found, pin) if complete else None
-    return found if found.is_file() else None
+    return found if is_file(found) else None
 
 
 def _whole_set(folder: Path, pin: Pin) -> Path:
     for part in pin.files:
-        if not inside(folder, part.filename).is_file():
+        if not is_file(inside(folder, part.filename)):
             raise DataError(f"{folder}: data set '{pin.name}' lacks {part.filename}")
     return folder

@@ -4,33 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import Annotated, NamedTuple
-
-from pydantic import Field
+from typing import NamedTuple
 
 from harness.data.sampling import nested_sample
 from harness.errors import DataError
-from harness.families import NOT_IN_KEY, PluginConfig
 from harness.types import Label, Passage, PassageRequest, Split
-
-
-class PinnedConfig(PluginConfig):
-    """Config of a corpus that reads a pinned data set."""
-
-    path: Annotated[
-        str | None,
-        Field(
-            description="the file, or the folder it lies in; default: the data folders",
-            json_schema_extra=NOT_IN_KEY,
-        ),
-    ] = None
-    verify: Annotated[
-        bool,
-        Field(
-            description="refuse items that differ from the pinned ones",
-            json_schema_extra=NOT_IN_KEY,
-        ),
-    ] = True
 
 
 class Candidate(NamedTuple):

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, JsonValue, field_validator
+from pydantic import Field, field_validator
 
 from harness.data.aliases import Aliases
 from harness.data.domains import NO_DOMAIN, Domains
-from harness.data.pins import Pin, Row, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin, Row
 from harness.data.tabular import read_csv, require_text
 from harness.data.terms import term_pattern
 from harness.errors import DataError, did_you_mean
-from harness.families import Corpus
+from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Label, Passage, PassageRequest, Split
-from harness_corpora.choosing import Candidate, PinnedConfig, choose
-from harness_corpora.tables import dataset_of, rows_of
+from harness_corpora.choosing import Candidate, choose
 from harness_corpora.terms import TERMS
 
-COLUMNS = ("id", "text", "label", "split", "target")
 LABELS: Mapping[str, Label] = {"hate": "hateful", "nothate": "non-hateful"}
 SPLITS = ("train", "dev", "test")
 
@@ -195,15 +191,6 @@ class Dghs(Corpus[DghsConfig]):
     domains: ClassVar[frozenset[str]] = CODES.all_domains() | {NO_DOMAIN}
     pins = (DGHS,)
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items, and how many texts the codes and the terms decide on."""
-        rows = self._rows(data)
-        rule = Counter("terms" if self._coded(target) is None else "codes" for *_, target in rows)
-        return {
-            "items": items_hash(rows),
-            "decided_by": {name: rule[name] for name in ("codes", "terms")},
-        }
-
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return the passages of a domain, split and label, in the order of the file.
 
@@ -212,7 +199,7 @@ class Dghs(Corpus[DghsConfig]):
         """
         if request.domain not in self.domains:
             return choose(self.name, (), request, domains=self.domains, train_texts=())
-        rows = list(rows_of(dataset_of(COLUMNS, self._rows(request.data)), COLUMNS))
+        rows = pinned_rows(DGHS, self.config, request.data)
         return choose(
             self.name,
             self._candidates(rows, request),
@@ -220,10 +207,6 @@ class Dghs(Corpus[DghsConfig]):
             domains=self.domains,
             train_texts=(text for _, text, _, split, _ in rows if self._split(split) == "train"),
         )
-
-    def _rows(self, data: DataStore) -> tuple[Row, ...]:
-        path = data.locate(DGHS, self.config.path)
-        return verified(DGHS, path, verify=self.config.verify)
 
     def _split(self, split: str) -> Split | None:
         if split == "dev":

@@ -6,19 +6,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from harness.data.aliases import Aliases
-from harness.data.pins import Pin, Row, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin, Row
 from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
-from harness.families import Corpus
+from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Label, Passage, PassageRequest
-from harness_corpora.choosing import Candidate, PinnedConfig, choose, share
-from harness_corpora.tables import dataset_of, rows_of
+from harness_corpora.choosing import Candidate, choose, share
 
-COLUMNS = ("id", "text", "label", "target", "template", "parent")
 TARGETS = Aliases(
     "hatecheck",
     {
@@ -94,17 +91,13 @@ class HateCheck(Corpus[HateCheckConfig]):
     domains: ClassVar[frozenset[str]] = TARGETS.all_domains()
     pins = (HATECHECK,)
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        return {"items": items_hash(self._rows(data))}
-
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return the passages of a domain, split and label, in the order of the file.
 
         Raises:
             DataError: the data is missing, altered or malformed, or holds no such passage.
         """
-        rows = list(rows_of(dataset_of(COLUMNS, self._rows(request.data)), COLUMNS))
+        rows = pinned_rows(HATECHECK, self.config, request.data)
         parent = {template: above for *_, template, above in rows if above}
         candidates = [
             Candidate(
@@ -125,10 +118,6 @@ class HateCheck(Corpus[HateCheckConfig]):
             domains=self.domains,
             train_texts=(c.text for c in candidates if c.split == "train"),
         )
-
-    def _rows(self, data: DataStore) -> tuple[Row, ...]:
-        path = data.locate(HATECHECK, self.config.path)
-        return verified(HATECHECK, path, verify=self.config.verify)
 
 
 def _root(template: str, parent: Mapping[str, str]) -> str:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import JsonValue
-
 from harness.data.aliases import Aliases
-from harness.data.pins import Pin, PinnedFile, Row, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin, PinnedFile, Row
 from harness.data.tabular import read_csv, require_text
-from harness.families import Corpus
+from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Passage, PassageRequest
-from harness_corpora.choosing import Candidate, PinnedConfig, choose
-from harness_corpora.tables import dataset_of, rows_of
+from harness_corpora.choosing import Candidate, choose
 
-COLUMNS = ("id", "text", "axis", "target", "part")
 TARGETS = {
     "gender": "female",
     "orientation": "lgbtq",
@@ -113,10 +108,6 @@ class RedditBias(Corpus[RedditBiasConfig]):
     domains: ClassVar[frozenset[str]] = AXES.all_domains()
     pins = (REDDITBIAS,)
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        return {"items": items_hash(self._rows(data))}
-
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return the passages of a domain, split and label, in the order of the files.
 
@@ -132,9 +123,7 @@ class RedditBias(Corpus[RedditBiasConfig]):
                 "hateful",
                 "train" if part == "valid" else "test",
             )
-            for id_, text, axis, target, part in rows_of(
-                dataset_of(COLUMNS, self._rows(request.data)), COLUMNS
-            )
+            for id_, text, axis, target, part in pinned_rows(REDDITBIAS, self.config, request.data)
         ]
         return choose(
             self.name,
@@ -143,7 +132,3 @@ class RedditBias(Corpus[RedditBiasConfig]):
             domains=self.domains,
             train_texts=(c.text for c in candidates if c.split == "train"),
         )
-
-    def _rows(self, data: DataStore) -> tuple[Row, ...]:
-        path = data.locate(REDDITBIAS, self.config.path)
-        return verified(REDDITBIAS, path, verify=self.config.verify)

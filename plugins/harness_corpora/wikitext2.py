@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from harness.data.domains import NO_DOMAIN
-from harness.data.pins import Pin, Row, items_hash, verified
-from harness.data.places import DataStore
+from harness.data.pins import Pin, Row
 from harness.data.tabular import read_utf8
-from harness.families import Corpus
+from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Passage, PassageRequest
-from harness_corpora.choosing import Candidate, PinnedConfig, choose, share
-from harness_corpora.tables import dataset_of, rows_of
-
-COLUMNS = ("id", "text", "article")
+from harness_corpora.choosing import Candidate, choose, share
 
 
 def parse(path: Path) -> Iterator[Row]:
@@ -75,10 +71,6 @@ class WikiText2(Corpus[WikiText2Config]):
     domains: ClassVar[frozenset[str]] = frozenset({NO_DOMAIN})
     pins = (WIKITEXT2,)
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the items."""
-        return {"items": items_hash(self._rows(data))}
-
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return plain paragraphs: domain ``none``, label ``non-hateful``.
 
@@ -94,9 +86,7 @@ class WikiText2(Corpus[WikiText2Config]):
                 "non-hateful",
                 "train" if share(f"article {article}") < self.config.train_share else "test",
             )
-            for id_, text, article in rows_of(
-                dataset_of(COLUMNS, self._rows(request.data)), COLUMNS
-            )
+            for id_, text, article in pinned_rows(WIKITEXT2, self.config, request.data)
             if len(text.split()) >= self.config.min_words
         ]
         return choose(
@@ -106,7 +96,3 @@ class WikiText2(Corpus[WikiText2Config]):
             domains=self.domains,
             train_texts=(c.text for c in candidates if c.split == "train"),
         )
-
-    def _rows(self, data: DataStore) -> tuple[Row, ...]:
-        path = data.locate(WIKITEXT2, self.config.path)
-        return verified(WIKITEXT2, path, verify=self.config.verify)

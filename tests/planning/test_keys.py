@@ -10,6 +10,8 @@ from click.testing import CliRunner
 
 from harness.cli.main import cli
 from harness.data.places import DataStore
+from harness.errors import DataError
+from harness.families import PinnedConfig
 from harness.planning.keys import PluginInputs, content_key
 from harness.planning.spec import PluginUse
 from harness.plugins import Registry, load_registry
@@ -46,16 +48,53 @@ def test_how_a_service_is_called_is_not_in_the_key(
     assert plain != key(registry, data_store, "masker", "openai", model="gpt-4", temperature=0.5)
 
 
-def test_the_same_data_at_another_place_have_the_same_key(
+def pinned(registry: Registry) -> list[tuple[str, str]]:
+    """Family and name of every plugin whose config says where its data is."""
+    return [(e.family, e.name) for e in registry if issubclass(e.plugin.Config, PinnedConfig)]
+
+
+def test_every_corpus_and_evaluator_with_pins_uses_the_shared_config(registry: Registry) -> None:
+    with_pins = {
+        (e.family, e.name)
+        for e in registry
+        if e.plugin.pins and e.family in ("corpus", "evaluator")
+    }
+    assert with_pins == set(pinned(registry))
+    assert len(with_pins) >= 7
+
+
+def test_where_data_is_changes_no_key(
     registry: Registry, data_store: DataStore, shared_data: Path, tmp_path: Path
 ) -> None:
-    found = data_store.locate(registry.get("corpus", "hatecheck").plugin.pins[0])
-    copy = tmp_path / "elsewhere" / found.name
-    copy.parent.mkdir()
-    shutil.copy(found, copy)
-    assert key(registry, data_store, "corpus", "hatecheck") == key(
-        registry, data_store, "corpus", "hatecheck", path=str(copy)
-    )
+    for family, name in pinned(registry):
+        (pin,) = registry.get(family, name).plugin.pins  # type: ignore[arg-type]
+        source = data_store.locate(pin)
+        copy = tmp_path / f"{family}-{name}" / source.name
+        copy.parent.mkdir()
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, copy)
+        keys = {
+            key(registry, data_store, family, name),
+            key(registry, data_store, family, name, path=str(copy)),
+            key(registry, data_store, family, name, path=str(copy.parent / "." / copy.name)),
+            key(registry, data_store, family, name, path=str(source), verify=False),
+        }
+        assert len(keys) == 1, (family, name)
+
+
+def test_other_items_change_the_key(
+    registry: Registry, data_store: DataStore, tmp_path: Path
+) -> None:
+    for family, name in pinned(registry):
+        (pin,) = registry.get(family, name).plugin.pins  # type: ignore[arg-type]
+        if pin.files:
+            continue
+        source = data_store.locate(pin)
+        other = tmp_path / f"{family}-{name}{source.suffix}"
+        other.write_bytes(source.read_bytes().replace(b" is ", b" was "))
+        plain = key(registry, data_store, family, name)
+        assert plain != key(registry, data_store, family, name, path=str(other), verify=False)
+        with pytest.raises(DataError, match="not the pinned data set"):
+            key(registry, data_store, family, name, path=str(other))
 
 
 def test_a_list_of_ones_own_is_known_by_its_words(
