@@ -47,13 +47,19 @@ def trace_note(error: HarnessError) -> str:
     """
     if not isinstance(error, PluginCrashError):
         return ""
+    path = keep_trace(error.trace())
+    return f"; trace: {path}" if path else ""
+
+
+def keep_trace(trace: str) -> str | None:
+    """Write the trace of a bug into a temporary file; return its path, None if that fails."""
     import tempfile
 
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="harness-trace-", suffix=".txt", encoding="utf-8", delete=False
         ) as stream:
-            stream.write(printable(error.trace()))
+            stream.write(printable(trace))
     except OSError:
-        return ""
-    return f"; trace: {stream.name}"
+        return None
+    return stream.name

@@ -14,6 +14,7 @@ from typing import Any
 from harness.data.places import DataStore
 from harness.planning.passages import Texts
 from harness.planning.plan import Plan
+from harness.planning.staleness import describe, stale_results
 from harness.plugins import Registry
 from harness.running.executors import Executor
 from harness.running.executors.local import LocalExecutor
@@ -32,6 +33,8 @@ class Outcome:
     measured: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Title and reason of each failed task."""
+    traces: dict[str, str] = field(default_factory=dict)
+    """Of each reason that is a bug: the key of a failure that holds the trace."""
 
 
 class Runner:
@@ -67,6 +70,9 @@ class Runner:
         """
         self._store.prepare()
         with self._store.locked():
+            if not fresh:
+                for line in describe(stale_results(self._store, plan)):
+                    self._reporter.note(line)
             registration = register(self._store, plan.spec.hypotheses)
             self._store.write_index(plan.index.model_copy(update={"registration": registration}))
             tasks = plan.tasks()
@@ -101,6 +107,8 @@ class Runner:
         elif isinstance(event, Failed):
             self._store.write_failure(event.failure)
             outcome.failures.append((event.title, event.failure.reason))
+            if event.failure.trace is not None:
+                outcome.traces.setdefault(event.failure.reason, event.failure.key)
             self._reporter.failed(event.evaluator, event.title, event.failure.reason)
         elif isinstance(event, Kept):
             self._store.keep_checkpoint(event.fit_key, event.step, event.folder)

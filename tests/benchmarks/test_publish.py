@@ -68,7 +68,7 @@ def test_a_run_that_gives_the_machine_away_or_was_altered_is_refused(
         (copy / name).write_bytes(content)
     path = min((copy / "records").iterdir())
     record = json.loads(path.read_text())
-    record["measurements"][0]["metrics"][0]["value"] = 1.0
+    record["measurements"][0]["metrics"][0]["value"] = 0.123
     path.write_text(json.dumps(record))
     refused = publish(copy, tmp_path / "results")
     assert refused.returncode == 1
