@@ -99,6 +99,9 @@ class Plugin(ABC, Generic[ConfigT]):
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     pins: ClassVar[tuple[Pin, ...]] = ()
     """Data sets it may read: shown, fetched and verified by `harness data`."""
+    every_domain: ClassVar[bool] = False
+    """True: it reads the term lists of all domains, so all of them are in its content key. False:
+    those of the source domain alone are."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Take `Config` from the type argument: ``class Mine(Debiaser[MineConfig])`` needs no
@@ -179,6 +182,14 @@ class Masker(Plugin[ConfigT]):
     @abstractmethod
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
         """Return one masked passage for each passage, in order."""
+
+    def server(self) -> str | None:
+        """Return the address of the service that `mask` sends passages to; None: there is none.
+
+        Redoing a fit of a stored run asks a service only if its address is given on the command
+        line, because the run may come from anyone.
+        """
+        return None
 
     def estimate(self, request: MaskRequest) -> MaskEstimate:
         """Say what `mask` would cost. Makes no call."""

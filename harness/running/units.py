@@ -64,6 +64,7 @@ class Inputs:
         held_out: plain text that no method learns from.
         texts: by key of a task that reads the source: unlearned and unseen passages.
         seconds: what choosing and masking took.
+        masks: hash of the masks; see `harness.storage.masks`.
     """
 
     passages: tuple[Passage, ...] = ()
@@ -74,6 +75,7 @@ class Inputs:
         default_factory=dict
     )
     seconds: float = 0.0
+    masks: str | None = None
 
 
 # -- what comes out, as soon as it exists ----------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -28,6 +29,11 @@ PROVENANCE = Provenance(
         PluginVersion(family="evaluator", name="pairs", distribution="made <up>", version="1"),
     ),
 )
+
+
+def made_key(name: str) -> str:
+    """A key as keys are, hexadecimal, from a name that a test can read."""
+    return hashlib.sha256(name.encode()).hexdigest()[:24]
 
 
 def write_measurement(store: Store, key: str, measurement: Measurement) -> None:
@@ -149,7 +155,7 @@ def make_run(
     def refs(fit: str, step: int, shift: float | None) -> list[MeasureRef]:
         found = []
         for evaluator in evaluators:
-            key = f"{evaluator}-{fit}-{step}"
+            key = made_key(f"{evaluator}-{fit}-{step}")
             found.append(MeasureRef(step=step, evaluator=evaluator, key=key))
             if key in done:
                 continue
@@ -192,7 +198,7 @@ def make_run(
                             source=source,
                             label="hateful",
                             seed=seed,
-                            fit_key=fit,
+                            fit_key=made_key(fit),
                             measures=tuple(measures),
                         )
                     )
@@ -204,7 +210,7 @@ def make_run(
                     debiaser="identity",
                     source=source,
                     control_kind="identity",
-                    fit_key="identity",
+                    fit_key=made_key("identity"),
                     measures=(*base, *refs("identity", 1, 0.0)),
                 )
             )
