@@ -45,7 +45,7 @@ class Preparer:
         if (fit := unit.fit) is not None:
             self._reporter.phase(f"{unit.title}: choosing passages and masks")
             plugin = self._registry.get("debiaser", fit.debiaser.use).plugin
-            masked = self._mask(fit) if masks is None else self._stored(fit, masks)
+            masked = self.masks(fit) if masks is None else self._stored(fit, masks)
             if fit.source is not None and plugin.inputs & {"masks", "passages"}:
                 passages = self._texts.unlearned(fit.source)
             if fit.neutral is not None:
@@ -88,7 +88,12 @@ class Preparer:
             progress=self._reporter.progress,
         )
 
-    def _mask(self, fit: Fit) -> tuple[MaskedPassage, ...]:
+    def masks(self, fit: Fit) -> tuple[MaskedPassage, ...]:
+        """Ask the masker of a fit; empty if it needs no masks.
+
+        Raises:
+            HarnessError: the masker fails, or masks nothing.
+        """
         if fit.masker is None or fit.source is None:
             return ()
         masker = self._registry.create("masker", fit.masker.use, fit.masker.config)

@@ -20,6 +20,7 @@ from harness.planning.staleness import describe, stale_results
 from harness.plugins import Registry
 from harness.running.executors import Executor
 from harness.running.executors.local import LocalExecutor
+from harness.running.mask_checks import outdated_by_masks
 from harness.running.preparing import Preparer
 from harness.running.registration import register
 from harness.running.reporting import Reporter
@@ -81,12 +82,15 @@ class Runner:
             self._store.write_index(plan.index.model_copy(update={"registration": registration}))
             tasks = plan.tasks()
             missing = {key for key in tasks if fresh or not self._usable(key)}
+            preparer = Preparer(self._registry, self._data, self._texts, self._reporter)
+            missing |= outdated_by_masks(
+                plan.models, self._store, missing, preparer, self._reporter
+            )
             outcome = Outcome(reused=len(tasks) - len(missing))
             pending = Counter(tasks[key].evaluator.label for key in missing)
             self._reporter.begin(dict(pending), outcome.reused)
             units = tuple(units_of(plan, missing))
             if units:
-                preparer = Preparer(self._registry, self._data, self._texts, self._reporter)
                 job = Job(
                     spec=plan.spec,
                     units=units,

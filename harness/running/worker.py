@@ -300,7 +300,7 @@ class Worker:
             created_at=_now(),
             seconds={**point.seconds, "measure": spent},
             tokens=model.tokens_scored - tokens,
-            masks=inputs.masks,
+            masks=point.inputs.masks,
         )
         return Measured(task.evaluator.label, title, record)
 
