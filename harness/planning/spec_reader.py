@@ -140,7 +140,7 @@ def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tupl
     uses = []
     for i, entry in enumerate(entries):
         path = (key, i) if many else (key,)
-        uses.append(_plugin_use(key, entry, path, registry, lines))
+        uses.append(plugin_use(key, entry, path, registry, lines))
     labels = [use.label for use in uses]
     for i, label in enumerate(labels):
         if label in labels[:i]:
@@ -151,9 +151,21 @@ def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tupl
     return tuple(uses)
 
 
-def _plugin_use(
+def plugin_use(
     key: str, entry: Any, path: tuple[str | int, ...], registry: Registry, lines: Lines
 ) -> PluginUse:
+    """Validate one entry of a spec that names a plugin.
+
+    Args:
+        key: the spec's key, such as ``masker``.
+        entry: a plugin's name, or a mapping with ``use``, maybe ``as``, and its config.
+        path: where the entry is in the spec.
+        registry: the plugins it may name.
+        lines: where each key is, for messages.
+
+    Raises:
+        SpecError: it cannot be used.
+    """
     family = PLUGIN_KEYS[key]
     if isinstance(entry, str):
         entry = {"use": entry}
