@@ -79,8 +79,8 @@ def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
 
 def _show(session: Session, store: Store) -> None:
     from harness.analysis.matrix_builder import build_matrix
-    from harness.analysis.ranking import build_leaderboard
+    from harness.analysis.ranking import rank
     from harness.render.console.matrix import print_leaderboard, print_matrix
 
     print_matrix(session.stdout, build_matrix(store))
-    print_leaderboard(session.stdout, build_leaderboard([store]))
+    print_leaderboard(session.stdout, rank([store]))
