@@ -2,15 +2,15 @@
 
 SmolLM2-135M-Instruct (the plugin ``smollm2-135m``) answers ``/v1/chat/completions`` greedily. Like
 many small servers this one rejects response formats. With ``--structured`` it keeps the answers to
-the schema by writing the JSON frame itself. A model of this size does not
-choose well; the purpose is to check the masker's accounting on answers that nobody scripted. Prints
-what was accepted, rejected and malformed.
+the schema by writing the JSON frame itself. A model of this size does not choose well; the purpose
+is to check the masker's accounting on answers that nobody scripted. Prints what was accepted,
+rejected and malformed.
 
     python benchmarks/openai_masker_real_model.py [--structured] [--passages 6] [--asks 3]
     python benchmarks/openai_masker_real_model.py --structured --serve 8000
 
 The second form only serves, so that a run can be masked by this model: set ``base_url`` to
-``http://127.0.0.1:8000/v1`` and OPENAI_API_KEY to any word. Such masks are no better than the model.
+``http://127.0.0.1:8000/v1`` and OPENAI_API_KEY to any word. The masks are no better than the model.
 """
 
 from __future__ import annotations
