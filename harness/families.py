@@ -157,7 +157,9 @@ class Corpus(Plugin[ConfigT]):
 
     family = "corpus"
     domains: ClassVar[frozenset[str]] = frozenset()
-    """Canonical domains it can speak of; empty: any (a user's own file)."""
+    """Domains that it has passages of; empty: any (a user's own file)."""
+    plain: ClassVar[bool] = False
+    """True: plain text in domain ``none``, fit to be the neutral text of a spec that names none."""
 
     @abstractmethod
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
@@ -176,9 +178,20 @@ class Masker(Plugin[ConfigT]):
     """``masks``: it masks words that no method is about (`random`), so a method fitted on its masks
     is a control of the same method with other masks. None: it is not a control."""
 
+    seeded: ClassVar[bool] = True
+    """False: its masks do not depend on the seed, so the seed is not in their keys."""
+
     @abstractmethod
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
         """Return one masked passage for each passage, in order."""
+
+    def server(self) -> str | None:
+        """Return the address of the service that `mask` sends passages to; None: there is none.
+
+        Redoing a fit of a stored run asks a service only if its address is given on the command
+        line, because the run may come from anyone.
+        """
+        return None
 
     def estimate(self, request: MaskRequest) -> MaskEstimate:
         """Say what `mask` would cost. Makes no call."""
@@ -232,7 +245,18 @@ class Evaluator(Plugin[ConfigT]):
     answers with domain ``none``."""
     reads_source: ClassVar[bool] = False
     """True: the answer depends on the texts a method was fitted on (`corpus-perplexity`)."""
+    reads_neutral: ClassVar[bool] = False
+    """True: it reads held-out plain text of the spec's neutral corpus, which is then part of its
+    keys; see `EvaluationRequest.neutral`."""
     kinds: ClassVar[frozenset[ModelKind]] = frozenset({"causal", "masked"})
+
+    def remember(self, request: EvaluationRequest) -> object:
+        """Return what the evaluator must know of the base model to measure a debiased one.
+
+        Called with the base model, before a fit changes it; `evaluate` gets the answer as
+        ``request.remembered``. None (the default): nothing.
+        """
+        return None
 
     @abstractmethod
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from harness.data.places import DataStore
+from harness.errors import StoreError
 from harness.planning.passages import Texts
 from harness.planning.plan import Plan
+from harness.planning.staleness import describe, stale_results
 from harness.plugins import Registry
 from harness.running.executors import Executor
 from harness.running.executors.local import LocalExecutor
+from harness.running.mask_checks import outdated_by_masks
 from harness.running.preparing import Preparer
 from harness.running.registration import register
 from harness.running.reporting import Reporter
-from harness.running.units import Event, Failed, Job, Kept, Measured, Note, units_of
+from harness.running.units import Event, Failed, Inputs, Job, Kept, Measured, Note, Unit, units_of
+from harness.storage.masks import StoredMasks
 from harness.storage.store import Store
 
 
@@ -32,6 +37,8 @@ class Outcome:
     measured: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Title and reason of each failed task."""
+    traces: dict[str, str] = field(default_factory=dict)
+    """Of each reason that is a bug: the key of a failure that holds the trace."""
 
 
 class Runner:
@@ -53,8 +60,12 @@ class Runner:
         self._reporter = reporter
         self._executor = executor or LocalExecutor()
 
-    def run(self, plan: Plan) -> Outcome:
+    def run(self, plan: Plan, *, fresh: bool = False) -> Outcome:
         """Do everything that the store does not have yet.
+
+        Args:
+            plan: what to do.
+            fresh: measure everything anew, in place of the stored results.
 
         Raises:
             StoreError: results cannot be written, or another run writes there; what was written
@@ -63,20 +74,27 @@ class Runner:
         """
         self._store.prepare()
         with self._store.locked():
+            self._set_damaged_index_aside()
+            if not fresh:
+                for line in describe(stale_results(self._store, plan)):
+                    self._reporter.note(line)
             registration = register(self._store, plan.spec.hypotheses)
             self._store.write_index(plan.index.model_copy(update={"registration": registration}))
             tasks = plan.tasks()
-            missing = {key for key in tasks if not self._store.has_record(key)}
+            missing = {key for key in tasks if fresh or not self._usable(key)}
+            preparer = Preparer(self._registry, self._data, self._texts, self._reporter)
+            missing |= outdated_by_masks(
+                plan.models, self._store, missing, preparer, self._reporter
+            )
             outcome = Outcome(reused=len(tasks) - len(missing))
             pending = Counter(tasks[key].evaluator.label for key in missing)
             self._reporter.begin(dict(pending), outcome.reused)
             units = tuple(units_of(plan, missing))
             if units:
-                preparer = Preparer(self._registry, self._data, self._texts, self._reporter)
                 job = Job(
                     spec=plan.spec,
                     units=units,
-                    prepare=preparer.prepare,
+                    prepare=partial(self._prepare, preparer),
                     registry=self._registry,
                     data=self._data,
                     reporter=self._reporter,
@@ -88,6 +106,34 @@ class Runner:
                         self._take(event, outcome)
         return outcome
 
+    def _usable(self, key: str) -> bool:
+        """Whether a task is done. A damaged record is set aside, so that it is measured again."""
+        problem = self._store.damage(key)
+        if problem is not None:
+            names = ", ".join(path.name for path in self._store.set_aside(key))
+            kept = f"; the damaged files are kept as {names}" if names else ""
+            self._reporter.note(f"measuring again: {problem}{kept}")
+            return False
+        return self._store.has_record(key)
+
+    def _set_damaged_index_aside(self) -> None:
+        """Rename an index that cannot be read; the plan writes a new one."""
+        if self._store.has_index():
+            try:
+                self._store.index()
+            except StoreError as error:
+                aside = self._store.set_index_aside()
+                self._reporter.note(f"{error}; the damaged file is kept as {aside}")
+
+    def _prepare(self, preparer: Preparer, unit: Unit) -> Inputs:
+        """Prepare a unit, and store its masks: the fit can be done again from them."""
+        inputs = preparer.prepare(unit)
+        if not inputs.masked:
+            return inputs
+        masks = StoredMasks.of(inputs.masked)
+        self._store.write_masks(masks)
+        return replace(inputs, masks=masks.sha256)
+
     def _take(self, event: Event, outcome: Outcome) -> None:
         if isinstance(event, Measured):
             self._store.write_record(event.record)
@@ -97,6 +143,8 @@ class Runner:
         elif isinstance(event, Failed):
             self._store.write_failure(event.failure)
             outcome.failures.append((event.title, event.failure.reason))
+            if event.failure.trace is not None:
+                outcome.traces.setdefault(event.failure.reason, event.failure.key)
             self._reporter.failed(event.evaluator, event.title, event.failure.reason)
         elif isinstance(event, Kept):
             self._store.keep_checkpoint(event.fit_key, event.step, event.folder)

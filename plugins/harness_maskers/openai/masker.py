@@ -68,6 +68,10 @@ class OpenAIMasker(Masker[OpenAIConfig]):
             "domains": [described(name, data.domains) for name in data.domains],
         }
 
+    def server(self) -> str:
+        """Return the address of the server."""
+        return self._base_url()
+
     def estimate(self, request: MaskRequest) -> MaskEstimate:
         """Count calls, tokens and cost of what has no stored answer. Needs no key."""
         cache = _cache(request.data)
@@ -323,7 +327,8 @@ class _Run:
 def _masked(passage: Passage, answer: Answer) -> MaskedPassage:
     if answer.status != "ok":
         note = f"{answer.status}: {answer.detail}"
-        return MaskedPassage(passage=passage, spans=(), note=note)
+        final = answer.status != "failed" and answer.final
+        return MaskedPassage(passage=passage, spans=(), note=note, final=final)
     try:
         spans = to_spans(passage.text, answer.words)
     except MalformedError as error:  # stored answers are checked, so a file was edited
