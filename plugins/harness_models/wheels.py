@@ -5,7 +5,6 @@ The packages are never imported; their files are read where pip has put them.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import shutil
@@ -26,6 +25,11 @@ from harness.families import Model, PluginConfig
 from harness.lm.handle import LanguageModel
 from harness.lm.start_tokens import AUTO, START_TOKEN_HELP
 from harness.types import LoadRequest
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 MANIFEST = "harness_converted.json"
 """Hashes of the converted files, written last; a folder without it is not whole."""
@@ -153,7 +157,7 @@ def is_whole(folder: Path) -> bool:
 
 def remove_litter(cache_dir: Path) -> None:
     """Remove what conversions that were killed have left in a cache folder."""
-    for partial in cache_dir.glob(f"{_PARTIAL}*"):
+    for partial in cache_dir.glob(f"{_PARTIAL}*") if fcntl is not None else ():
         try:
             lock = partial / _LOCK
             if not lock.exists() and time.time() - partial.stat().st_mtime < _YOUNG:
@@ -209,7 +213,8 @@ def _partial(folder: Path) -> Iterator[Path]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_PARTIAL))
         with (partial / _LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
             try:
                 yield partial
             finally:
