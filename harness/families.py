@@ -157,7 +157,9 @@ class Corpus(Plugin[ConfigT]):
 
     family = "corpus"
     domains: ClassVar[frozenset[str]] = frozenset()
-    """Canonical domains it can speak of; empty: any (a user's own file)."""
+    """Domains that it has passages of; empty: any (a user's own file)."""
+    plain: ClassVar[bool] = False
+    """True: plain text in domain ``none``, fit to be the neutral text of a spec that names none."""
 
     @abstractmethod
     def passages(self, request: PassageRequest) -> Sequence[Passage]:

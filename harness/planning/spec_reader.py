@@ -102,7 +102,7 @@ def build_spec(
         where, message = config_problem(error, known)
         path = tuple(int(p) if p.isdecimal() else p for p in where.split("."))
         raise SpecError(f"{lines.where(path)}: {message}") from None
-    spec = _narrow(spec, narrowed, lines)
+    spec = _with_neutral(_narrow(spec, narrowed, lines), registry, lines)
     _check(spec, registry, lines)
     return spec
 
@@ -128,6 +128,22 @@ def _narrow(spec: Spec, narrowed: list[dict[str, list[Any]]], lines: Lines) -> S
         only = check_narrowing(found, axes, ("debiaser", i), lines) if found else None
         uses.append(use.model_copy(update={"only": only}))
     return spec.model_copy(update={"debiaser": tuple(uses)})
+
+
+def _with_neutral(spec: Spec, registry: Registry, lines: Lines) -> Spec:
+    """The spec with plain text as its neutral text, where a debiaser needs one and none is named.
+
+    Which corpus that is, its plugin says (`Corpus.plain`); of several, the first by name.
+    """
+    methods = [registry.get("debiaser", use.use).plugin for use in spec.debiaser]
+    if spec.neutral or not any("neutral" in method.inputs for method in methods):
+        return spec
+    corpora = [registry.get("corpus", name) for name in registry.names("corpus")]
+    plain = [entry.name for entry in corpora if entry.plugin.plain]
+    if not plain:
+        return spec
+    uses = _plugin_uses("neutral", plain[0], registry, lines)
+    return spec.model_copy(update={"neutral": uses})
 
 
 def _listed(value: Any) -> list[Any]:
