@@ -39,6 +39,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.interval import Interval
+from harness.metrics import Role
+from harness.storage.reader import Column
 
 Form = Literal["text", "rank", "number", "score", "effect", "cost", "count"]
 
@@ -49,7 +51,7 @@ neither an improvement nor harm."""
 
 Evidence = Literal["significant", "not significant", "untested", "exact"]
 """``significant``: the corrected p-value is below 0.05. ``untested``: there are too few units for
-a test. ``exact``: the same computation as the base, so there is nothing to test."""
+a test. ``exact``: every stored value of every item is the base's, so there is nothing to test."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,8 @@ class Table:
         direction: ``ideal 50``, ``higher is better`` or ``lower is better`` where all numbers
             are of one metric, else empty.
         heads: how many leading columns head the rows.
-        metric, evaluator, protocol: what a matrix is about; empty for other tables.
+        metric, evaluator, protocol, role: what a matrix is about; empty for other tables.
+        targets: the stored columns behind the columns after the headings, for a matrix.
     """
 
     key: str
@@ -182,6 +185,8 @@ class Table:
     metric: str = ""
     evaluator: str = ""
     protocol: str = ""
+    role: Role | None = None
+    targets: tuple[Column, ...] = ()
 
     def column(self, key: str) -> int:
         """Position of a column by its key.

@@ -63,10 +63,10 @@ def run_command(
 
 def _show(session: Session, store: object) -> None:
     from harness.analysis.matrix_builder import build_matrix
-    from harness.analysis.ranking import build_leaderboard
+    from harness.analysis.ranking import rank
     from harness.render.console.matrix import print_leaderboard, print_matrix
     from harness.storage.store import Store
 
     assert isinstance(store, Store)
     print_matrix(session.stdout, build_matrix(store))
-    print_leaderboard(session.stdout, build_leaderboard([store]))
+    print_leaderboard(session.stdout, rank([store]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from harness.analysis import step_curves as plotdata
 from harness.analysis.halves import HalvesPanel, halves_panels
 from harness.analysis.item_changes import SpreadPanel, spread_panels
 from harness.analysis.matrix_builder import Matrix
+from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.step_curves import Panel, TradeOff
+from harness.analysis.tables import Table
 from harness.errors import DataError, StoreError
 from harness.render.page.svg import Style, Styles
-from harness.render.tables.matrix_table import Absent, Sheet, matrix_sheets
-from harness.render.tables.numbers import number, signed
+from harness.render.tables.cell_text import cell_text
 from harness.storage.reader import RunReader
 
 KINDS = ("png", "svg", "pdf")
@@ -95,7 +97,7 @@ def write_figures(
 
 
 def _drawings(reader: RunReader, matrix: Matrix) -> Iterator[tuple[str, Callable[[], Any]]]:
-    for sheet in matrix_sheets(matrix):
+    for sheet in matrix_tables(matrix):
         yield _slug("matrix", sheet.evaluator, sheet.protocol, sheet.metric), _bind(_heat, sheet)
     for domain, panels in plotdata.bias_panels(reader, matrix).items():
         yield _slug("steps", domain), _bind(_panels, panels)
@@ -139,35 +141,31 @@ def _literal(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _heat(sheet: Sheet) -> Any:
+def _heat(sheet: Table) -> Any:
     import numpy as np
 
-    lines = [line for line in sheet.lines if not line.base]
-    gains = np.full((len(lines), len(sheet.targets)), np.nan)
+    lines = [row for row in sheet.rows if row.kind in ("method", "control")]
+    columns = sheet.columns[sheet.heads :]
+    gains = np.full((len(lines), len(columns)), np.nan)
     for i, line in enumerate(lines):
-        for j, score in enumerate(line.scores):
-            if not isinstance(score, Absent) and score.gain is not None:
-                gains[i, j] = score.gain
+        for j, cell in enumerate(line.cells[sheet.heads :]):
+            if cell.improvement is not None:
+                gains[i, j] = cell.improvement
     reach = float(np.nanmax(np.abs(gains))) if np.isfinite(gains).any() else 0.0
     row = 0.3 if len(lines) <= 20 else 0.19
-    figure, (axis,) = _new(3.6 + 0.95 * len(sheet.targets), 0.9 + row * max(len(lines), 1))
+    figure, (axis,) = _new(3.6 + 0.95 * len(columns), 0.9 + row * max(len(lines), 1))
     axis.grid(False)
     drawn = axis.imshow(gains, cmap="PuOr", vmin=-(reach or 1), vmax=reach or 1, aspect="auto")
     for i, line in enumerate(lines):
-        for j, score in enumerate(line.scores):
-            words: str
-            if isinstance(score, Absent):
-                words = score.what
-            else:
-                star = "*" if score.significant else ""
-                spread = f" ± {number(score.sd, 1)}" if score.sd is not None else ""
-                words = f"{number(score.value, 1)} ({signed(score.change, 1)}{spread}){star}"
+        for j, (cell, column) in enumerate(zip(line.cells[sheet.heads :], columns, strict=True)):
+            text = cell_text(cell, replace(column, digits=1))
+            words = text.main + ("*" if cell.significant else "")
             strong = reach and abs(np.nan_to_num(gains[i, j])) > 0.7 * reach
             axis.text(j, i, words, ha="center", va="center", fontsize=6.5,
                       color="white" if strong else "black")  # fmt: skip
     names = [f"{line.method}{' from ' + line.source if line.source else ''}" for line in lines]
     axis.set_yticks(range(len(lines)), [_literal(name) for name in names])
-    axis.set_xticks(range(len(sheet.targets)), sheet.targets)
+    axis.set_xticks(range(len(columns)), [column.title for column in columns])
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
     axis.set_title(_literal(sheet.title), loc="left")

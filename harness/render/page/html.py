@@ -16,14 +16,13 @@ from harness.analysis.item_changes import spread_panels
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.matrix_builder import Matrix
 from harness.analysis.reported import Publication
+from harness.analysis.verdict import verdict
 from harness.errors import DataError
 from harness.render.page import figures as page_figures
 from harness.render.page import lists as page_lists
 from harness.render.page import tables as page
 from harness.render.page.svg import Style, Styles, marker
-from harness.render.tables.leaderboard_table import LEADERBOARD_NOTE, NETS_NOTE, SEEDS_NOTE
-from harness.render.tables.matrix_table import ANY_NOTE, matrix_note
-from harness.render.tables.numbers import interval, number, signed
+from harness.render.tables.cell_text import MARK_NOTE
 from harness.storage.reader import RunReader
 from harness.storage.records import Provenance, Record
 
@@ -87,14 +86,12 @@ def _context(sources: Sources) -> dict[str, Any]:
         "version": __version__,
         "created": index.created_at[:16].replace("T", " "),
         "facts": facts(reader),
-        "summary": page.summary(matrix),
+        "summary": [verdict(matrix, sources.board).text],
         "heat_maps": page.heat_maps(matrix),
-        "each_seed": page.heat_maps(matrix, each_seed=True) if matrix.seeds else [],
-        "matrix_note": matrix_note(matrix),
-        "any_note": ANY_NOTE,
+        "each_seed": page.heat_maps(matrix, each_seed=True) if matrix.several_fits else [],
+        "mark_note": MARK_NOTE,
         "notes": matrix.notes,
         "failures": matrix.failures,
-        "seeds": _seeds_table(matrix),
         "transfer": page.transfer_tables(matrix),
         "bias_figures": page_figures.bias_figures(plotdata.bias_panels(reader, matrix), styles),
         "legend": legend(stepwise, styles),
@@ -107,10 +104,7 @@ def _context(sources: Sources) -> dict[str, Any]:
         "trade_off": page_figures.trade_off_figure(plot, styles) if plot else None,
         "spreads": page_figures.spread_figures(spread_panels(reader, matrix), styles),
         "halves": page_figures.halves_figures(halves_panels(matrix)),
-        "board": page.board_tables(sources.board),
-        "leaderboard_note": LEADERBOARD_NOTE,
-        "nets_note": NETS_NOTE,
-        "seeds_note": SEEDS_NOTE,
+        "boards": page.board_tables(sources.board),
         "items": page_lists.item_lists(reader, matrix, sources.texts),
         "items_shown": page_lists.ITEMS_SHOWN,
         "reported": page_lists.reported_tables(sources.publications, matrix),
@@ -173,29 +167,6 @@ def _sample(style: Style, css: str = "") -> str:
         '<svg class="sample" viewBox="0 0 34 10" width="34" height="10" aria-hidden="true">'
         f'<polyline class="{names}" points="1,5 33,5"/>{marker(17, 5, style, 2.8, css)}</svg>'
     )
-
-
-def _seeds_table(matrix: Matrix) -> page.Table | None:
-    rows = []
-    for row in matrix.seeds:
-        for entry in row.entries:
-            change, gain = entry.change, entry.improvement
-            rows.append(
-                (
-                    plotdata.fit_of(row.cell, matrix.names).label,
-                    f"{entry.column.domain}, {entry.column.evaluator}",
-                    str(change.n),
-                    f"{signed(change.mean)} ± {number(change.sd)}",
-                    signed(gain.mean),
-                    interval(*gain.interval) if gain.interval else "–",
-                    "yes" if entry.adjusted_p is not None and entry.adjusted_p < 0.05 else "no",
-                )
-            )
-    if not rows:
-        return None
-    header = ("method", "target", "seeds", "change, mean ± sd", "improvement", "95 % interval",
-              "significant")  # fmt: skip
-    return page.Table("Over seeds", header, tuple(rows), left=2)
 
 
 # -- where the numbers come from -------------------------------------------------------------
