@@ -11,6 +11,7 @@ from fresh_env import REPO
 from harness.analysis.item_changes import NoItemValueError, item_changes
 from harness.analysis.matrix_builder import build_matrix
 from harness.arrays import Floats
+from harness.errors import HarnessError
 from harness.estimators import known_estimators
 from harness.families import Evaluator
 from harness.plugins import load_registry
@@ -101,7 +102,9 @@ def test_derived_metrics_have_intervals_in_a_matrix(reader: RunReader) -> None:
     entries = [e for row in matrix.rows for e in row.entries if e.status == "measured"]
     assert entries
     assert all(e.change is not None for e in entries)
-    assert sum(e.interval is not None for e in entries) > 0.9 * len(entries)
+    moved = [e for e in entries if e.column.evaluator == "crows-pairs" and e.change]
+    assert moved
+    assert all(e.interval is not None for e in moved)
 
 
 def test_changed_items_are_those_of_the_metric_whatever_it_is(reader: RunReader) -> None:
@@ -159,7 +162,7 @@ def test_every_evaluator_declares_its_metrics_consistently() -> None:
         for protocol in ("hf_nll", "lmeval_sum", "hf_nll+start", "mlm_filler"):
             try:
                 quantities = evaluator.quantities(protocol)
-            except Exception:  # not a protocol of this evaluator
+            except HarnessError:  # not a protocol of this evaluator
                 continue
             assert quantities, f"{entry.name} declares no quantities"
             for quantity in quantities.values():
