@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -18,6 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from harness.errors import ServiceError
+from harness.files import write_file
 from harness_maskers.openai.prompt import NamedWord
 
 Status = Literal["ok", "refused", "malformed", "failed"]
@@ -79,14 +78,7 @@ class AnswerCache:
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    stream.write(text)
-                os.replace(name, path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            write_file(path, text.encode())
         except OSError as error:
             raise ServiceError(
                 f"{path.parent}: cannot keep the answers that are paid for: "
