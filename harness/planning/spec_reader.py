@@ -235,6 +235,10 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
     if spec.debiaser:
         _check_debiasing(spec, registry, lines)
     _check_hypotheses(spec, lines)
+    if spec.stop_at is not None and not spec.neutral:
+        raise SpecError(
+            f"{lines.where(('stop_at',))}: the dose is measured on neutral text: give a 'neutral'"
+        )
     for i, use in enumerate(spec.evaluators):
         _check_evaluator(spec, use, registry, lines, ("evaluators", i))
 
@@ -281,6 +285,10 @@ def _check_evaluator(
     for domain in use.domains or ():
         known = sorted(evaluator.domains) or registry.domains | spec.domains
         _at(lines, (*path, "domains"), domain, known)
+    if evaluator.reads_neutral and not spec.neutral:
+        raise SpecError(
+            f"{lines.where(path)}: evaluator '{use.use}' reads neutral text: give a 'neutral'"
+        )
     if evaluator.reads_source and not (spec.corpus and spec.source):
         raise SpecError(
             f"{lines.where(path)}: evaluator '{use.use}' reads the source texts: it needs a "

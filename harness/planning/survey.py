@@ -97,7 +97,10 @@ def _sources(fits: list[Fit], texts: Texts) -> Iterator[SourceSize]:
     seen = set()
     for fit in fits:
         source = fit.source
-        if source is None or (key := (source.corpus.label, *source[1:])) in seen:
+        if source is None:
+            continue
+        key = (source.corpus.label, source.domain, source.label)
+        if key in seen:
             continue
         seen.add(key)
         try:
@@ -105,7 +108,7 @@ def _sources(fits: list[Fit], texts: Texts) -> Iterator[SourceSize]:
         except HarnessError:
             passages = ()  # told among the problems
         words = sum(len(passage.text.split()) for passage in passages)
-        yield SourceSize(*key, passages=len(passages), words=words)
+        yield SourceSize(*key, len(passages), words)
 
 
 def _masking(

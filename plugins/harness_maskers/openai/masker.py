@@ -327,7 +327,8 @@ class _Run:
 def _masked(passage: Passage, answer: Answer) -> MaskedPassage:
     if answer.status != "ok":
         note = f"{answer.status}: {answer.detail}"
-        return MaskedPassage(passage=passage, spans=(), note=note)
+        final = answer.status != "failed" and answer.final
+        return MaskedPassage(passage=passage, spans=(), note=note, final=final)
     try:
         spans = to_spans(passage.text, answer.words)
     except MalformedError as error:  # stored answers are checked, so a file was edited
