@@ -10,6 +10,7 @@ from harness.families import Evaluator
 from harness.hookspecs import hookimpl
 from harness_evaluators.crows_pairs import CrowsPairs
 from harness_evaluators.embedded import EmbeddedPairs, EmbeddedPerplexity, EmbeddedTriples
+from harness_evaluators.neutral_kl import NeutralKl
 from harness_evaluators.pairs import HalfDifference
 from harness_evaluators.perplexity import CorpusPerplexity, WikiText2Perplexity
 from harness_evaluators.stereoset import StereoSet
@@ -24,6 +25,7 @@ def harness_evaluators() -> Sequence[type[Evaluator[Any]]]:
         EmbeddedPairs,
         EmbeddedPerplexity,
         EmbeddedTriples,
+        NeutralKl,
         StereoSet,
         WikiText2Perplexity,
     ]
