@@ -63,11 +63,20 @@ def guarded(entry: Registered, method: str) -> Iterator[None]:
     except HarnessError:
         raise
     except Exception as error:  # third-party code may raise anything
-        said = shorten(" ".join(str(error).split()), 300, placeholder=" …")
+        said = shorten(" ".join(_message(error).split()), 300, placeholder=" …")
         what = f"{type(error).__name__}: {said}" if said else type(error).__name__
         raise PluginCrashError(
             f"{entry.describe()} failed in {method}(): {what}{_place(entry, error)}"
         ) from error
+
+
+def _message(error: Exception) -> str:
+    """What an exception says; of a pydantic error the first problem, without the input."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join([error.title, *map(str, first["loc"])])
+    return f"{where}: {first['msg']}"
 
 
 def _place(entry: Registered, error: Exception) -> str:
@@ -267,8 +276,10 @@ def load_model(entry: Registered, model: Model[Any], request: LoadRequest) -> La
 def _checked(adapter: TypeAdapter[T], answer: object, entry: Registered, method: str) -> T:
     if not isinstance(answer, Sequence) or isinstance(answer, str):
         raise _breach(entry, method, f"must return a list, not {_kind(answer)}")
+    with guarded(entry, method):  # a sequence of the plugin's own may compute its elements now
+        elements = tuple(answer)
     try:
-        return adapter.validate_python(tuple(answer))
+        return adapter.validate_python(elements)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
