@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from harness.data.places import DataStore
-from harness.errors import SpecError
 from harness.plugins import load_registry
 from harness.running.experiment import Experiment
 from harness.storage.records import Record
@@ -128,10 +127,12 @@ def test_the_dose_and_the_steps_that_are_checked_are_in_the_key(
     assert one.isdisjoint(keys(stop_at={"kl": 0.1}, steps=[2, 4, 8]))
 
 
-def test_a_dose_needs_neutral_text(folder: Path, tmp_path: Path) -> None:
+def test_the_plain_corpus_is_the_neutral_text_where_a_spec_names_none(
+    folder: Path, tmp_path: Path
+) -> None:
     for changes in (
         {"stop_at": {"kl": 0.1}, "evaluators": "embedded-pairs"},
         {"evaluators": "neutral-kl"},
     ):
-        with pytest.raises(SpecError, match="give a 'neutral'"):
-            experiment(folder, tmp_path, neutral=[], **changes)
+        (neutral,) = experiment(folder, tmp_path, neutral=[], **changes).spec.neutral
+        assert load_registry().get("corpus", neutral.use).plugin.plain
