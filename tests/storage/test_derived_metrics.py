@@ -153,7 +153,7 @@ def test_stored_numbers_and_decisions_are_verified_with_the_declarations(
 
 
 def test_every_evaluator_declares_its_metrics_consistently() -> None:
-    """Decisions compare declared values; halves name a whole; a primary metric has a role."""
+    """Decisions compare declared values; halves name a whole; a metric has a role."""
     for entry in load_registry(strict=True):
         if entry.family != "evaluator":
             continue
@@ -173,7 +173,6 @@ def test_every_evaluator_declares_its_metrics_consistently() -> None:
                 assert set(metric.of) <= set(quantities)
                 assert metric.whole is None or metric.whole in names
                 assert metric.role is not None
-                assert not (metric.primary and metric.role == "diagnostic")
 
 
 def test_a_record_of_an_unknown_evaluator_stays_as_it_is(tmp_path: Path) -> None:
