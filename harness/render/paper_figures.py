@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.step_curves import Panel, TradeOff
 from harness.analysis.tables import Table
 from harness.errors import DataError, StoreError
+from harness.render.files import write_file
 from harness.render.page.svg import Style, Styles
 from harness.render.tables.cell_text import cell_text
 from harness.storage.reader import RunReader
@@ -89,7 +91,14 @@ def write_figures(
                     path = folder / f"{name}.{kind}"
                     # no date: the same numbers give the same file
                     dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
-                    figure.savefig(path, dpi=dpi, metadata={dated: None} if dated else None)
+                    drawn = io.BytesIO()
+                    figure.savefig(
+                        drawn,
+                        format=kind,
+                        dpi=dpi,
+                        metadata={dated: None} if dated else None,
+                    )
+                    write_file(path, drawn.getvalue())
                     written.append(path)
     except OSError as error:
         raise StoreError(f"{folder}: cannot write: {error.strerror or error}") from None

@@ -173,7 +173,9 @@ def _sample(style: Style, css: str = "") -> str:
 
 
 def _records(reader: RunReader) -> Iterable[Record]:
-    for key in reader.store.record_keys():
+    """Records that the index names; other files of the folder do not count."""
+    keys = (ref.key for cell in reader.index.cells for ref in cell.measures)
+    for key in dict.fromkeys(keys):
         record = reader.store.record(key, items=False)
         if record is not None:
             yield record
