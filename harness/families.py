@@ -33,6 +33,7 @@ from harness.types import (
     Measurement,
     Passage,
     PassageRequest,
+    Placing,
 )
 
 DebiaserInput = Literal["passages", "masks", "neutral", "domain"]
@@ -51,7 +52,7 @@ message to the user then does not show the value."""
 class PluginConfig(BaseModel):
     """Base of a plugin's Config. Every field needs a description: it is the documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PinnedConfig(PluginConfig):
@@ -168,6 +169,17 @@ class Corpus(Plugin[ConfigT]):
         Raises:
             DataError: the data is missing, altered or malformed, or holds no such passage.
         """
+
+    def placings(self, domain: str, data: DataStore) -> Sequence[Placing]:
+        """Return how the corpus's own rule does on rows whose target annotators coded.
+
+        For `harness corpus`, which works out precision and recall. By default: none, for a corpus
+        that places no text by a rule or has no codes.
+
+        Raises:
+            DataError: the data is missing, altered or malformed, or the domain has no terms.
+        """
+        return ()
 
 
 class Masker(Plugin[ConfigT]):
@@ -314,6 +326,9 @@ class Model(Plugin[ConfigT]):
     """Loads a language model."""
 
     family = "model"
+    terms: ClassVar[str | None] = None
+    """Terms under which the model may be used, by name and address: shown in `harness plan`, and
+    once when the model is first made ready. None: those of a licence that asks for no notice."""
 
     @abstractmethod
     def load(self, request: LoadRequest) -> LanguageModel:
