@@ -178,7 +178,11 @@ def _metrics(task: Task) -> dict[str, bool]:
         for name in DEFAULT_METRIC_REGISTRY.get(str(task.config.get("output_type")), ())
     ]
     return {
-        str(entry["metric"]): bool(entry.get("higher_is_better", is_higher_better(entry["metric"])))
+        str(entry["metric"]): bool(
+            entry["higher_is_better"]
+            if "higher_is_better" in entry
+            else is_higher_better(entry["metric"])
+        )
         for entry in listed
         if entry["metric"] != "bits_per_byte"  # byte_perplexity on another scale
     }

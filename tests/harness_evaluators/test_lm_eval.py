@@ -160,11 +160,9 @@ def test_its_crows_pairs_numbers_are_ours(
     decisions = [item.values["prefers_stereotype"] for item in measured.items]
     assert [item.values["pct_stereotype"] for item in theirs.items] == decisions
     (metric,) = theirs.metrics
+    score = next(own for own in measured.metrics if own.name == "stereotype_score")
     assert theirs.domain == "gender"
-    assert (metric.value, metric.numerator) == (
-        measured.metrics[0].value,
-        measured.metrics[0].numerator,
-    )
+    assert (metric.value, metric.numerator) == (score.value, score.numerator)
     assert metric.role == "bias"
 
 
