@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import HarnessError, StoreError
-from harness.estimators import estimate_sample
+from harness.estimators import Sample, estimate_sample
 from harness.planning.keys import content_key
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.item_table import ItemTable
@@ -185,11 +185,15 @@ def _wrong_numbers(record: Record, tables: tuple[ItemTable, ...]) -> Iterator[tu
         yield "items", f"{len(record.measurements)} measurements, items of {len(tables)}"
         return
     for measurement, table in zip(record.measurements, tables, strict=True):
+        samples: dict[tuple[object, ...], Sample] = {}
         for metric in measurement.metrics:
             place = f"{measurement.domain} / {measurement.protocol} / {metric.name}"
+            items = metric.of, metric.stratum, metric.reference
             try:
-                sample = table.sample(metric.of, metric.stratum, metric.reference)
-                again = estimate_sample(metric.formula(based=bool(metric.reference)), sample)
+                if items not in samples:
+                    samples[items] = table.sample(*items)
+                formula = metric.formula(based=bool(metric.reference))
+                again = estimate_sample(formula, samples[items])
             except HarnessError as error:
                 yield place, str(error)
                 continue
