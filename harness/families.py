@@ -178,6 +178,9 @@ class Masker(Plugin[ConfigT]):
     """``masks``: it masks words that no method is about (`random`), so a method fitted on its masks
     is a control of the same method with other masks. None: it is not a control."""
 
+    seeded: ClassVar[bool] = True
+    """False: its masks do not depend on the seed, so the seed is not in their keys."""
+
     @abstractmethod
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
         """Return one masked passage for each passage, in order."""
@@ -242,7 +245,18 @@ class Evaluator(Plugin[ConfigT]):
     answers with domain ``none``."""
     reads_source: ClassVar[bool] = False
     """True: the answer depends on the texts a method was fitted on (`corpus-perplexity`)."""
+    reads_neutral: ClassVar[bool] = False
+    """True: it reads held-out plain text of the spec's neutral corpus, which is then part of its
+    keys; see `EvaluationRequest.neutral`."""
     kinds: ClassVar[frozenset[ModelKind]] = frozenset({"causal", "masked"})
+
+    def remember(self, request: EvaluationRequest) -> object:
+        """Return what the evaluator must know of the base model to measure a debiased one.
+
+        Called with the base model, before a fit changes it; `evaluate` gets the answer as
+        ``request.remembered``. None (the default): nothing.
+        """
+        return None
 
     @abstractmethod
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
@@ -300,6 +314,9 @@ class Model(Plugin[ConfigT]):
     """Loads a language model."""
 
     family = "model"
+    terms: ClassVar[str | None] = None
+    """Terms under which the model may be used, by name and address: shown in `harness plan`, and
+    once when the model is first made ready. None: those of a licence that asks for no notice."""
 
     @abstractmethod
     def load(self, request: LoadRequest) -> LanguageModel:

@@ -80,6 +80,10 @@ class MaskedPassage(Frozen):
     note: Annotated[
         str | None, Field(description="why a passage has no spans: refused, malformed answer, …")
     ] = None
+    final: Annotated[
+        bool,
+        Field(description="False: a service failed to answer; another run asks it again"),
+    ] = True
 
     @model_validator(mode="after")
     def _spans_fit(self) -> MaskedPassage:
@@ -202,6 +206,12 @@ class EvaluationRequest(ItemsRequest):
             description="for `harness repro`: evaluate about this many of the items that `limit` "
             "does not bound (windows), under their usual ids",
         ),
+    ] = None
+    neutral: Annotated[
+        tuple[Passage, ...], Field(description="held-out plain text, for those that read it")
+    ] = ()
+    remembered: Annotated[
+        Any, Field(description="what `Evaluator.remember` returned for the base model")
     ] = None
     progress: Progress
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from harness import __version__
-from harness.cli.output import echo, print_trace
+from harness.cli.output import echo, print_trace, trace_note
 from harness.cli.session import Session
 from harness.errors import HarnessError, did_you_mean
 
@@ -106,7 +106,7 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except HarnessError as error:
-        echo(f"harness: {error}", err=True)
+        echo(f"harness: {error}{trace_note(error)}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         usage = io.StringIO()

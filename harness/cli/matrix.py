@@ -48,8 +48,10 @@ def matrix_command(
     A row is a method and its source domain, a column a target domain; below the tables stands
     what was transferred, and what was harmed.
     """
+    from harness.analysis.mask_rules import rule_table
     from harness.analysis.matrix_builder import build_matrix
     from harness.render.console.matrix import print_matrix
+    from harness.render.console.tables import print_table
     from harness.render.tables.plain import matrix_json
     from harness.storage.store import find_run
 
@@ -65,3 +67,7 @@ def matrix_command(
         echo(matrix_json(matrix))
     else:
         print_matrix(session.stdout, matrix, intervals=intervals, each_seed=each_seed)
+        if (rules := rule_table(matrix)) is not None:
+            print_table(session.stdout, rules, session.stdout.width, intervals=True)
+            for line in rules.legend:
+                session.stdout.print(line, style="dim")

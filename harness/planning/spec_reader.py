@@ -10,12 +10,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from harness.data.domains import check_domain
-from harness.errors import SpecError, did_you_mean
+from harness.data.files import is_file, is_folder, shown
+from harness.data.tabular import read_utf8
+from harness.errors import DataError, SpecError, did_you_mean
 from harness.planning.narrowing import check_narrowing, take_narrowing
 from harness.planning.overrides import apply_override
 from harness.planning.spec import LIST_KEYS, PLUGIN_KEYS, PluginUse, Spec, measured_domains
 from harness.planning.spec_domains import read_domains
-from harness.planning.yaml_lines import Lines, parse_yaml
+from harness.planning.yaml_lines import MAX_BYTES, Lines, parse_yaml
 from harness.plugins import Registry, config_problem
 from harness.shipped import shipped_files
 
@@ -36,11 +38,9 @@ def load_spec(
     """
     file = find_spec(path)
     try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"{file}: cannot read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{file}: not UTF-8 at byte {error.start}") from None
+        text = read_utf8(file, MAX_BYTES)
+    except DataError as error:
+        raise SpecError(str(error)) from None
     data, lines = parse_yaml(text, str(file))
     if not isinstance(data, dict):
         raise SpecError(f"{file}: a spec is a mapping of keys; see docs/specs.md")
@@ -57,12 +57,14 @@ def find_spec(path: str | Path) -> Path:
         SpecError: there is no such file.
     """
     given = Path(path)
-    if given.is_file():
+    if is_file(given):
         return given
     shipped = shipped_files("specs", "*.yaml")
     if str(path) in shipped:
         return shipped[str(path)]
-    raise SpecError(f"{path}: no such spec file{did_you_mean(given.stem, shipped)}")
+    if is_folder(given):
+        raise SpecError(f"{shown(given)} is a folder; name a spec file")
+    raise SpecError(f"{shown(given)}: no such spec file{did_you_mean(given.stem, shipped)}")
 
 
 def build_spec(
@@ -235,6 +237,10 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
     if spec.debiaser:
         _check_debiasing(spec, registry, lines)
     _check_hypotheses(spec, lines)
+    if spec.stop_at is not None and not spec.neutral:
+        raise SpecError(
+            f"{lines.where(('stop_at',))}: the dose is measured on neutral text: give a 'neutral'"
+        )
     for i, use in enumerate(spec.evaluators):
         _check_evaluator(spec, use, registry, lines, ("evaluators", i))
 
@@ -281,6 +287,10 @@ def _check_evaluator(
     for domain in use.domains or ():
         known = sorted(evaluator.domains) or registry.domains | spec.domains
         _at(lines, (*path, "domains"), domain, known)
+    if evaluator.reads_neutral and not spec.neutral:
+        raise SpecError(
+            f"{lines.where(path)}: evaluator '{use.use}' reads neutral text: give a 'neutral'"
+        )
     if evaluator.reads_source and not (spec.corpus and spec.source):
         raise SpecError(
             f"{lines.where(path)}: evaluator '{use.use}' reads the source texts: it needs a "
