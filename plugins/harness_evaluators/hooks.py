@@ -13,6 +13,7 @@ from harness_evaluators.bbq import Bbq
 from harness_evaluators.blimp import Blimp
 from harness_evaluators.crows_pairs import CrowsPairs
 from harness_evaluators.embedded import EmbeddedPairs, EmbeddedPerplexity, EmbeddedTriples
+from harness_evaluators.lm_eval_tasks import LmEval
 from harness_evaluators.neutral_kl import NeutralKl
 from harness_evaluators.own_items import OwnPairs, OwnTriples
 from harness_evaluators.pairs import HalfDifference
@@ -35,6 +36,7 @@ def harness_evaluators() -> Sequence[type[Evaluator[Any]]]:
         EmbeddedPairs,
         EmbeddedPerplexity,
         EmbeddedTriples,
+        LmEval,
         NeutralKl,
         OwnPairs,
         OwnTriples,
