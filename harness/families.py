@@ -314,6 +314,9 @@ class Model(Plugin[ConfigT]):
     """Loads a language model."""
 
     family = "model"
+    terms: ClassVar[str | None] = None
+    """Terms under which the model may be used, by name and address: shown in `harness plan`, and
+    once when the model is first made ready. None: those of a licence that asks for no notice."""
 
     @abstractmethod
     def load(self, request: LoadRequest) -> LanguageModel:

@@ -58,6 +58,13 @@ class DataUse(NamedTuple):
     path: Path | None
 
 
+class ModelTerms(NamedTuple):
+    """A model and the terms under which it may be used."""
+
+    model: str
+    terms: str
+
+
 @dataclass(frozen=True)
 class Survey:
     """Everything that `harness plan` shows."""
@@ -68,6 +75,7 @@ class Survey:
     sources: tuple[SourceSize, ...]
     masking: tuple[MaskingCost, ...]
     data: tuple[DataUse, ...]
+    terms: tuple[ModelTerms, ...]
     problems: tuple[str, ...]
 
 
@@ -89,8 +97,16 @@ def survey(
         sources=tuple(_sources(fits, texts)),
         masking=tuple(_masking(fits, registry, data, texts)),
         data=tuple(_data_uses(plan, registry, data)),
+        terms=tuple(_terms(plan, registry)),
         problems=tuple(_problems(plan)),
     )
+
+
+def _terms(plan: Plan, registry: Registry) -> Iterator[ModelTerms]:
+    for use in plan.spec.model:
+        terms = registry.get("model", use.use).plugin.terms
+        if terms is not None:
+            yield ModelTerms(use.label, terms)
 
 
 def _sources(fits: list[Fit], texts: Texts) -> Iterator[SourceSize]:
