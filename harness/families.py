@@ -51,7 +51,7 @@ message to the user then does not show the value."""
 class PluginConfig(BaseModel):
     """Base of a plugin's Config. Every field needs a description: it is the documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PinnedConfig(PluginConfig):

@@ -30,14 +30,23 @@ class Lines:
     def __init__(self, name: str) -> None:
         self.name = name
         self._lines: dict[Path, int] = {}
+        self._options: dict[Path, str] = {}
 
     def note(self, path: Path, line: int) -> None:
         """Remember a line (1-based)."""
         self._lines[path] = line
 
+    def note_option(self, path: Path, option: str) -> None:
+        """Remember that a value comes from an option of the command, not from the file."""
+        self._options[path] = option
+        for known in [known for known in self._lines if known[: len(path)] == path]:
+            del self._lines[known]
+
     def where(self, path: Path) -> str:
-        """Return ``file:line`` of a path, or the file alone if nothing of it is known."""
+        """Return ``file:line`` of a path, the option that set it, or the file alone."""
         while path:
+            if path in self._options:
+                return self._options[path]
             if path in self._lines:
                 return f"{self.name}:{self._lines[path]}"
             path = path[:-1]

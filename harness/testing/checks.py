@@ -230,9 +230,12 @@ def check_evaluator(
         limit=limit,
         unlearned=sample_passages(asked[0]) if cls.reads_source else (),
         unseen=sample_passages(asked[0], split="test") if cls.reads_source else (),
+        neutral=_neutral() if cls.reads_neutral else (),
         data=data or _no_data(),
         progress=no_progress,
     )
+    remembered = boundary.remember(entry, plugin, request)
+    request = request.model_copy(update={"remembered": remembered})
     measured = boundary.measure(entry, plugin, request)
     answered = {measurement.domain for measurement in measured} - {NO_DOMAIN, OVERALL}
     if cls.domains and answered != set(asked):
@@ -288,6 +291,12 @@ def _broken(entry: Registered, what: str) -> ContractError:
 
 
 @cache
+def _neutral() -> tuple[Passage, ...]:
+    """Held-out plain text: 48 passages."""
+    domains = ("none", "gender", "race", "religion")
+    return tuple(p for d in domains for p in sample_passages(d, "non-hateful", "test"))
+
+
 def _no_data() -> DataStore:
     """No data folder, and the domains of all installed plugins."""
     return DataStore(offline=True, domains=load_registry().domains)
