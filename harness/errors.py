@@ -45,6 +45,10 @@ class DataError(HarnessError):
     exit_code = 4
 
 
+class NoPassageError(DataError):
+    """A corpus that could be read has no passage of the domain, label and split asked for."""
+
+
 class ModelError(HarnessError):
     """A model cannot be loaded or cannot do what was asked of it."""
 

@@ -33,6 +33,7 @@ from harness.types import (
     Measurement,
     Passage,
     PassageRequest,
+    Placing,
 )
 
 DebiaserInput = Literal["passages", "masks", "neutral", "domain"]
@@ -168,6 +169,17 @@ class Corpus(Plugin[ConfigT]):
         Raises:
             DataError: the data is missing, altered or malformed, or holds no such passage.
         """
+
+    def placings(self, domain: str, data: DataStore) -> Sequence[Placing]:
+        """Return how the corpus's own rule does on rows whose target annotators coded.
+
+        For `harness corpus`, which works out precision and recall. By default: none, for a corpus
+        that places no text by a rule or has no codes.
+
+        Raises:
+            DataError: the data is missing, altered or malformed, or the domain has no terms.
+        """
+        return ()
 
 
 class Masker(Plugin[ConfigT]):

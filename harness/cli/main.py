@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a spec; go on where it stopped.",
     "plan": "Show what a spec would run, and what is missing. Loads no model.",
     "eval": "Measure one model with some evaluators; no debiasing.",
+    "corpus": "Show what a corpus has for each domain, and how clean it is.",
     "mask": "Show passages with their masked words highlighted.",
     "matrix": "Show a run's transfer matrix: source rows by target columns.",
     "leaderboard": "Rank the methods of one or more runs.",
