@@ -140,8 +140,8 @@ class TripleEvaluator(Evaluator[ConfigT]):
         bias, log = domain != OVERALL, LOG if protocol == FILLER else ""
         first, second, *others = (log + name for name in (*ROLES[:2], *NEUTRAL))
         definitions = (
-            *TRIPLE_METRICS,
             *margin_metrics(first, second),
+            *TRIPLE_METRICS,
             MetricDefinition(
                 name="association",
                 estimator="mean_difference",
