@@ -12,7 +12,7 @@ import numpy as np
 from harness.arrays import Floats
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import HarnessError, StoreError
-from harness.estimators import estimate_sample
+from harness.estimators import Sample, estimate_sample
 from harness.planning.keys import content_key
 from harness.quantities import Decision, Quantities
 from harness.storage.cells import Cell, MeasureRef
@@ -198,14 +198,18 @@ def _wrong_numbers(
         yield "items", f"{len(measurements)} measurements, items of {len(tables)}"
         return
     for measurement, table in zip(measurements, tables, strict=True):
+        samples: dict[tuple[object, ...], Sample] = {}
         place = f"{measurement.domain} / {measurement.protocol}"
         for what in _wrong_decisions(measurement.quantities, table):
             yield place, what
         for metric in measurement.metrics:
             place = f"{measurement.domain} / {measurement.protocol} / {metric.name}"
+            items = metric.of, metric.stratum, metric.reference
             try:
-                sample = table.sample(metric.of, metric.stratum, metric.reference)
-                again = estimate_sample(metric.formula(based=bool(metric.reference)), sample)
+                if items not in samples:
+                    samples[items] = table.sample(*items)
+                formula = metric.formula(based=bool(metric.reference))
+                again = estimate_sample(formula, samples[items])
             except HarnessError as error:
                 yield place, str(error)
                 continue
