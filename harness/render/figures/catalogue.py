@@ -1,0 +1,92 @@
+"""All figures of a run: the same for the page, for files and for notebooks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from harness.analysis.halves import HalvesPanel
+from harness.analysis.item_changes import SpreadPanel
+from harness.analysis.step_curves import Panel, RunCurves
+from harness.render.figures.canvas import Figure
+from harness.render.figures.curves import curves_figure
+from harness.render.figures.looks import Looks
+from harness.render.figures.rows import halves_figure, spread_figure
+from harness.render.figures.trade_off import trade_off_figure
+
+
+@dataclass(frozen=True)
+class RunFigures:
+    """The figures of a run, by what they show; a part for which it has no data is empty."""
+
+    steps: tuple[Figure, ...] = ()
+    perplexity: tuple[Figure, ...] = ()
+    trade_off: tuple[Figure, ...] = ()
+    halves: tuple[Figure, ...] = ()
+    items: tuple[Figure, ...] = ()
+
+    def __iter__(self) -> Iterator[Figure]:
+        """Yield every figure, in the order of the page."""
+        yield from (*self.steps, *self.perplexity, *self.trade_off, *self.halves, *self.items)
+
+
+def run_figures(
+    curves: RunCurves, halves: Sequence[HalvesPanel], items: Sequence[SpreadPanel]
+) -> RunFigures:
+    """Describe the figures of a run; each is drawn when it is asked for.
+
+    Args:
+        curves: scores over steps, perplexities, and bias against language.
+        halves: halves of the paired suites.
+        items: changes of items.
+    """
+    looks = Looks([fit.source or "" for fit in curves.fits], [fit.method for fit in curves.fits])
+    names = _Names()
+    plot = curves.trade_off
+    return RunFigures(
+        steps=tuple(
+            curves_figure(names.new("steps", domain), panel, looks, group=domain)
+            for domain, panels in curves.bias_panels.items()
+            for panel in panels
+        ),
+        perplexity=tuple(
+            curves_figure(names.new("perplexity"), panel, looks_of)
+            for panel, looks_of in _perplexity(curves.perplexity_panels)
+        ),
+        trade_off=(trade_off_figure(plot, looks),) if plot is not None else (),
+        halves=tuple(
+            halves_figure(names.new("halves", p.column.domain, p.column.evaluator), p)
+            for p in halves
+        ),
+        items=tuple(
+            spread_figure(names.new("items", p.column.domain, p.column.evaluator), p, looks)
+            for p in items
+        ),
+    )
+
+
+def _perplexity(panels: Sequence[Panel]) -> Iterator[tuple[Panel, Looks]]:
+    """Yield panels with looks of their own: their colours stand for texts, not for sources."""
+    groups = list(dict.fromkeys(curve.group for panel in panels for curve in panel.curves))
+    looks = Looks(groups, [curve.style for panel in panels for curve in panel.curves])
+    for panel in panels:
+        yield panel, looks
+
+
+class _Names:
+    """Makes names of letters, digits and hyphens, each once."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+
+    def new(self, *parts: str) -> str:
+        base = "-".join(re.sub(r"[^A-Za-z0-9]+", "-", part).strip("-").lower() for part in parts)
+        base = base[:80] or "figure"
+        name = base
+        number = 1
+        while name in self._used:
+            number += 1
+            name = f"{base}-{number}"
+        self._used.add(name)
+        return name
