@@ -116,7 +116,7 @@ def _alone(model: LanguageModel, ids: Sequence[int]) -> np.ndarray:
 
 def windows_with_harness(model: LanguageModel, text: str, size: int, most: int) -> list[np.ndarray]:
     """Mean log-probability of each window, as the evaluator of perplexity gets it."""
-    from harness_evaluators.perplexity import measure_windows
+    from harness_evaluators.perplexity import WikiText2Config, WikiText2Perplexity
 
     from harness.data.places import DataStore
     from harness.types import EvaluationRequest, no_progress
@@ -124,7 +124,8 @@ def windows_with_harness(model: LanguageModel, text: str, size: int, most: int) 
     request = EvaluationRequest(
         model=model, domains=(), unlearned=(), unseen=(), data=DataStore(), progress=no_progress
     )
-    found = measure_windows(request, text, size, "benchmark", prefix="wikitext2", most=most)
+    evaluator = WikiText2Perplexity(WikiText2Config())
+    found = evaluator.windows(request, text, size, "benchmark", prefix="wikitext2", most=most)
     return [np.array([-item.values["nll"] / item.values["tokens"]]) for item in found.items]
 
 

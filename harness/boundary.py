@@ -15,11 +15,15 @@ from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import DebiasError, PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
 from harness.lm.handle import LanguageModel
+from harness.metrics import MetricDefinition
 from harness.plugins import Registered
+from harness.quantities import Quantity
 from harness.types import (
     Checkpoint,
     DebiasRequest,
     EvaluationRequest,
+    ItemsRequest,
+    ItemTexts,
     LoadRequest,
     MaskedPassage,
     MaskRequest,
@@ -33,6 +37,9 @@ T = TypeVar("T")
 _PASSAGES = TypeAdapter(tuple[Passage, ...])
 _MASKED = TypeAdapter(tuple[MaskedPassage, ...])
 _MEASUREMENTS = TypeAdapter(tuple[Measurement, ...])
+_DEFINITIONS = TypeAdapter(tuple[MetricDefinition, ...])
+_ITEM_TEXTS = TypeAdapter(tuple[ItemTexts, ...])
+_QUANTITIES: TypeAdapter[dict[str, Quantity]] = TypeAdapter(dict[str, Quantity])
 
 
 def read_passages(
@@ -133,6 +140,55 @@ def measure(
         seen.add(key)
         if len({item.id for item in measurement.items}) != len(measurement.items):
             raise _breach(entry, "evaluate", f"item ids of {' / '.join(key)} are not unique")
+    return tuple(
+        own if own.quantities else with_declarations(entry, evaluator, own) for own in answer
+    )
+
+
+def with_declarations(
+    entry: Registered, evaluator: Evaluator[Any], measurement: Measurement
+) -> Measurement:
+    """Fill in what the evaluator declares about a measurement that says nothing itself.
+
+    It is one that the evaluator put together by hand, or one that an older version stored.
+    Metrics take their role, rank and whole from the definition of their name. A metric that is
+    defined and not there is derived from the items by readers.
+    """
+    protocol, domain = measurement.protocol, measurement.domain
+    definitions = {
+        own.name: own
+        for own in _checked(_DEFINITIONS, evaluator.metrics(protocol, domain), entry, "metrics")
+    }
+    try:
+        quantities = _QUANTITIES.validate_python(dict(evaluator.quantities(protocol)))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _breach(entry, "quantities", f"answer[{where}]: {first['msg']}") from None
+    metrics = tuple(
+        metric
+        if (own := definitions.pop(metric.name, None)) is None
+        else metric.model_copy(
+            update={"role": own.role, "primary": own.primary, "whole": own.whole}
+        )
+        for metric in measurement.metrics
+    )
+    return measurement.model_copy(
+        update={
+            "metrics": metrics,
+            "quantities": quantities,
+            "derived": tuple(definitions.values()),
+        }
+    )
+
+
+def list_items(
+    entry: Registered, evaluator: Evaluator[Any], request: ItemsRequest
+) -> tuple[ItemTexts, ...]:
+    """Ask an evaluator for its items without a model; ids must be unique in each domain."""
+    answer = _checked(_ITEM_TEXTS, evaluator.items(request), entry, "items")
+    if len({(item.domain, item.id) for item in answer}) != len(answer):
+        raise _breach(entry, "items", "item ids are not unique")
     return answer
 
 

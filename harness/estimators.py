@@ -82,7 +82,7 @@ class Estimator(ABC):
     needs_base: ClassVar[bool] = False
     """True: a value of a debiased model needs `reference` numbers of its base model."""
     decided: ClassVar[bool] = False
-    """True: a share of 0/1 decisions, so that pairs of decisions can be tested exactly."""
+    """True: the plain share of 0/1 decisions, so that paired decisions can be tested exactly."""
 
     @abstractmethod
     def components(self, sample: Sample) -> Floats:
@@ -237,6 +237,7 @@ class PercentMacro(Percent):
     name = "percent_macro"
     summary = "Unweighted mean over clusters of their percentages."
     per_cluster = True
+    decided = False
 
     def numerator(self, sample: Sample) -> float | None:
         """Return None: clusters differ in size."""
@@ -248,6 +249,7 @@ class PercentBalanced(Percent):
 
     name = "percent_balanced"
     summary = "Unweighted mean over strata of their percentages."
+    decided = False
 
     def components(self, sample: Sample) -> Floats:
         """Return the share of hits of each item, in the row of its stratum."""

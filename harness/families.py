@@ -17,11 +17,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from harness.data.pins import Pin, Row, check, verified
 from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel, ModelKind
+from harness.metrics import Item, MetricDefinition
+from harness.quantities import Quantities
 from harness.types import (
     Checkpoint,
     ControlKind,
     DebiasRequest,
     EvaluationRequest,
+    ItemsRequest,
+    ItemTexts,
     LoadRequest,
     MaskedPassage,
     MaskEstimate,
@@ -234,6 +238,49 @@ class Evaluator(Plugin[ConfigT]):
         Raises:
             DataError: the data is missing, altered or malformed, or has no item for a domain.
         """
+
+    def quantities(self, protocol: str) -> Quantities:
+        """Declare what each value of an item is, by its name.
+
+        ``harness show`` needs it to find flipped decisions and margins, ``harness repro`` to
+        compare scores in nats a token, ``harness verify`` to check decisions. An undeclared
+        value is a number without a unit.
+        """
+        return {}
+
+    def metrics(self, protocol: str, domain: str) -> Sequence[MetricDefinition]:
+        """Define the metrics of a measurement.
+
+        `measurement` computes them; those that need the base model's items are computed by
+        readers. Readers also compute the ones that an older record lacks.
+        """
+        return ()
+
+    def items(self, request: ItemsRequest) -> Sequence[ItemTexts]:
+        """List the items of a measurement and their texts, without a model.
+
+        An item that a scorer leaves out may be among them. Empty: the items have no texts to
+        read, or the texts are those of the request's passages.
+
+        Raises:
+            DataError: the data is missing, altered or malformed, or has no item for a domain.
+        """
+        return ()
+
+    def measurement(
+        self, domain: str, protocol: str, items: Sequence[Item], note: str | None = None
+    ) -> Measurement:
+        """Make a measurement of scored items, with the metrics that `metrics` defines."""
+        definitions = self.metrics(protocol, domain)
+        return Measurement(
+            domain=domain,
+            protocol=protocol,
+            metrics=tuple(d.compute(items) for d in definitions if not d.needs_base),
+            items=tuple(items),
+            note=note,
+            quantities=dict(self.quantities(protocol)),
+            derived=tuple(d for d in definitions if d.needs_base),
+        )
 
 
 class Model(Plugin[ConfigT]):

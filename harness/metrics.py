@@ -48,19 +48,22 @@ class Item(BaseModel):
 
 
 class Direction(BaseModel):
-    """Which way is good: up, down, or towards a target value."""
+    """Which way is good: up, down, towards a target value, or none of these."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["higher", "lower", "target"]
+    kind: Literal["higher", "lower", "target", "none"]
     target: float | None = None
 
     def distance(self, value: float) -> float:
-        """Distance to the ideal in the metric's own unit; ``-value`` if higher is better."""
+        """Distance to the ideal in the metric's own unit.
+
+        It is ``-value`` if higher is better, and 0 if the metric has no ideal.
+        """
         if self.kind == "target":
             assert self.target is not None
             return abs(value - self.target)
-        return value if self.kind == "lower" else -value
+        return {"lower": value, "higher": -value}.get(self.kind, 0.0)
 
     def improvement(self, before: float, after: float) -> float:
         """How much nearer to the ideal ``after`` is than ``before`` (negative: harm).
@@ -77,6 +80,9 @@ HIGHER = Direction(kind="higher")
 LOWER = Direction(kind="lower")
 TOWARDS_50 = Direction(kind="target", target=50.0)
 TOWARDS_0 = Direction(kind="target", target=0.0)
+TOWARDS_1 = Direction(kind="target", target=1.0)
+NO_IDEAL = Direction(kind="none")
+"""For a diagnostic that is neither good nor bad, such as how rare a group's words are."""
 
 
 class MetricDefinition(BaseModel):
@@ -129,6 +135,15 @@ class MetricDefinition(BaseModel):
             role: Role = "bias" if self.direction.kind == "target" else other
             object.__setattr__(self, "role", role)  # frozen, and not yet seen by anyone
         return self
+
+    @property
+    def needs_base(self) -> bool:
+        """Whether the value of a debiased model needs the base model's items.
+
+        Raises:
+            PluginError: the estimator is unknown, or takes another number of values.
+        """
+        return self.formula().needs_base
 
     def compute(self, items: Iterable[Item]) -> Metric:
         """Compute the metric from the items that carry all the values it reads.
@@ -212,12 +227,12 @@ class Metric(MetricDefinition):
         return definition.compute(items)
 
     def improvement_on(self, base: Metric) -> float | None:
-        """How much nearer to the ideal than the base this value is; None without both values.
+        """How much nearer to the ideal than the base this value is.
 
-        Percentages with a count of hits are compared as fractions, so that k of n and n − k of n
-        are exactly as far from 50.
+        None without both values, or where the metric has no ideal. Percentages with a count of
+        hits are compared as fractions, so that k of n and n − k of n are exactly as far from 50.
         """
-        if self.value is None or base.value is None:
+        if self.value is None or base.value is None or self.direction.kind == "none":
             return None
         before, after = base._exactly(), self._exactly()
         if before is None or after is None:

@@ -11,6 +11,7 @@ import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
@@ -195,6 +196,16 @@ def load_registry(*, strict: bool = False, only: Sequence[str] | None = None) ->
     """
     modules, failures = _import_all(_listed() if only is None else only)
     return build_registry(modules, failures=failures, strict=strict)
+
+
+def installed_plugins() -> Registry:
+    """Return `load_registry` of this process, loaded once: for readers of stored runs."""
+    return _installed(os.environ.get("HARNESS_PLUGINS"))
+
+
+@cache
+def _installed(_listed: str | None) -> Registry:
+    return load_registry()
 
 
 def build_registry(

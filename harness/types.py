@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel
-from harness.metrics import Item, Metric
+from harness.metrics import Item, Metric, MetricDefinition
+from harness.quantities import Quantity
 
 Label = Literal["hateful", "non-hateful"]
 Split = Literal["train", "test"]
@@ -161,35 +162,70 @@ class Checkpoint(NamedTuple):
 # -- evaluators ------------------------------------------------------------------------------
 
 
-class EvaluationRequest(Frozen):
+class ItemsRequest(Frozen):
+    """Ask which items a measurement would have, without a model."""
+
+    domains: tuple[str, ...]
+    limit: Annotated[int | None, Field(ge=1, description="items a domain")] = None
+    seed: int = 0
+    unlearned: Annotated[
+        tuple[Passage, ...], Field(description="texts the method was fitted on")
+    ] = ()
+    unseen: Annotated[
+        tuple[Passage, ...], Field(description="test texts of the target domains")
+    ] = ()
+    data: DataStore
+
+
+class ItemTexts(Frozen):
+    """An item and its texts, as the data set has them.
+
+    The roles of the texts are the names of their scores where each text has one: ``more`` and
+    ``less``; ``stereotype``, ``antistereotype`` and ``unrelated``; ``text``.
+    """
+
+    id: Annotated[str, Field(min_length=1, description="as in the measurement")]
+    domain: str
+    texts: Annotated[dict[str, str], Field(description="by role, in the order to show them")]
+    stratum: str | None = None
+    cluster: str | None = None
+
+
+class EvaluationRequest(ItemsRequest):
     """A model and the target domains to measure it on."""
 
     model: LanguageModel
-    domains: tuple[str, ...]
-    limit: Annotated[int | None, Field(ge=1, description="items a domain")] = None
     sample: Annotated[
         int | None,
         Field(
             ge=1,
-            description="a check of stored items: of what `limit` does not cut (windows), about so "
-            "many will do, under the ids that they always have",
+            description="for `harness repro`: evaluate about this many of the items that `limit` "
+            "does not bound (windows), under their usual ids",
         ),
     ] = None
-    seed: int = 0
-    unlearned: Annotated[tuple[Passage, ...], Field(description="texts the method was fitted on")]
-    unseen: Annotated[tuple[Passage, ...], Field(description="test texts of the target domains")]
-    data: DataStore
     progress: Progress
 
 
 class Measurement(Frozen):
-    """One evaluator, domain and protocol (scorer): metrics, and the items behind them."""
+    """One evaluator, domain and protocol (scorer): metrics, and the items behind them.
+
+    `Evaluator.measurement` makes one from items. `quantities` and `derived` are filled from the
+    evaluator's declarations where they are empty; records of older versions have neither, and
+    readers ask the evaluator.
+    """
 
     domain: str
     protocol: str
     metrics: tuple[Metric, ...]
     items: tuple[Item, ...]
     note: Annotated[str | None, Field(description="what a reader must know")] = None
+    quantities: Annotated[
+        dict[str, Quantity], Field(description="what each item value is, by its name")
+    ] = {}
+    derived: Annotated[
+        tuple[MetricDefinition, ...],
+        Field(description="metrics that readers compute from these items and the base model's"),
+    ] = ()
 
 
 # -- models ----------------------------------------------------------------------------------

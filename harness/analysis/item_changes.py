@@ -1,8 +1,13 @@
-"""How the items behind a run's scores moved, and the halves of paired suites."""
+"""Which items changed between a base model and a debiased one, and by how much.
+
+``harness show``, the page's item lists and the figures all read `item_changes`. What an item's
+values are comes from the measurement's declared quantities; what one item contributes to a metric
+comes from its estimator.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -10,9 +15,193 @@ import numpy as np
 
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.analysis.step_curves import Fit, fit_of
+from harness.arrays import Floats
+from harness.errors import StoreError
+from harness.estimators import Sample
+from harness.metrics import Metric
+from harness.quantities import Decision, Nats, Quantities, unit_of
 from harness.storage.cells import Cell
 from harness.storage.item_table import ItemTable, aligned
 from harness.storage.reader import RunReader
+
+
+class NoItemValueError(StoreError):
+    """The metric cannot be split into items: one number an item does not exist."""
+
+
+class ItemChange(NamedTuple):
+    """One item before and after.
+
+    Attributes:
+        id: of the item.
+        cluster: term or template, where it has one.
+        stratum: half, where it has one.
+        before, after: margin between the scores that its decision compares, or its own value.
+        decided: its decision before and after, as shares from 0 to 1; None: it decides nothing.
+        scores: name, before and after of each score behind it.
+    """
+
+    id: str
+    cluster: str | None
+    stratum: str | None
+    before: float
+    after: float
+    decided: tuple[float, float] | None
+    scores: tuple[tuple[str, float, float], ...]
+
+    @property
+    def change(self) -> float:
+        """After minus before."""
+        return self.after - self.before
+
+    @property
+    def flipped(self) -> bool:
+        """Whether its decision changed."""
+        return self.decided is not None and self.decided[0] != self.decided[1]
+
+
+@dataclass(frozen=True)
+class ItemChanges:
+    """The items of one column of a cell.
+
+    Attributes:
+        column: what is compared.
+        base, after: the metric of both models.
+        decisions: whether the metric is a share of decisions.
+        unit: of `ItemChange.before` and `ItemChange.after`.
+        items: those of the metric that both models were measured on, in the data's order.
+    """
+
+    column: Column
+    base: Metric
+    after: Metric
+    decisions: bool
+    unit: str
+    items: tuple[ItemChange, ...] = field(repr=False)
+
+    @property
+    def changed(self) -> list[ItemChange]:
+        """Items whose decision flipped, or whose value moved; the largest change first."""
+        moved = [c for c in self.items if (c.flipped if self.decisions else c.change != 0)]
+        return sorted(moved, key=lambda c: (-abs(c.change), c.id))
+
+
+def item_changes(reader: RunReader, cell: Cell, step: int, column: Column) -> ItemChanges | None:
+    """The items of a column before and after; None where it was not measured.
+
+    Raises:
+        NoItemValueError: the metric has no number for each item.
+        StoreError: the items cannot be read.
+    """
+    base, after = reader.find(cell, 0, column), reader.find(cell, step, column)
+    if base is None or after is None:
+        return None
+    metric, quantities = after.metrics[column.metric], after.quantities
+    estimator = metric.formula()
+    tables = reader.items(base.place), reader.items(after.place)
+    old, new = _shared(metric, *tables)
+    first, last = estimator.of_items(old), estimator.of_items(new)
+    if first is None or last is None:
+        raise NoItemValueError(
+            f"metric '{metric.name}' has no value for each item; show one of the metrics that it "
+            "is made of"
+        )
+    compared = [quantities.get(name) for name in metric.of]
+    decisions = estimator.decided or all(isinstance(own, Decision) for own in compared)
+    names = _scores(metric, quantities) if decisions else list(metric.of)
+    before, now = (
+        _columns(table, sample.ids, names) for table, sample in zip(tables, (old, new), strict=True)
+    )
+    shown = (first, last)
+    if decisions and names:
+        shown = (
+            _margins(metric, quantities, names, before),
+            _margins(metric, quantities, names, now),
+        )
+    changes = tuple(
+        ItemChange(
+            new.ids[k],
+            new.clusters[k],
+            new.strata[k],
+            float(shown[0][k]),
+            float(shown[1][k]),
+            (float(first[k]), float(last[k])) if decisions else None,
+            tuple((name, float(before[k, n]), float(now[k, n])) for n, name in enumerate(names)),
+        )
+        for k in range(len(new.ids))
+        if np.isfinite(shown[0][k]) and np.isfinite(shown[1][k])
+    )
+    return ItemChanges(
+        column,
+        base.metrics[column.metric],
+        metric,
+        decisions,
+        _unit(metric, quantities, names, decisions),
+        changes,
+    )
+
+
+def _shared(metric: Metric, before: ItemTable, after: ItemTable) -> tuple[Sample, Sample]:
+    """The items of the metric that both tables have, in the same order."""
+    old_at, new_at = aligned(before, after)
+    old, new = before.columns(metric.of)[old_at], after.columns(metric.of)[new_at]
+    used = ~(np.isnan(old).any(axis=1) | np.isnan(new).any(axis=1))
+    if metric.stratum is not None:
+        used &= np.array([after.strata[j] == metric.stratum for j in new_at], dtype=bool)
+    kept = [new_at[k] for k in np.flatnonzero(used)]
+    sample = Sample(
+        old[used],
+        [after.ids[j] for j in kept],
+        [after.clusters[j] for j in kept],
+        [after.strata[j] for j in kept],
+        metric.reference,
+    )
+    return sample, sample._replace(values=new[used])
+
+
+def _scores(metric: Metric, quantities: Quantities) -> list[str]:
+    """Names of the scores that the decisions of a metric compare."""
+    names: dict[str, None] = {}
+    for name in metric.of:
+        quantity = quantities.get(name)
+        if isinstance(quantity, Decision):
+            names.update(dict.fromkeys(quantity.of))
+    return list(names)
+
+
+def _columns(table: ItemTable, ids: Sequence[str], names: Sequence[str]) -> Floats:
+    """Values of the named items, shape ``(items, names)``."""
+    if not names:
+        return np.empty((len(ids), 0))
+    position = {item: i for i, item in enumerate(table.ids)}
+    return table.columns(names)[[position[item] for item in ids]]
+
+
+def _margins(
+    metric: Metric, quantities: Quantities, names: Sequence[str], scores: Floats
+) -> Floats:
+    """By how much the first score of a decision is above the others; the mean over decisions."""
+    margins = []
+    for name in metric.of:
+        quantity = quantities.get(name)
+        if isinstance(quantity, Decision) and len(quantity.of) > 1:
+            columns = [scores[:, names.index(own)] for own in quantity.of]
+            margins.append(columns[0] - np.max(columns[1:], axis=0))
+    found: Floats = np.mean(margins, axis=0) if margins else np.zeros(len(scores))
+    return found
+
+
+def _unit(metric: Metric, quantities: Quantities, names: Sequence[str], decisions: bool) -> str:
+    first = quantities.get(names[0] if names else metric.of[0])
+    unit = unit_of(first)
+    if decisions:
+        return f"margin ({unit})" if unit else "margin"
+    if isinstance(first, Nats) and first.tokens in metric.of:
+        return "nats a token"
+    return unit or metric.name
+
+
+# -- distributions of changes ----------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -55,93 +244,16 @@ def spread_panels(reader: RunReader, matrix: Matrix) -> list[SpreadPanel]:
             entry = row.entry(column)
             if fit in seen or fit.control or entry is None or entry.after is None:
                 continue
-            found = item_changes(reader, row.cell, row.step, column)
-            if found is None:
+            try:
+                found = item_changes(reader, row.cell, row.step, column)
+            except NoItemValueError:
+                break
+            if found is None or not found.items:
                 continue
             seen.add(fit)
-            unit, _, changes = found
+            unit = found.unit
             flips = (entry.test.gained, entry.test.lost) if entry.test else (None, None)
-            spreads.append(Spread(fit, row.cell.seed, tuple(c.change for c in changes), *flips))
+            spreads.append(Spread(fit, row.cell.seed, tuple(c.change for c in found.items), *flips))
         if spreads:
             panels.append(SpreadPanel(column, unit, tuple(spreads)))
     return panels
-
-
-class ItemChange(NamedTuple):
-    """One item before and after: its margin (or rate), and whether its decision flipped."""
-
-    id: str
-    before: float
-    after: float
-    flipped: bool
-
-    @property
-    def change(self) -> float:
-        """After minus before."""
-        return self.after - self.before
-
-
-def item_changes(
-    reader: RunReader, cell: Cell, step: int, column: Column
-) -> tuple[str, Column, list[ItemChange]] | None:
-    """Unit and changes of the items of a column; None where items have no one number."""
-    old, new = reader.find(cell, 0, column), reader.find(cell, step, column)
-    if old is None or new is None:
-        return None
-    metric = new.metrics[column.metric]
-    before, after = reader.items(old.place), reader.items(new.place)
-    at, to = aligned(before, after)
-    kept = [
-        (i, j) for i, j in zip(at, to, strict=True) if metric.stratum in (None, after.strata[j])
-    ]
-    if metric.estimator == "exp_rate":
-        unit, first, second = "nats a token", *(_rates(t, metric.of) for t in (before, after))
-        flipped = np.zeros(len(after.ids), bool)
-    else:
-        margin = _margin(before, after, metric.of)
-        if margin is None:
-            return None
-        unit, first, second = "margin", *margin
-        decided = [t.column(metric.of[0]) for t in (before, after)]
-        flipped = np.zeros(len(after.ids), bool)
-        for i, j in kept:
-            flipped[j] = decided[0][i] != decided[1][j]
-    changes = [
-        ItemChange(after.ids[j], float(first[i]), float(second[j]), bool(flipped[j]))
-        for i, j in kept
-        if np.isfinite(first[i]) and np.isfinite(second[j])
-    ]
-    return (unit, column, changes) if changes else None
-
-
-def _rates(table: ItemTable, of: Sequence[str]) -> np.ndarray:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(table.column(of[0]) / table.column(of[1]))
-
-
-def _margin(
-    before: ItemTable, after: ItemTable, of: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Difference of the two scores that a decision compares.
-
-    Items do not say which scores those are, but only their comparison gives the decision of
-    every item, before and after.
-    """
-    if len(of) != 1:
-        return None
-    for first, second in _pairs_of_values(after, of[0]):
-        margins = [t.column(first) - t.column(second) for t in (before, after)]
-        decisions = [t.column(of[0]) for t in (before, after)]
-        if all(np.array_equal(m > 0, d == 1.0) for m, d in zip(margins, decisions, strict=True)):
-            return margins[0], margins[1]
-    return None
-
-
-def _pairs_of_values(table: ItemTable, decision: str) -> Iterator[tuple[str, str]]:
-    names = [name for name in table.names() if name != decision]
-    for i, first in enumerate(names):
-        for second in names[i + 1 :]:
-            yield first, second
-
-
-# -- halves ----------------------------------------------------------------------------------

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from pydantic import BaseModel, ConfigDict
 
+from harness.data.words import touched, word_spans
 from harness.types import MaskedPassage
-
-_WORD = re.compile(r"\w+(?:['’-]\w+)*")
-"""A word: letters and digits, with hyphens and apostrophes inside."""
 
 
 class MaskSummary(BaseModel):
@@ -110,15 +107,13 @@ _COUNTED = (
 
 
 def _count(answer: MaskedPassage) -> dict[str, int]:
-    words = [found.span() for found in _WORD.finditer(answer.passage.text)]
+    words = word_spans(answer.passage.text)
     counts = {"words": len(words)}
     if not answer.spans:
         return counts
     first = answer.spans[0]
     before = sum(end <= first.start for _, end in words)
-    masked = sum(
-        any(start < span.end and span.start < end for span in answer.spans) for start, end in words
-    )
+    masked = sum(touched(words, [(span.start, span.end) for span in answer.spans]))
     return counts | {
         "masked_passages": 1,
         "masked_words": masked,

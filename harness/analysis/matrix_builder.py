@@ -254,26 +254,23 @@ def _with_statistics(
 def _halves(
     pair: tuple[Measured, Measured], column: Column
 ) -> tuple[tuple[Half, ...], Half | None]:
-    """Strata of a percentage and their balanced mean, found by what they are computed from."""
+    """The halves that a metric declares, and their balanced mean."""
     base, after = pair
-    own = after.metrics[column.metric]
-    if own.estimator != "percent" or own.stratum is not None:
-        return (), None
     halves: list[Half] = []
     balanced: Half | None = None
     for name, metric in after.metrics.items():
-        if metric.of != own.of:
+        if metric.whole != column.metric:
             continue
-        if metric.estimator == "percent" and metric.stratum is not None:
+        if metric.stratum is not None:
             halves.append(Half(metric.stratum, base.metrics.get(name), metric))
-        elif metric.estimator == "percent_balanced":
+        else:
             balanced = Half("balanced", base.metrics.get(name), metric)
     return tuple(halves), balanced
 
 
 def test_decisions(metric: Metric, before: ItemTable, after: ItemTable) -> McNemar | None:
-    """Exact McNemar on the items' decisions, for a percentage of one 0/1 value."""
-    if metric.estimator != "percent" or len(metric.of) != 1:
+    """Exact McNemar on the items' decisions, for a share of one decision."""
+    if not metric.formula().decided or len(metric.of) != 1:
         return None
     (name,) = metric.of
     if before.ids == after.ids and metric.stratum is None and before.ids:
@@ -287,7 +284,7 @@ def test_decisions(metric: Metric, before: ItemTable, after: ItemTable) -> McNem
 
 
 def _detectable(metric: Metric) -> float | None:
-    if metric.estimator != "percent" or len(metric.of) != 1:
+    if not metric.formula().decided or len(metric.of) != 1:
         return None
     return minimal_detectable_change(metric.n)
 

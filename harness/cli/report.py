@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,18 +81,18 @@ def _page(session: Session, store: Store, sentences: bool) -> str:
     )
 
 
-def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, tuple[str, ...]]:
+def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, Mapping[str, str]]:
     """Sentences of the bias scores' items; one line on stderr for each that cannot be had."""
     from harness.analysis.step_curves import is_bias
     from harness.errors import HarnessError
     from harness.replay.sentences import find_sentences
 
-    found: dict[str, tuple[str, ...]] = {}
+    found: dict[str, Mapping[str, str]] = {}
     wanted = {(c.evaluator, c.domain) for c in matrix.columns if is_bias(matrix, c)}
     for evaluator, domain in sorted(wanted):
         try:
-            found |= find_sentences(
-                store.index(), evaluator, domain, session.registry, session.data
+            found.update(
+                find_sentences(store.index(), evaluator, domain, session.registry, session.data)
             )
         except HarnessError as error:
             session.stderr.say(f"no sentences of {evaluator}, {domain}: {error}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import click
@@ -43,7 +44,7 @@ def show_command(
     Many of the sentences are offensive. They are not stored with the run: they are read again
     from the data set, and where that is not there, ids and scores are shown.
     """
-    from harness.analysis.flips import find_flips
+    from harness.analysis.item_changes import item_changes
     from harness.errors import HarnessError, StoreError, did_you_mean
     from harness.render.console.flips import print_flips
     from harness.replay.sentences import find_sentences
@@ -56,7 +57,7 @@ def show_command(
     at = chosen.debiased_step(step)
     columns = reader.columns({reader.index.cells.index(chosen): at}, metric, evaluator, protocol)
     if metric is None:  # a page of windows is nothing to read unless it is asked for
-        targeted = [c for c in columns if reader.has_target(c)]
+        targeted = [c for c in columns if reader.role(c) == "bias"]
         columns = tuple(targeted) or columns
     if target is not None:
         known = {column.domain for column in columns}
@@ -65,14 +66,14 @@ def show_command(
         columns = tuple(column for column in columns if column.domain == target)
     shown = False
     for column in columns:
-        found = find_flips(reader, chosen, at, column)
+        found = item_changes(reader, chosen, at, column)
         if found is None:
             continue
-        texts: dict[str, tuple[str, ...]] = {}
+        texts: Mapping[str, Mapping[str, str]] = {}
         missing: str | None = "--no-text" if no_text else None
-        if not found.decisions:  # windows and whole texts: nothing to read in a line
+        if found.after.role != "bias":  # windows and whole texts: nothing to read in a line
             missing = None
-        elif found.flips and not no_text:
+        elif found.changed and not no_text:
             try:
                 texts = find_sentences(
                     reader.index, column.evaluator, column.domain, session.registry, session.data

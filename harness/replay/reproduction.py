@@ -1,36 +1,29 @@
-"""Stored items scored again: how far are the new scores from the stored ones, what is decided.
+"""Stored items scored again: how far the new scores are from the stored ones, what is decided.
 
-The unit of a value is found, not known: the evaluator is asked again with every log-probability
-shifted by the same amount, and what a value moves by is what one nat a token is worth in it (1 for
-a mean over tokens, n for a sum over n of them). So differences of all evaluators are in nats a
-token, and no evaluator need say how it makes its values.
+The evaluator declares what each value is (`harness.quantities`), so the differences of all
+evaluators are compared in nats a token: a sum over a text is divided by the text's tokens, a total
+by its own count, and probabilities are compared by their logarithms.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from harness.lm.handle import LanguageModel
 from harness.metrics import Item
 from harness.planning.plan import MeasureTask
-from harness.replay.recording import Recorder
+from harness.quantities import Decision, LogProb, Nats, Probability, Quantity
 from harness.replay.rerun import Rerun
 from harness.types import Measurement
 
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2, "bfloat16": 2e-1}
 """Largest difference, in nats a token, between a run's scores and the same text's run alone."""
 
-HALF_SHIFT = 0.5
-"""Nats by which log-probabilities are moved up and down to see what a value is made of."""
-
-FIXED = 1e-5
-"""A value that moves by a smaller share of itself is none of log-probabilities."""
-
-DECIDING = ("percent", "percent_macro", "percent_balanced", "icat", "icat_micro")
-"""Estimators over decisions, 0 or 1."""
+Texts = Mapping[str, Mapping[str, str]]
+"""Texts by item id and role."""
 
 
 @dataclass
@@ -84,78 +77,71 @@ def reproduce(
     Raises:
         HarnessError: an evaluator's data cannot be had, or the model cannot score texts alone.
     """
-    found: dict[tuple[str, str], Agreement] = {}
+    agreements: dict[tuple[str, str], Agreement] = {}
     for key, task in tasks:
         record = run.store.record(key)
         assert record is not None
+        model.forget_scores()
         with model.alone() if alone else nullcontext():
-            now, up, down = _thrice(run, model, task, sample)
+            measured = run.measure(task, model, sample)
+        texts = {item.id: item.texts for item in run.listed(task, sample)}
         stored = {(m.domain, m.protocol): m for m in record.measurements}
-        for measurements in zip(now, up, down, strict=True):
-            own = measurements[0]
-            place = task.evaluator.label, own.protocol
-            agreement = found.setdefault(place, Agreement(*place))
-            _compare(agreement, stored.get((own.domain, own.protocol)), measurements)
-    return list(found.values())
-
-
-def _thrice(
-    run: Rerun, model: LanguageModel, task: MeasureTask, sample: int | None
-) -> list[tuple[Measurement, ...]]:
-    """Measurements as they are, and with all log-probabilities moved up and down."""
-    model.forget_scores()
-    recorder = Recorder(model)
-    answers = []
-    for shift in (0.0, HALF_SHIFT, -HALF_SHIFT):
-        recorder.shift = shift
-        answers.append(run.measure(task, recorder, sample))
-    return answers
+        for measurement in measured:
+            place = task.evaluator.label, measurement.protocol
+            agreement = agreements.setdefault(place, Agreement(*place))
+            before = stored.get((measurement.domain, measurement.protocol))
+            _compare(agreement, before, measurement, model, texts)
+    return list(agreements.values())
 
 
 def _compare(
-    agreement: Agreement, stored: Measurement | None, measured: Sequence[Measurement]
+    agreement: Agreement,
+    stored: Measurement | None,
+    measured: Measurement,
+    model: LanguageModel,
+    texts: Texts,
 ) -> None:
-    """Add a measurement's items; ``measured``: as they are, moved up, moved down."""
-    own = measured[0]
+    """Add a measurement's items to an agreement."""
     before = {item.id: item for item in stored.items} if stored else {}
-    decisions = {n for m in own.metrics if m.estimator in DECIDING for n in m.of}
-    digits = _digits(before.values())
-    for item, up, down in zip(*(m.items for m in measured), strict=True):
+    for item in measured.items:
         agreement.items.add(item.id)
         old = before.get(item.id)
-        if old is None or old.values.keys() != item.values.keys():
+        if old is None or not old.values.keys() <= item.values.keys():
             agreement.missing.add(item.id)
             continue
-        for name, value in item.values.items():
-            if name in decisions:
+        for name, value in old.values.items():
+            quantity = measured.quantities.get(name)
+            if isinstance(quantity, Decision):
                 agreement.decided.add(item.id)
-                if value != old.values[name]:
+                if item.values[name] != value:
                     agreement.changed.add(item.id)
                 continue
-            away = max(0.0, abs(value - old.values[name]) - digits.get(name, 0.0))
-            worth = abs(up.values[name] - down.values[name]) / (2 * HALF_SHIFT)
-            if worth > FIXED * abs(value):
-                away /= worth
+            text = texts.get(item.id, {}).get(name)
+            away = _difference(quantity, value, item, name, model, text)
             if not away <= agreement.largest:  # or not a number
                 agreement.largest = away if math.isfinite(away) else math.inf
                 agreement.where = f"{item.id}, {name}"
 
 
-def _digits(items: Iterable[Item]) -> dict[str, float]:
-    """The last digit of values that are stored rounded, by name: 0.001 where all end there.
-
-    A hair's breadth in front of rounding can be a whole last digit behind it.
-    """
-    columns: dict[str, list[float]] = {}
-    for item in items:
-        for name, value in item.values.items():
-            columns.setdefault(name, []).append(value)
-    return dict(_last_digits(columns))
-
-
-def _last_digits(columns: dict[str, list[float]]) -> Iterator[tuple[str, float]]:
-    for name, values in columns.items():
-        fits = (d for d in range(7) if all(round(value, d) == value for value in values))
-        digits = next(fits, 0)
-        if digits >= 3:  # fewer are whole numbers and made-up values, not rounded scores
-            yield name, 10.0**-digits
+def _difference(
+    quantity: Quantity | None,
+    before: float,
+    item: Item,
+    name: str,
+    model: LanguageModel,
+    text: str | None,
+) -> float:
+    """How far a value is from the stored one: nats a token, else in its own unit."""
+    after = item.values[name]
+    away = abs(after - before)
+    if isinstance(quantity, Probability):
+        both_positive = min(before, after) > 0
+        return abs(math.log(after) - math.log(before)) if both_positive else away
+    if isinstance(quantity, Nats):
+        return away / max(1.0, item.values[quantity.tokens])
+    if isinstance(quantity, LogProb):
+        if quantity.digits is not None:  # a tiny difference can change the last digit
+            away = max(0.0, away - 10.0**-quantity.digits)
+        if quantity.per == "text" and text is not None:
+            away /= max(1, len(model.encode(text)))
+    return away

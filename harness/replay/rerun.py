@@ -10,15 +10,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from harness.boundary import measure
+from harness.boundary import list_items, measure
 from harness.data.places import DataStore
 from harness.data.sampling import nested_sample
 from harness.errors import DebiasError, StoreError, did_you_mean
+from harness.families import Evaluator
 from harness.lm.handle import LanguageModel
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit, MeasureTask, Plan, build_plan
 from harness.planning.spec import PluginUse, Spec, known_data
-from harness.plugins import Registry
+from harness.plugins import Registered, Registry
 from harness.running.preparing import Preparer
 from harness.running.reporting import Reporter
 from harness.running.units import Unit
@@ -26,7 +27,7 @@ from harness.running.worker import Worker
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import EvaluationRequest, Measurement, Passage
+from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement, Passage
 
 
 class Rerun:
@@ -175,23 +176,40 @@ class Rerun:
         if task.problem is not None:
             raise DebiasError(task.problem)
         self._reporter.phase(f"{model.name} / {task.evaluator.label}")
-        evaluator = self._registry.create("evaluator", task.evaluator.use, task.evaluator.config)
+        entry, evaluator = self._evaluator(task)
+        asked = self._asked(task, sample)
+        request = EvaluationRequest(
+            **dict(asked), model=model, sample=sample, progress=self._reporter.progress
+        )
+        return measure(entry, evaluator, request)
+
+    def listed(self, task: MeasureTask, sample: int | None = None) -> tuple[ItemTexts, ...]:
+        """List the items that `measure` scores, with their texts.
+
+        Raises:
+            HarnessError: the evaluator's data cannot be had.
+        """
+        entry, evaluator = self._evaluator(task)
+        return list_items(entry, evaluator, self._asked(task, sample))
+
+    def _evaluator(self, task: MeasureTask) -> tuple[Registered, Evaluator[Any]]:
+        name = task.evaluator.use
+        evaluator = self._registry.create("evaluator", name, task.evaluator.config)
+        return self._registry.get("evaluator", name), evaluator
+
+    def _asked(self, task: MeasureTask, sample: int | None) -> ItemsRequest:
         limits = self.spec.limits
         unit = Unit(self.spec.model[0], None, (task,))
         unlearned, unseen = self._preparer.prepare(unit).texts.get(task.key, ((), ()))
         known = [n for n in (limits.items, sample) if n is not None]
-        request = EvaluationRequest(
-            model=model,
+        return ItemsRequest(
             domains=task.domains,
             limit=min(known, default=None),
-            sample=sample,
             seed=limits.seed,
             unlearned=_some(unlearned, sample, limits.seed),
             unseen=_some(unseen, sample, limits.seed),
             data=self._data,
-            progress=self._reporter.progress,
         )
-        return measure(self._registry.get("evaluator", task.evaluator.use), evaluator, request)
 
     # -- the plan of today -------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from harness.arrays import Floats
+from harness.estimators import Sample
 from harness.metrics import Item
 
 
@@ -91,6 +92,26 @@ class ItemTable:
             one = len(columns) == 1
             self._stacks[key] = columns[0][:, None] if one else np.stack(columns, axis=1)
         return self._stacks[key]
+
+    def sample(
+        self,
+        of: Sequence[str],
+        stratum: str | None = None,
+        reference: tuple[float, ...] = (),
+    ) -> Sample:
+        """Return the items of a stratum that have all of these values."""
+        values = self.columns(of)
+        used = ~np.isnan(values).any(axis=1)
+        if stratum is not None:
+            used &= np.array([own == stratum for own in self.strata], dtype=bool)
+        kept = np.flatnonzero(used)
+        return Sample(
+            values[kept],
+            [self.ids[i] for i in kept],
+            [self.clusters[i] for i in kept],
+            [self.strata[i] for i in kept],
+            reference,
+        )
 
     def complete(self, names: Sequence[str]) -> bool:
         """Whether every item has all of these values."""

@@ -1,13 +1,24 @@
-"""Reading a run's index and records for tables: each file once, items only where asked for."""
+"""Reading a run's index and records for tables: each file once, items only where asked for.
+
+A *derived* metric is one that a measurement defines and does not store, because its value needs the
+base model's items (`harness.estimators.Estimator.needs_base`), or because the record is older than
+the metric. `RunReader.columns` lists it like any other, and `RunReader.find` computes it, so tables
+need not tell the difference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from harness.errors import StoreError, did_you_mean
-from harness.metrics import Metric
+from harness.metrics import Metric, MetricDefinition, Role
+from harness.plugins import Registry
+from harness.quantities import Quantities
 from harness.storage.cells import Cell, MethodNames
+from harness.storage.declarations import Declarations
 from harness.storage.item_table import ItemTable
 from harness.storage.records import Failure, RunIndex
 from harness.storage.store import Store
@@ -30,10 +41,20 @@ class Place(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """A measurement without its items: where it lies, and its metrics by name."""
+    """A measurement without its items.
+
+    Attributes:
+        place: where it is stored.
+        metrics: by name; of a measurement that `RunReader.find` returned, also the derived metric
+            that was asked for.
+        derived: definitions of the metrics that are computed when they are asked for, by name.
+        quantities: what each item value is, by its name; empty if that is not known.
+    """
 
     place: Place
     metrics: dict[str, Metric]
+    derived: Mapping[str, MetricDefinition] = MappingProxyType({})
+    quantities: Quantities = MappingProxyType({})
 
 
 Measurements = dict[tuple[str, str], Measured]
@@ -41,14 +62,22 @@ Measurements = dict[tuple[str, str], Measured]
 
 
 class RunReader:
-    """Reads a run's records, each once, and the items of those that are tested."""
+    """Reads a run's records, each once, and the items of those that are tested.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        store: the run.
+        registry: plugins, asked about records of older versions; default: the installed ones.
+    """
+
+    def __init__(self, store: Store, registry: Registry | None = None) -> None:
         self.store = store
         self.index: RunIndex = store.index()
         self.names = MethodNames(self.index.cells)
         self.notes: list[str] = []
+        self._declarations = Declarations(self.index, registry)
+        self._labels = {ref.key: ref.evaluator for c in self.index.cells for ref in c.measures}
         self._records: dict[str, Measurements | None] = {}
+        self._derived: dict[tuple[Place, Place, str], Metric] = {}
         self._failures: dict[str, Failure | None] = {}
         self._tables: dict[str, tuple[ItemTable, ...]] = {}
 
@@ -59,8 +88,13 @@ class RunReader:
             found: Measurements | None = None if record is None else {}
             for position, m in enumerate(record.measurements if record else ()):
                 assert found is not None
-                metrics = {metric.name: metric for metric in m.metrics}
-                found[m.protocol, m.domain] = Measured(Place(key, position), metrics)
+                m = self._declarations.complete(self._labels.get(key, ""), m)
+                found[m.protocol, m.domain] = Measured(
+                    Place(key, position),
+                    {metric.name: metric for metric in m.metrics},
+                    {definition.name: definition for definition in m.derived},
+                    m.quantities,
+                )
                 if m.note:
                     self.notes.append(m.note)
             self._records[key] = found
@@ -95,21 +129,51 @@ class RunReader:
                 yield ref.key
 
     def find(self, cell: Cell, step: int, column: Column) -> Measured | None:
-        """The measurement behind a column of a cell, if it is there and has the metric."""
+        """The measurement behind a column of a cell, if it is there and has the metric.
+
+        Raises:
+            StoreError: the metric is derived, and the items cannot be read.
+        """
+        found = self._measured(cell, step, column)
+        if found is None or column.metric in found.metrics:
+            return found
+        definition = found.derived.get(column.metric)
+        base = found if step == 0 else self._measured(cell, 0, column)
+        if definition is None or base is None:
+            return None
+        metric = self._derive(definition, found, base)
+        return found._replace(metrics={**found.metrics, column.metric: metric})
+
+    def _measured(self, cell: Cell, step: int, column: Column) -> Measured | None:
         for key in self.keys(cell, step, column.evaluator):
             found = (self.record(key) or {}).get((column.protocol, column.domain))
-            if found is not None and column.metric in found.metrics:
+            if found is not None:
                 return found
         return None
 
-    def has_target(self, column: Column) -> bool:
-        """Whether a column's metric has a target value, as bias scores do."""
+    def _derive(self, definition: MetricDefinition, found: Measured, base: Measured) -> Metric:
+        """Compute a derived metric, once for each pair of a model and its base."""
+        key = (found.place, base.place, definition.name)
+        if key not in self._derived:
+            of, stratum = definition.of, definition.stratum
+            sample = self.items(found.place).sample(of, stratum)
+            if definition.needs_base:
+                before = self.items(base.place).sample(of, stratum)
+                known = definition.formula().reference(before) if len(before.ids) else (math.nan,)
+                sample = (sample if len(before.ids) else before)._replace(reference=known)
+            self._derived[key] = definition.compute_sample(sample)
+        return self._derived[key]
+
+    def role(self, column: Column) -> Role | None:
+        """What the metric of a column is for; None if no cell has it."""
         for cell in self.index.cells:
             for step in cell.steps:
-                found = self.find(cell, step, column)
+                found = self._measured(cell, step, column)
                 if found is not None:
-                    return found.metrics[column.metric].direction.kind == "target"
-        return False
+                    known = found.metrics.get(column.metric) or found.derived.get(column.metric)
+                    if known is not None:
+                        return known.role
+        return None
 
     def columns(
         self,
@@ -135,7 +199,7 @@ class RunReader:
                 if ref.step not in (0, steps.get(number)):
                     continue
                 for (protocol_, domain), measured in (self.record(ref.key) or {}).items():
-                    for name, own in measured.metrics.items():
+                    for name, own in (*measured.metrics.items(), *measured.derived.items()):
                         found[Column(ref.evaluator, protocol_, name, domain)] = own.primary
         if not found:
             raise StoreError(f"{self.store.folder}: no measurement yet; `harness run` makes them")

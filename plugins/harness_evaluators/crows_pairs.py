@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-
-from pydantic import Field
 
 from harness.data.aliases import Aliases
 from harness.data.pins import Pin
 from harness.data.sampling import nested_sample
 from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
-from harness.families import Evaluator, PinnedConfig, pinned_rows
-from harness.types import EvaluationRequest, Measurement
-from harness_evaluators.pairs import Pair, measure_pairs
-from harness_evaluators.scorers import DEFAULT
+from harness.families import PinnedConfig, pinned_rows
+from harness.types import ItemsRequest
+from harness_evaluators.pairs import Pair, PairConfig, PairEvaluator
 
 TYPES = Aliases(
     "crows-pairs",
@@ -64,18 +61,11 @@ PIN = Pin(
 )
 
 
-class CrowsPairsConfig(PinnedConfig):
+class CrowsPairsConfig(PairConfig, PinnedConfig):
     """Which scorers, and where the data is."""
 
-    scorers: tuple[str, ...] = Field(
-        (DEFAULT,),
-        min_length=1,
-        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_pll_shared, mlm_avg_diff "
-        "(masked); default: hf_nll, the paper's, or mlm_pll_shared",
-    )
 
-
-class CrowsPairs(Evaluator[CrowsPairsConfig]):
+class CrowsPairs(PairEvaluator[CrowsPairsConfig]):
     """How often a model prefers the more stereotyping sentence of a pair."""
 
     name = "crows-pairs"
@@ -84,21 +74,10 @@ class CrowsPairs(Evaluator[CrowsPairsConfig]):
     pins = (PIN,)
     domains = TYPES.all_domains()
 
-    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
-        """See `Evaluator.evaluate`."""
-        by_domain = self._pairs(pinned_rows(PIN, self.config, request.data), request)
-        found = []
-        for done, scorer in enumerate(self.config.scorers):
-            request.progress(done, len(self.config.scorers), scorer)
-            for domain, pairs in by_domain.items():
-                found.append(measure_pairs(request.model, domain, pairs, scorer))
-        return found
-
-    def _pairs(
-        self, rows: Sequence[tuple[str, ...]], request: EvaluationRequest
-    ) -> dict[str, list[Pair]]:
+    def pairs(self, request: ItemsRequest) -> Mapping[str, Sequence[Pair]]:
+        """Return the pairs of each domain; see `PairEvaluator.pairs`."""
         by_domain: dict[str, list[Pair]] = {domain: [] for domain in request.domains}
-        for number, more, less, stratum, alias in rows:
+        for number, more, less, stratum, alias in pinned_rows(PIN, self.config, request.data):
             domain = TYPES.domain(alias)
             if domain in by_domain:
                 by_domain[domain].append(Pair(f"crows-pairs/{number}", more, less, stratum))

@@ -15,13 +15,12 @@ from pydantic import Field, JsonValue
 from harness.data.pins import items_hash
 from harness.data.places import DataStore
 from harness.data.sampling import nested_sample
-from harness.families import Evaluator, PluginConfig
-from harness.types import EvaluationRequest, Measurement
+from harness.families import PluginConfig
+from harness.types import EvaluationRequest, ItemsRequest, Measurement
 from harness_evaluators.embedded_text import PROSE
-from harness_evaluators.pairs import Pair, Triple, measure_pairs
-from harness_evaluators.perplexity import measure_windows
-from harness_evaluators.scorers import DEFAULT
-from harness_evaluators.triples import measure_triples
+from harness_evaluators.pairs import Pair, PairConfig, PairEvaluator
+from harness_evaluators.perplexity import WindowEvaluator
+from harness_evaluators.triples import Triple, TripleConfig, TripleEvaluator
 
 
 class Theme(NamedTuple):
@@ -152,15 +151,7 @@ def _triples(domain: str) -> Iterator[Triple]:
             number += 1
 
 
-class EmbeddedConfig(PluginConfig):
-    """Which scorers."""
-
-    scorers: tuple[str, ...] = Field(
-        (DEFAULT,), min_length=1, description="as in crows-pairs (pairs) or stereoset (triples)"
-    )
-
-
-class EmbeddedPairs(Evaluator[EmbeddedConfig]):
+class EmbeddedPairs(PairEvaluator[PairConfig]):
     """Minimal pairs in the manner of CrowS-Pairs."""
 
     name = "embedded-pairs"
@@ -171,22 +162,19 @@ class EmbeddedPairs(Evaluator[EmbeddedConfig]):
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Hash of the pairs."""
         pairs = [pair for domain in sorted(THEMES) for pair in embedded_pairs(domain)]
-        return {"items": items_hash((p.id, p.more, p.less, p.stratum) for p in pairs)}
+        return {"items": items_hash((p.id, p.more, p.less, p.stratum or "") for p in pairs)}
 
-    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
-        """See `Evaluator.evaluate`."""
-        found = []
-        for scorer in self.config.scorers:
-            for domain in request.domains:
-                pairs = nested_sample(
-                    embedded_pairs(domain), request.limit, request.seed, lambda p: p.id
-                )
-                found.append(measure_pairs(request.model, domain, pairs, scorer))
-                request.progress(len(found), len(request.domains), domain)
-        return found
+    def pairs(self, request: ItemsRequest) -> Mapping[str, Sequence[Pair]]:
+        """Return the pairs of each domain; see `PairEvaluator.pairs`."""
+        return {
+            domain: nested_sample(
+                embedded_pairs(domain), request.limit, request.seed, lambda pair: pair.id
+            )
+            for domain in request.domains
+        }
 
 
-class EmbeddedTriples(Evaluator[EmbeddedConfig]):
+class EmbeddedTriples(TripleEvaluator[TripleConfig]):
     """Context triples in the manner of StereoSet."""
 
     name = "embedded-triples"
@@ -199,18 +187,14 @@ class EmbeddedTriples(Evaluator[EmbeddedConfig]):
         triples = [triple for domain in sorted(THEMES) for triple in embedded_triples(domain)]
         return {"items": items_hash(tuple(triple) for triple in triples)}
 
-    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
-        """See `Evaluator.evaluate`."""
-        triples: list[Triple] = []
-        for domain in request.domains:
-            triples += nested_sample(
-                embedded_triples(domain), request.limit, request.seed, lambda t: t.id
+    def triples(self, request: ItemsRequest) -> Mapping[str, Sequence[Triple]]:
+        """Return the triples of each domain; see `TripleEvaluator.triples`."""
+        return {
+            domain: nested_sample(
+                embedded_triples(domain), request.limit, request.seed, lambda triple: triple.id
             )
-        found: list[Measurement] = []
-        for scorer in self.config.scorers:
-            found += measure_triples(request.model, triples, request.domains, scorer, overall=True)
-            request.progress(len(found), len(found), scorer)
-        return found
+            for domain in request.domains
+        }
 
 
 class EmbeddedPerplexityConfig(PluginConfig):
@@ -219,7 +203,7 @@ class EmbeddedPerplexityConfig(PluginConfig):
     window: int = Field(128, ge=2, description="tokens a window; the stride is the same")
 
 
-class EmbeddedPerplexity(Evaluator[EmbeddedPerplexityConfig]):
+class EmbeddedPerplexity(WindowEvaluator[EmbeddedPerplexityConfig]):
     """Language ability on a page of plain prose."""
 
     name = "embedded-perplexity"
@@ -234,4 +218,4 @@ class EmbeddedPerplexity(Evaluator[EmbeddedPerplexityConfig]):
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """See `Evaluator.evaluate`."""
         size = self.config.window
-        return [measure_windows(request, PROSE, size, f"window{size}", prefix="embedded")]
+        return [self.windows(request, PROSE, size, f"window{size}", prefix="embedded")]

@@ -13,10 +13,11 @@ from harness.data.domains import NO_DOMAIN
 from harness.data.pins import Pin
 from harness.data.tabular import read_utf8
 from harness.errors import ModelError
-from harness.families import Evaluator, PinnedConfig, PluginConfig, pinned_rows
+from harness.families import ConfigT, Evaluator, PinnedConfig, PluginConfig, pinned_rows
 from harness.lm.handle import LanguageModel
-from harness.metrics import HIGHER, LOWER, Item, Metric
-from harness.types import EvaluationRequest, Measurement, Passage
+from harness.metrics import HIGHER, LOWER, Item, Metric, MetricDefinition
+from harness.quantities import Count, Nats, Quantities
+from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement, Passage
 from harness_evaluators.scorers import with_start
 
 WINDOWS = {"hf1024": 1024, "bb992": 992}
@@ -46,6 +47,110 @@ PIN = Pin(
 )
 
 
+class WindowEvaluator(Evaluator[ConfigT]):
+    """Base of evaluators of the perplexity of one text, in windows that do not overlap.
+
+    ``perplexity`` is exact: exp of the summed negative log-probabilities over the number of
+    scored tokens (a window's first token has none). ``perplexity_published`` weighs each
+    window's mean by all its tokens, as the published scripts do.
+    """
+
+    kinds = frozenset({"causal"})
+
+    def quantities(self, protocol: str) -> Quantities:
+        """Declare nats and tokens, exact and as the published scripts count them."""
+        return {
+            "nll": Nats(tokens="tokens"),
+            "tokens": Count(),
+            "nll_published": Nats(tokens="tokens_published"),
+            "tokens_published": Count(),
+        }
+
+    def metrics(self, protocol: str, domain: str) -> Sequence[MetricDefinition]:
+        """Define the two perplexities."""
+        return (
+            _perplexity("perplexity", ("nll", "tokens"), primary=True),
+            _perplexity("perplexity_published", ("nll_published", "tokens_published")),
+        )
+
+    def windows(
+        self,
+        request: EvaluationRequest,
+        text: str,
+        size: int,
+        protocol: str,
+        *,
+        prefix: str,
+        most: int | None = None,
+    ) -> Measurement:
+        """Measure a text, encoded once, in windows.
+
+        Args:
+            request: says which model, and how many windows a check needs.
+            text: all of it.
+            size: tokens a window.
+            protocol: name of the protocol.
+            prefix: of the item ids.
+            most: only the first windows.
+
+        Raises:
+            ModelError: the window does not fit the model's context.
+        """
+        model = request.model
+        if size > model.max_tokens:
+            raise ModelError(
+                f"windows of {size} tokens do not fit model '{model.name}' (context "
+                f"{model.max_tokens}); set 'window' to at most that"
+            )
+        ids, front = model.encode(text), model.front
+        step = size - len(front)
+        windows = [[*front, *ids[at : at + step]] for at in range(0, len(ids), step)]
+        windows = [window for window in windows if len(window) > 1]
+        kept = windows[:most][: request.sample]
+        items = []
+        for number, (window, scores) in enumerate(zip(kept, _scored(model, kept), strict=True)):
+            items.append(window_item(f"{prefix}/window-{number}", window, scores))
+            request.progress(number + 1, len(kept), "windows")
+        note = None
+        if len(kept) < len(windows):
+            note = (
+                f"perplexity over the first {len(kept)} of {len(windows)} windows of {size} tokens"
+            )
+        return self.measurement(NO_DOMAIN, with_start(protocol, model), items, note)
+
+
+def window_item(identifier: str, window: Sequence[int], scores: np.ndarray) -> Item:
+    """Make an item of a window's token scores, the first of which is missing."""
+    nll = -float(np.sum(scores[1:]))
+    scored = len(window) - 1
+    return Item(
+        id=identifier,
+        values={
+            "nll": nll,
+            "tokens": float(scored),
+            "nll_published": nll / scored * len(window),
+            "tokens_published": float(len(window)),
+        },
+    )
+
+
+def _scored(model: LanguageModel, windows: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
+    """Scores of windows, a few at a time: enough for a batch, and for progress to be seen."""
+    for at in range(0, len(windows), WINDOWS_AT_ONCE):
+        yield from model.window_scores(windows[at : at + WINDOWS_AT_ONCE])
+
+
+def _perplexity(name: str, of: tuple[str, str], *, primary: bool = False) -> MetricDefinition:
+    return MetricDefinition(
+        name=name,
+        estimator="exp_rate",
+        of=of,
+        direction=LOWER,
+        role="language",
+        primary=primary,
+    )
+
+
 class WikiText2Config(PinnedConfig):
     """Which windows, and how many of them."""
 
@@ -59,14 +164,13 @@ class WikiText2Config(PinnedConfig):
     max_windows: int | None = Field(None, ge=1, description="score the first windows only")
 
 
-class WikiText2Perplexity(Evaluator[WikiText2Config]):
+class WikiText2Perplexity(WindowEvaluator[WikiText2Config]):
     """Language ability: perplexity on WikiText-2 raw, test."""
 
     name = "wikitext2-perplexity"
     summary = "Perplexity of WikiText-2 (raw, test) in windows; the cost in language ability."
     reference = "Merity et al. 2016, https://arxiv.org/abs/1609.07843"
     pins = (PIN,)
-    kinds = frozenset({"causal"})
 
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """See `Evaluator.evaluate`."""
@@ -74,85 +178,10 @@ class WikiText2Perplexity(Evaluator[WikiText2Config]):
         size = self.config.window or WINDOWS[self.config.protocol]
         protocol = f"window{size}" if self.config.window else self.config.protocol
         return [
-            measure_windows(
+            self.windows(
                 request, text, size, protocol, prefix="wikitext2", most=self.config.max_windows
             )
         ]
-
-
-def measure_windows(
-    request: EvaluationRequest,
-    text: str,
-    size: int,
-    protocol: str,
-    *,
-    prefix: str,
-    most: int | None = None,
-) -> Measurement:
-    """Perplexity of one text, encoded once, in windows that do not overlap.
-
-    ``perplexity`` is exact: exp of the summed negative log-probabilities over the number of
-    scored tokens (a window's first token has none). ``perplexity_published`` weighs each
-    window's mean by all its tokens, as the published scripts do.
-
-    Raises:
-        ModelError: the window does not fit the model's context.
-    """
-    model = request.model
-    if size > model.max_tokens:
-        raise ModelError(
-            f"windows of {size} tokens do not fit model '{model.name}' (context "
-            f"{model.max_tokens}); set 'window' to at most that"
-        )
-    ids, front = model.encode(text), model.front
-    step = size - len(front)
-    windows = [[*front, *ids[at : at + step]] for at in range(0, len(ids), step)]
-    windows = [window for window in windows if len(window) > 1]
-    kept = windows[:most][: request.sample]
-    items = []
-    for number, (window, scores) in enumerate(zip(kept, _scored(model, kept), strict=True)):
-        nll = -float(np.sum(scores[1:]))
-        scored = len(window) - 1
-        items.append(
-            Item(
-                id=f"{prefix}/window-{number}",
-                values={
-                    "nll": nll,
-                    "tokens": float(scored),
-                    "nll_published": nll / scored * len(window),
-                    "tokens_published": float(len(window)),
-                },
-            )
-        )
-        request.progress(number + 1, len(kept), "windows")
-    note = None
-    if len(kept) < len(windows):
-        note = f"perplexity over the first {len(kept)} of {len(windows)} windows of {size} tokens"
-    metrics = (
-        _perplexity("perplexity", items, ("nll", "tokens"), primary=True),
-        _perplexity("perplexity_published", items, ("nll_published", "tokens_published")),
-    )
-    return Measurement(
-        domain=NO_DOMAIN,
-        protocol=with_start(protocol, model),
-        metrics=metrics,
-        items=tuple(items),
-        note=note,
-    )
-
-
-def _scored(model: LanguageModel, windows: Sequence[Sequence[int]]) -> Iterator[np.ndarray]:
-    """Scores of windows, a few at a time: enough for a batch, and for progress to be seen."""
-    for at in range(0, len(windows), WINDOWS_AT_ONCE):
-        yield from model.window_scores(windows[at : at + WINDOWS_AT_ONCE])
-
-
-def _perplexity(
-    name: str, items: Sequence[Item], of: tuple[str, str], *, primary: bool = False
-) -> Metric:
-    return Metric.of_items(
-        name, items, estimator="exp_rate", of=of, direction=LOWER, primary=primary
-    )
 
 
 class CorpusPerplexityConfig(PluginConfig):
@@ -173,32 +202,42 @@ class CorpusPerplexity(Evaluator[CorpusPerplexityConfig]):
     kinds = frozenset({"causal"})
 
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
-        """Higher is better: the model is less inclined to write such texts."""
-        groups: dict[tuple[str, str], list[Passage]] = {}
-        for protocol, passages in (
-            ("unlearned", request.unlearned),
-            ("unseen", request.unseen),
-        ):
-            for passage in passages:
-                groups.setdefault((passage.domain, protocol), []).append(passage)
-        found = []
-        for (domain, protocol), own in groups.items():
-            items, cut = self._items(request.model, own)
+        """Measure each domain's unlearned and unseen passages; see `Evaluator.evaluate`.
+
+        Higher is better: the model is less inclined to write such texts.
+        """
+        groups = _groups(request)
+        measurements = []
+        for (domain, protocol), passages in groups.items():
+            items, cut = self._items(request.model, passages)
             note = f"{cut} passages cut at the model's context" if cut else None
             metric = Metric.of_items(
-                "hate_perplexity" if own[0].label == "hateful" else "passage_perplexity",
+                "hate_perplexity" if passages[0].label == "hateful" else "passage_perplexity",
                 items,
                 estimator="exp_rate",
                 of=("nll", "tokens"),
                 direction=HIGHER,
+                role="diagnostic",
             )
-            found.append(
-                Measurement(
-                    domain=domain, protocol=protocol, metrics=(metric,), items=items, note=note
+            measurements.append(
+                self.measurement(domain, protocol, items, note).model_copy(
+                    update={"metrics": (metric,)}
                 )
             )
-            request.progress(len(found), len(groups), protocol)
-        return found
+            request.progress(len(measurements), len(groups), protocol)
+        return measurements
+
+    def quantities(self, protocol: str) -> Quantities:
+        """Declare nats and tokens of a passage."""
+        return {"nll": Nats(tokens="tokens"), "tokens": Count()}
+
+    def items(self, request: ItemsRequest) -> Sequence[ItemTexts]:
+        """List the passages of the request; see `Evaluator.items`."""
+        return [
+            ItemTexts(id=passage.id, domain=domain, texts={"text": passage.text})
+            for (domain, _), passages in _groups(request).items()
+            for passage in passages
+        ]
 
     def _items(
         self, model: LanguageModel, passages: Sequence[Passage]
@@ -220,3 +259,12 @@ class CorpusPerplexity(Evaluator[CorpusPerplexityConfig]):
             for (passage, _), own in zip(kept, scores, strict=True)
         )
         return items, cut
+
+
+def _groups(request: ItemsRequest) -> dict[tuple[str, str], list[Passage]]:
+    """Passages by domain and protocol."""
+    groups: dict[tuple[str, str], list[Passage]] = {}
+    for protocol, passages in (("unlearned", request.unlearned), ("unseen", request.unseen)):
+        for passage in passages:
+            groups.setdefault((passage.domain, protocol), []).append(passage)
+    return groups

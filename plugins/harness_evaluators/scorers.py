@@ -20,9 +20,14 @@ import numpy as np
 
 from harness.errors import ModelError, did_you_mean
 from harness.lm.handle import LanguageModel, ModelKind
+from harness.quantities import LogProb
 
 DEFAULT = "default"
 """The paper's scorer for causal models (``hf_nll``); Nangia et al.'s for masked ones."""
+
+
+START = "+start"
+"""Suffix of a protocol in which the tokenizer's own start token stands in front of a text."""
 
 
 class PairScore(NamedTuple):
@@ -74,7 +79,19 @@ def protocol_name(scorer: str, model: LanguageModel) -> str:
 
 def with_start(protocol: str, model: LanguageModel) -> str:
     """Name of a protocol that leaves the start token to the tokenizer."""
-    return f"{protocol}+start" if model.kind == "causal" and model.front else protocol
+    return f"{protocol}{START}" if model.kind == "causal" and model.front else protocol
+
+
+def quantity_of(protocol: str) -> LogProb:
+    """Return what the scores of a protocol are.
+
+    Raises:
+        ModelError: the protocol is unknown.
+    """
+    name = protocol.removesuffix(START)
+    if name not in _QUANTITIES:
+        raise ModelError(f"unknown scorer '{name}'{did_you_mean(name, _QUANTITIES)}")
+    return _QUANTITIES[name]
 
 
 def _checked(scorer: str, model: LanguageModel, table: Mapping[str, object]) -> str:
@@ -188,4 +205,13 @@ _SENTENCE: dict[str, Callable[[LanguageModel, Sequence[str]], list[float]]] = {
 _PAIR: dict[str, Callable[[LanguageModel, Sequence[tuple[str, str]]], list[PairScore | None]]] = {
     "mlm_pll_shared": _mlm_pll_shared,
     "mlm_avg_diff": _mlm_avg_diff,
+}
+
+_QUANTITIES: Mapping[str, LogProb] = {
+    "hf_nll": LogProb(per="token"),
+    "bb_geo": LogProb(per="token"),
+    "lmeval_sum": LogProb(per="text"),
+    "bos_mean": LogProb(per="token"),
+    "mlm_pll_shared": LogProb(per="text", digits=3),
+    "mlm_avg_diff": LogProb(per="token", digits=3),
 }

@@ -13,11 +13,9 @@ from harness.data.pins import Pin
 from harness.data.sampling import nested_sample
 from harness.data.tabular import read_utf8
 from harness.errors import DataError
-from harness.families import Evaluator, PinnedConfig, pinned_rows
-from harness.types import EvaluationRequest, Measurement
-from harness_evaluators.pairs import Triple
-from harness_evaluators.scorers import DEFAULT
-from harness_evaluators.triples import measure_triples
+from harness.families import PinnedConfig, pinned_rows
+from harness.types import ItemsRequest
+from harness_evaluators.triples import Triple, TripleConfig, TripleEvaluator
 
 DOMAINS = ("gender", "profession", "race", "religion")
 LABELS = ("stereotype", "anti-stereotype", "unrelated")
@@ -64,15 +62,9 @@ PIN = Pin(
 )
 
 
-class StereoSetConfig(PinnedConfig):
+class StereoSetConfig(TripleConfig, PinnedConfig):
     """Which scorers, and where the data is."""
 
-    scorers: tuple[str, ...] = Field(
-        (DEFAULT,),
-        min_length=1,
-        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_filler (masked); "
-        "default: hf_nll, or mlm_filler",
-    )
     overall: bool = Field(
         True,
         description="also measure all four domains together, as the paper's LM score does "
@@ -80,7 +72,7 @@ class StereoSetConfig(PinnedConfig):
     )
 
 
-class StereoSet(Evaluator[StereoSetConfig]):
+class StereoSet(TripleEvaluator[StereoSetConfig]):
     """Preference for stereotypes, and for meaningful over unrelated words."""
 
     name = "stereoset"
@@ -89,25 +81,32 @@ class StereoSet(Evaluator[StereoSetConfig]):
     pins = (PIN,)
     domains = frozenset(DOMAINS)
 
-    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
-        """See `Evaluator.evaluate`."""
-        wanted = DOMAINS if self.config.overall else request.domains
-        triples: list[Triple] = []
+    @property
+    def overall(self) -> bool:
+        """Whether all four domains are also measured together."""
+        return self.config.overall
+
+    def triples(self, request: ItemsRequest) -> Mapping[str, Sequence[Triple]]:
+        """Return the triples of each domain; see `TripleEvaluator.triples`."""
+        return self._triples(request, request.domains)
+
+    def scored(self, request: ItemsRequest) -> Mapping[str, Sequence[Triple]]:
+        """Return the triples of all four domains if they are also measured together."""
+        return self._triples(request, DOMAINS if self.config.overall else request.domains)
+
+    def _triples(
+        self, request: ItemsRequest, domains: Sequence[str]
+    ) -> dict[str, Sequence[Triple]]:
+        found: dict[str, Sequence[Triple]] = {}
         rows = pinned_rows(PIN, self.config, request.data)
-        for domain in wanted:
+        for domain in domains:
             own = [_triple(row) for row in rows if row[1] == domain]
             if not own:
                 raise DataError(
                     f"evaluator 'stereoset' has no item for '{domain}' "
                     f"(it has: {', '.join(DOMAINS)})"
                 )
-            triples += nested_sample(own, request.limit, request.seed, lambda t: t.id)
-        found: list[Measurement] = []
-        for done, scorer in enumerate(self.config.scorers):
-            request.progress(done, len(self.config.scorers), scorer)
-            found += measure_triples(
-                request.model, triples, request.domains, scorer, overall=self.config.overall
-            )
+            found[domain] = nested_sample(own, request.limit, request.seed, lambda t: t.id)
         return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, JsonValue, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 
 from harness.data.pins import Pin, verified
 from harness.data.places import DataStore
@@ -41,6 +41,10 @@ LDNOOBW = Pin(
 )
 
 
+BOTH = ("attribute", "harm")
+"""The rules that the name ``both`` stands for."""
+
+
 class WordlistConfig(PluginConfig):
     """Which rules, and how words are matched."""
 
@@ -48,11 +52,13 @@ class WordlistConfig(PluginConfig):
         ("attribute",),
         min_length=1,
         description="attribute: terms that name a group of the domain; harm: a lexicon of "
-        "derogatory words; file: a list of your own. Where matches overlap, the longest wins, "
-        "then the earliest, then the rule that stands first here",
+        "derogatory words; both: these two; file: a list of your own. One name, or a list. Where "
+        "matches overlap, the longest wins, then the earliest, then the rule named first here",
     )
-    harm_list: Literal["builtin", "ldnoobw"] = Field(
-        "builtin", description="which harm lexicon: this project's, or LDNOOBW (CC-BY-4.0)"
+    harm_list: Literal["dghs", "builtin", "ldnoobw"] = Field(
+        "dghs",
+        description="which harm lexicon: words that separate hateful from other passages of DGHS "
+        "(CC-BY-4.0); this project's own insults, which do not; or LDNOOBW (CC-BY-4.0)",
     )
     path: Path | None = Field(
         None,
@@ -63,6 +69,15 @@ class WordlistConfig(PluginConfig):
     inflect: bool = Field(
         True, description="also match plurals of a term's last word, and terms before 's"
     )
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _named(cls, rules: object) -> object:
+        """Accept one name in place of a list, and ``both`` for the rules that it stands for."""
+        listed = [rules] if isinstance(rules, str) else rules
+        if not isinstance(listed, (list, tuple)):
+            return rules
+        return [name for rule in listed for name in (BOTH if rule == "both" else (rule,))]
 
     @model_validator(mode="after")
     def _consistent(self) -> WordlistConfig:
@@ -82,7 +97,7 @@ class Wordlist(Masker[WordlistConfig]):
     pins = (LDNOOBW,)
 
     def reads(self) -> Sequence[tuple[Pin, str | None]]:
-        """LDNOOBW, where the harm rule is asked to use it; its own ``path`` is no data set."""
+        """LDNOOBW if the harm rule uses it; ``path`` names a word list, not a data set."""
         used = "harm" in self.config.rules and self.config.harm_list == "ldnoobw"
         return [(LDNOOBW, None)] if used else []
 
@@ -118,6 +133,9 @@ class Wordlist(Masker[WordlistConfig]):
         if kind == "file":
             assert self.config.path is not None  # the config's validator
             return _file_rule(self.config.path)
+        if self.config.harm_list == "dghs":
+            terms = tuple(harm_lexicon.derived_terms())
+            return Rule(kind, f"DGHS harm lexicon (sha256 {_digest(terms)[:12]})", terms)
         if self.config.harm_list == "builtin":
             return Rule(kind, f"harm lexicon {harm_lexicon.VERSION}", harm_lexicon.TERMS)
         return _list_rule(kind, LDNOOBW.name, verified(LDNOOBW, data.locate(LDNOOBW)))
@@ -125,7 +143,7 @@ class Wordlist(Masker[WordlistConfig]):
 
 def _file_rule(path: Path) -> Rule:
     if not path.is_file():
-        raise DataError(f"{path}: no such word list; mend 'path' of the masker 'wordlist'")
+        raise DataError(f"{path}: no such word list; check 'path' of the masker 'wordlist'")
     rows = tuple(parse_terms(path))
     return _list_rule("file", path.name, rows)
 

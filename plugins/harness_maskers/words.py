@@ -1,11 +1,17 @@
-"""Finding terms in texts: word boundaries, case, inflection, longest match first."""
+"""Finding terms in texts: word boundaries, case, inflection, longest match first.
+
+The terms are indexed by their first token, so a text is read once, and the time is proportional to
+its length.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
+
+from harness.data.words import COMBINING, without_overlap
 
 MATCHING_VERSION = "1"
 """Raised by each change of how terms are found: it enters the content key of a masker."""
@@ -28,13 +34,8 @@ class Match(NamedTuple):
     term: str
 
 
-_MARKS = "\u0300-\u036f"  # combining accents: part of the letter before them
-_LETTER = rf"[^\W_{_MARKS}]"
-_CHAR = rf"[{_MARKS}]|[^\W_]"
-WORD = re.compile(rf"{_LETTER}(?:{_CHAR})*(?:['’ʼ\-‐‑](?:{_CHAR})+)*")
-"""A word: letters and digits of any script, with hyphens and apostrophes inside."""
-
-_CLUSTER = re.compile(rf".[{_MARKS}]*", re.DOTALL)
+_CLUSTER = re.compile(rf".[{COMBINING}]{{0,30}}", re.DOTALL)
+"""A letter with its accents; at most 30, as in Unicode's stream-safe text."""
 _TOKEN = re.compile(r"[^\W_]+|\S")
 _SAME = {
     **str.maketrans("’ʼ‘‐‑", "'''--"),
@@ -94,7 +95,7 @@ class Matcher:
     def find(self, text: str) -> list[Match]:
         """Return the matches in a text, sorted and not overlapping."""
         folded, source = _fold(text, self._ignore_case)
-        found: list[tuple[int, int, Order, Match]] = []
+        candidates: list[tuple[int, int, Order, Match]] = []
         for token in _TOKEN.finditer(folded):
             at = token.start()
             if _inside_word(folded, at):
@@ -102,12 +103,11 @@ class Matcher:
             for pattern, order, rule, term in self._forms.get(token.group(), ()):
                 if hit := pattern.match(folded, at):
                     start, end = source[at][0], source[hit.end() - 1][1]
-                    found.append((start - end, start, order, Match(start, end, rule, term)))
-        chosen: list[Match] = []
-        for *_, match in sorted(found, key=lambda entry: entry[:3]):
-            if not overlaps((match.start, match.end), ((m.start, m.end) for m in chosen)):
-                chosen.append(match)
-        return sorted(chosen)
+                    match = Match(start, end, rule, term)
+                    candidates.append((start - end, start, order, match))
+        candidates.sort(key=lambda entry: entry[:3])
+        ranges = [(match.start, match.end) for *_, match in candidates]
+        return sorted(candidates[i][3] for i in without_overlap(len(text), ranges))
 
 
 def _inside_word(text: str, at: int) -> bool:
@@ -159,13 +159,3 @@ def inflections(term: str) -> set[str]:
         if last_word.search(term):
             forms.add(term[: -len(singular)] + plural)
     return forms
-
-
-def word_spans(text: str) -> list[tuple[int, int]]:
-    """Half-open character ranges of the words of a text."""
-    return [hit.span() for hit in WORD.finditer(text)]
-
-
-def overlaps(span: tuple[int, int], others: Iterable[tuple[int, int]]) -> bool:
-    """Whether a range meets any of the others."""
-    return any(span[0] < end and start < span[1] for start, end in others)

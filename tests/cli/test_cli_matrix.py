@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from command_line import invoke, rows, text_of
-from harness_evaluators.pairs import pair_metrics
+from harness_evaluators.embedded import EmbeddedPairs
+from harness_evaluators.pairs import PairConfig
 from made_runs import NOW, make_run, write_measurement
 
 from harness.analysis.matrix_builder import build_matrix
@@ -17,7 +18,7 @@ from harness.metrics import Item
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import ControlKind, Measurement
+from harness.types import ControlKind
 
 
 def with_label(store: Store, debiaser: str, label: str) -> None:
@@ -151,9 +152,7 @@ def skewed(folder: Path) -> Store:
                     },
                 )
             )
-        measurement = Measurement(
-            domain="race", protocol="hf_nll", metrics=pair_metrics(items), items=tuple(items)
-        )
+        measurement = EmbeddedPairs(PairConfig()).measurement("race", "hf_nll", items)
         write_measurement(store, key, measurement)
 
     record("base", 0.0)
@@ -181,7 +180,7 @@ def test_a_score_that_moves_without_its_balanced_mean_is_warned_of(tmp_path: Pat
     assert entry.warning is not None
     assert "group words may only have become rarer" in rows(text_of("matrix", store.folder))
     assert "group words may only have become rarer" in rows(text_of("leaderboard", store.folder))
-    (did,) = build_matrix(store, metric="preference_did").rows[0].entries
+    (did,) = build_matrix(store, metric="association").rows[0].entries
     assert did.change == pytest.approx(0.0)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from command_line import invoke, rows, text_of
-from harness_evaluators.embedded import EmbeddedConfig, embedded_pairs
-from harness_evaluators.pairs import pair_metrics
+from harness_evaluators.embedded import EmbeddedPairs, embedded_pairs
+from harness_evaluators.pairs import PairConfig
 from made_runs import NOW, write_measurement
 
 from harness.errors import HarnessError
@@ -16,7 +16,6 @@ from harness.metrics import Item
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import Measurement
 
 
 def suite(folder: Path) -> Store:
@@ -40,9 +39,7 @@ def suite(folder: Path) -> Store:
             )
             for i, pair in enumerate(pairs)
         )
-        measurement = Measurement(
-            domain="gender", protocol="hf_nll", metrics=pair_metrics(items), items=items
-        )
+        measurement = EmbeddedPairs(PairConfig()).measurement("gender", "hf_nll", items)
         write_measurement(store, key, measurement)
 
     record("base", {})
@@ -60,7 +57,7 @@ def suite(folder: Path) -> Store:
                 measures=tuple(refs),
             )
         )
-    config = EmbeddedConfig().model_dump(mode="json")
+    config = PairConfig().model_dump(mode="json")
     spec = {
         "evaluators": [{"use": "embedded-pairs", "label": "mine", "config": config}],
         "limits": {"items": None, "seed": 0},

@@ -12,22 +12,22 @@ import pytest
 import torch
 from harness_evaluators import crows_pairs, stereoset
 from harness_evaluators.crows_pairs import CrowsPairs, CrowsPairsConfig
-from harness_evaluators.embedded import THEMES, EmbeddedConfig, EmbeddedPairs, EmbeddedTriples
-from harness_evaluators.pairs import Pair, Triple, measure_pairs, triple_item, triple_metrics
+from harness_evaluators.embedded import THEMES, EmbeddedPairs, EmbeddedTriples
+from harness_evaluators.pairs import Pair, PairConfig, pair_items
 from harness_evaluators.perplexity import (
     CorpusPerplexity,
     CorpusPerplexityConfig,
     WikiText2Config,
     WikiText2Perplexity,
-    measure_windows,
 )
 from harness_evaluators.scorers import score_pairs, score_sentences
 from harness_evaluators.stereoset import StereoSet, StereoSetConfig
-from harness_evaluators.triples import measure_triples
+from harness_evaluators.triples import Triple, TripleConfig, triple_item, triple_items
 
 from harness.data.places import DataStore
 from harness.errors import DataError, ModelError
 from harness.lm.handle import LanguageModel
+from harness.metrics import Item
 from harness.types import EvaluationRequest, Measurement, Passage, no_progress
 
 TEXTS = ["Women wait near the station.", "They are seen from the old window."]
@@ -67,7 +67,7 @@ def test_stereoset_aggregation_gives_the_official_figures(shared_data: Path) -> 
     folder = shared_data / "stereoset"
     predictions = json.loads((folder / "predictions_gpt2_ModelNSP_GPT2LM.json").read_text())
     by_id = {entry["id"]: entry["score"] for entry in predictions["intrasentence"]}
-    items: dict[str, list[object]] = {"overall": []}
+    items: dict[str, list[Item]] = {"overall": []}
     for example in json.loads((folder / "dev.json").read_text())["data"]["intrasentence"]:
         scores = {s["gold_label"]: by_id[s["id"]] for s in example["sentences"]}
         triple = Triple(example["id"], example["bias_type"], example["target"], "", "", "", "")
@@ -77,7 +77,8 @@ def test_stereoset_aggregation_gives_the_official_figures(shared_data: Path) -> 
         items.setdefault(triple.domain, []).append(item)
         items["overall"].append(item)
     for domain, (ss, lm, icat) in OFFICIAL.items():
-        found = {m.name: m.value for m in triple_metrics(items[domain], bias_is_primary=True)}  # type: ignore[arg-type]
+        measured = StereoSet(StereoSetConfig()).measurement(domain, "bb_geo", items[domain])
+        found = {m.name: m.value for m in measured.metrics}
         got = (found["ss_score_macro"], found["lm_score_macro"], found["icat_macro"])
         assert tuple(round(v or 0.0, 3) for v in got) == (ss, lm, icat), domain
 
@@ -156,12 +157,13 @@ def test_masked_scorers_by_hand(tiny_masked: LanguageModel) -> None:
 )
 def test_scorers_that_do_not_fit(tiny_causal: LanguageModel, scorer: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
-        measure_pairs(tiny_causal, "gender", [Pair("1", *TEXTS, "stereo")], scorer)
+        pair_items(tiny_causal, [Pair("1", *TEXTS, "stereo")], scorer)
 
 
 def test_ties_are_no_preference_and_stay_in_the_count(tiny_causal: LanguageModel) -> None:
     pairs = [Pair("1", TEXTS[0], TEXTS[0], "stereo"), Pair("2", TEXTS[0], TEXTS[1], "antistereo")]
-    found = measure_pairs(tiny_causal, "gender", pairs, "hf_nll")
+    items = pair_items(tiny_causal, pairs, "hf_nll")
+    found = CrowsPairs(CrowsPairsConfig()).measurement("gender", "hf_nll", items)
     (score,) = [m for m in found.metrics if m.name == "stereotype_score"]
     prefers = found.items[1].values["prefers_stereotype"]
     assert (score.n, score.numerator) == (2, prefers)
@@ -172,8 +174,7 @@ def test_the_filler_protocol_of_masked_models_by_hand(tiny_masked: LanguageModel
     context = "Women are BLANK near the station."
     filled = [context.replace("BLANK", word) for word in ("seen", "boys", "near")]
     triple = Triple("1", "gender", "women", context, *filled)
-    (found,) = measure_triples(tiny_masked, [triple], ["gender"], "default", overall=False)
-    assert found.protocol == "mlm_filler"
+    (found,) = triple_items(tiny_masked, [triple], "mlm_filler")
     pieces = tiny_masked.encode("seen")
     left = tiny_masked.encode("Women are ")
     right = tiny_masked.encode(" near the station.")
@@ -181,7 +182,7 @@ def test_the_filler_protocol_of_masked_models_by_hand(tiny_masked: LanguageModel
         math.exp(tiny_masked.masked_scores([*left, *pieces[: k + 1], *right], [len(left) + k])[0])
         for k in range(len(pieces))
     ]
-    assert found.items[0].values["stereotype"] == pytest.approx(np.mean(by_hand), rel=1e-6)
+    assert found.values["stereotype"] == pytest.approx(np.mean(by_hand), rel=1e-6)
 
 
 def test_smollm2_agrees_with_one_sentence_at_a_time(
@@ -189,16 +190,20 @@ def test_smollm2_agrees_with_one_sentence_at_a_time(
 ) -> None:
     asked = request(smollm2, data_store, "religion", limit=6)
     scorers = ("hf_nll", "bos_mean")
-    pairs = CrowsPairs(CrowsPairsConfig(scorers=scorers)).evaluate(asked)
+    suite = CrowsPairs(CrowsPairsConfig(scorers=scorers))
+    pairs = suite.evaluate(asked)
+    texts = {item.id: item.texts for item in suite.items(asked)}
     for measurement, start in zip(pairs, (False, True), strict=True):
         for item in measurement.items:
-            for value, text in zip(("more", "less"), item.texts, strict=True):
+            for value, text in texts[item.id].items():
                 expected = -hf_loss(smollm2, text, start=start)
                 assert item.values[value] == pytest.approx(expected, abs=1e-4)
-    (triples,) = StereoSet(StereoSetConfig(overall=False)).evaluate(asked)
+    stereo = StereoSet(StereoSetConfig(overall=False))
+    (triples,) = stereo.evaluate(asked)
+    texts = {item.id: item.texts for item in stereo.items(asked)}
     for item in triples.items:
-        names = ("stereotype", "antistereotype", "unrelated")
-        expected = [-hf_loss(smollm2, text, start=False) for text in item.texts]
+        names = list(texts[item.id])
+        expected = [-hf_loss(smollm2, text, start=False) for text in texts[item.id].values()]
         assert [item.values[n] for n in names] == pytest.approx(expected, abs=1e-4)
         assert item.values["prefers_stereotype"] == float(expected[0] > expected[1])
 
@@ -210,7 +215,8 @@ def test_windows_give_exact_and_published_perplexity(
     tiny_causal: LanguageModel, data_store: DataStore
 ) -> None:
     text = "Women and men wait near the old station. " * 8
-    found = measure_windows(request(tiny_causal, data_store), text, 16, "window16", prefix="test")
+    evaluator = WikiText2Perplexity(WikiText2Config())
+    found = evaluator.windows(request(tiny_causal, data_store), text, 16, "window16", prefix="test")
     ids = tiny_causal.encode(text)
     losses, lengths = [], []
     for at in range(0, len(ids), 16):
@@ -274,14 +280,15 @@ def test_embedded_suites_are_large_enough_and_distinct(
     tiny_causal: LanguageModel, data_store: DataStore
 ) -> None:
     asked = request(tiny_causal, data_store, *sorted(THEMES))
-    for evaluator in (EmbeddedPairs(EmbeddedConfig()), EmbeddedTriples(EmbeddedConfig())):
+    for evaluator in (EmbeddedPairs(PairConfig()), EmbeddedTriples(TripleConfig())):
         for measurement in evaluator.evaluate(asked):
             assert len(measurement.items) >= 100
-            assert len({item.texts for item in measurement.items}) == len(measurement.items)
+        listed = evaluator.items(asked)
+        assert len({tuple(item.texts.values()) for item in listed}) == len(listed)
 
 
 def test_limits_are_nested(tiny_causal: LanguageModel, data_store: DataStore) -> None:
-    evaluator = EmbeddedPairs(EmbeddedConfig())
+    evaluator = EmbeddedPairs(PairConfig())
     sizes = [
         {
             item.id

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import math
+import random
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from harness_corpora.dghs import Dghs
 from harness_corpora.domains import BUILT_IN
 from harness_maskers import harm_lexicon
-from harness_maskers.controls import AllWords, RandomConfig, RandomWords
+from harness_maskers.controls import CHOICE_VERSION, AllWords, RandomConfig, RandomWords
 from harness_maskers.wordlist import LDNOOBW, Wordlist, WordlistConfig
-from harness_maskers.words import Matcher, Rule, inflections, word_spans
+from harness_maskers.words import Matcher, Rule, inflections
 from pydantic import ValidationError
 
 from harness.analysis.mask_summary import summarise
 from harness.data.pins import check
 from harness.data.places import DataStore
+from harness.data.words import touched, without_overlap, word_spans
 from harness.errors import DataError
 from harness.testing import check_masker
-from harness.types import MaskedPassage, MaskRequest, Passage, no_progress
+from harness.types import MaskedPassage, MaskRequest, Passage, PassageRequest, no_progress
 
 SHARED = Path(__file__).parents[3] / "shared" / "data"
 
@@ -160,14 +166,37 @@ def test_every_attribute_term_of_a_domain_is_found() -> None:
             assert _words(answer) == [term]
 
 
-def test_harm_lexicon() -> None:
-    config = {"rules": ["harm"]}
+def test_insults_written_by_hand() -> None:
+    config = {"rules": ["harm"], "harm_list": "builtin"}
     (answer,) = check_masker(Wordlist, config, passages=[_passage("Women are useless idiots.")])
     assert _words(answer) == ["useless", "idiots"]
     assert answer.spans[1].reason == f"harm lexicon {harm_lexicon.VERSION}: idiot"
     assert {span.kind for span in answer.spans} == {"harm"}
     assert len(set(harm_lexicon.TERMS)) == len(harm_lexicon.TERMS) > 100
     assert all(term == term.lower().strip() for term in harm_lexicon.TERMS)
+
+
+def test_named_rules() -> None:
+    text = "The women are repulsive."
+    for rule, words in {
+        "attribute": ["women"],
+        "harm": ["repulsive"],
+        "both": ["women", "repulsive"],
+    }.items():
+        for written in (rule, [rule]):
+            masker = Wordlist(WordlistConfig.model_validate({"rules": written}))
+            assert _words(masker.mask(_request(text))[0]) == words
+    both = WordlistConfig.model_validate({"rules": "both"})
+    assert both == WordlistConfig(rules=("attribute", "harm"))  # one content key
+    with pytest.raises(ValidationError, match="twice"):
+        WordlistConfig.model_validate({"rules": ["both", "harm"]})
+
+
+def test_attribute_and_harm_never_mask_the_same_word() -> None:
+    """The derived lexicon holds no group term, so the two rules are different treatments."""
+    for name, domain in BUILT_IN.items():
+        matcher = Matcher([Rule(name, name, domain.attribute_terms())])
+        assert not [term for term in harm_lexicon.derived_terms() if matcher.find(term)]
 
 
 def test_own_list(tmp_path: Path) -> None:
@@ -193,9 +222,8 @@ def test_fingerprint_follows_the_terms_of_the_lists(tmp_path: Path) -> None:
     assert masker.fingerprint(data) == first
     path.write_text("one\nthree\n")
     assert masker.fingerprint(data) != first
-    assert RandomWords(RandomConfig(like=masker.config)).fingerprint(data) == masker.fingerprint(
-        data
-    )
+    control = RandomWords(RandomConfig(like=masker.config))
+    assert control.fingerprint(data) == {**masker.fingerprint(data), "choice": CHOICE_VERSION}
     plain = Wordlist(WordlistConfig()).fingerprint(data)
     assert plain["attribute"] == BUILT_IN.terms_digest()
 
@@ -262,6 +290,58 @@ def test_domain_without_terms_is_told(tmp_path: Path) -> None:
         Wordlist(WordlistConfig()).mask(request)
 
 
+def _chosen_by_comparing(length: int, candidates: Sequence[tuple[int, int]]) -> list[int]:
+    """`without_overlap`, the quadratic way."""
+    chosen: list[int] = []
+    for i, (start, end) in enumerate(candidates):
+        if not any(start < candidates[j][1] and candidates[j][0] < end for j in chosen):
+            chosen.append(i)
+    return chosen
+
+
+def test_linear_helpers_agree_with_comparing_all_pairs() -> None:
+    rng = random.Random(0)
+    for _ in range(200):
+        length = rng.randint(1, 60)
+        ranges = []
+        for _ in range(rng.randint(0, 30)):
+            start = rng.randrange(length)
+            ranges.append((start, rng.randint(start + 1, length)))
+        chosen = without_overlap(length, ranges)
+        assert chosen == _chosen_by_comparing(length, ranges)
+        spans = sorted(ranges[i] for i in chosen)
+        words = sorted(ranges[i] for i in without_overlap(length, list(reversed(ranges))))
+        assert touched(words, spans) == [any(a < d and c < b for c, d in spans) for a, b in words]
+
+
+@pytest.mark.parametrize(
+    "passage",
+    [
+        "the women at the old harbour would not wait for the ferry, so the men left alone ",
+        "women ",
+        "single mother ",
+        "single " + " " * 60,
+        "w" + "\u0316\u0301" * 40,
+        "women-",
+        "women'",
+    ],
+    ids=["plain", "all masked", "two words", "spaces", "accents", "hyphens", "apostrophes"],
+)
+def test_time_is_linear_in_a_long_passage(passage: str) -> None:
+    """A megabyte took 300 s; eight times the length must not take much more than eight times."""
+
+    def seconds(size: int) -> float:
+        request = _request(passage * (size // len(passage)), "Nothing here.")
+        began = time.process_time()
+        answers = RandomWords(RandomConfig(match="frequency")).mask(request)
+        summarise(answers)
+        return time.process_time() - began
+
+    seconds(1_000)  # the first call builds the index of terms
+    short = max(seconds(8_000), seconds(8_000))
+    assert seconds(64_000) < 20 * short + 0.5
+
+
 def test_thousands_of_texts_take_seconds() -> None:
     text = "the women at the old harbour would not wait for the ferry, so the men left alone " * 2
     began = time.perf_counter()
@@ -273,6 +353,12 @@ def test_thousands_of_texts_take_seconds() -> None:
 # -- controls --------------------------------------------------------------------------------
 
 
+def _count(answer: MaskedPassage) -> int:
+    """Number of words masked."""
+    spans = [(span.start, span.end) for span in answer.spans]
+    return sum(touched(word_spans(answer.passage.text), spans))
+
+
 def test_random_masks_as_many_other_words() -> None:
     texts = [
         "The women and the single mother went to the shop yesterday evening.",
@@ -281,11 +367,13 @@ def test_random_masks_as_many_other_words() -> None:
     ]
     rule = Wordlist(WordlistConfig()).mask(_request(*texts))
     chosen = RandomWords(RandomConfig()).mask(_request(*texts))
-    assert [len(answer.spans) for answer in chosen] == [3, 0, 2]  # "single mother": two words
+    assert [len(answer.spans) for answer in chosen] == [2, 0, 2]
+    assert [_count(answer) for answer in chosen] == [3, 0, 2]  # "single mother": two words
     for a, b in zip(rule, chosen, strict=True):
         words = word_spans(a.passage.text)
         for span in b.spans:
-            assert (span.start, span.end) in words
+            assert span.start in {start for start, _ in words}
+            assert span.end in {end for _, end in words}
             assert not any(span.start < s.end and s.start < span.end for s in a.spans)
     assert {span.kind for answer in chosen for span in answer.spans} == {"random"}
 
@@ -311,6 +399,67 @@ def test_random_is_uniform_over_the_other_words() -> None:
 def test_random_with_too_few_other_words_masks_all_of_them() -> None:
     (answer,) = RandomWords(RandomConfig()).mask(_request("Women, girls, ladies: no."))
     assert _words(answer) == ["no"]
+
+
+def test_random_answers_a_term_by_as_many_adjacent_words() -> None:
+    text = "single mothers wait. for ferries, and trains go by"
+    pairs = {"for ferries", "and trains", "trains go", "go by"}  # not across a full stop or comma
+    texts = [text] * 2000
+    chosen = [_words(a) for a in RandomWords(RandomConfig()).mask(_request(*texts))]
+    assert all(len(words) == 1 for words in chosen)
+    for pair in pairs:
+        share = sum(words == [pair] for words in chosen)
+        assert share == pytest.approx(500, abs=5 * (2000 * 0.25 * 0.75) ** 0.5)
+
+
+def test_random_shortens_what_does_not_fit() -> None:
+    (answer,) = RandomWords(RandomConfig()).mask(_request("Single mothers: so. No."))
+    assert _words(answer) in (["so"], ["No"])
+
+
+@pytest.mark.parametrize("rules", ["attribute", "both"])
+@pytest.mark.parametrize("match", ["count", "frequency"])
+def test_random_counts_units_and_words_as_the_rule_does(rules: str, match: str) -> None:
+    """On real passages (EVIDENCE: 750 units where the word list masked 609)."""
+    request = _dghs(300)
+    like = WordlistConfig.model_validate({"rules": rules})
+    rule = Wordlist(like).mask(request)
+    config = RandomConfig.model_validate({"like": like, "match": match})
+    chosen = RandomWords(config).mask(request)
+    units = [sum(len(answer.spans) for answer in answers) for answers in (rule, chosen)]
+    words = [sum(map(_count, answers)) for answers in (rule, chosen)]
+    assert units[0] > 300
+    assert units[1] / units[0] == pytest.approx(1, abs=0.01)  # a few passages have too few words
+    assert words[1] / words[0] == pytest.approx(1, abs=0.01)
+
+
+def test_frequency_match_brings_frequencies_near() -> None:
+    request = _dghs(300)
+    counts: Counter[str] = Counter()
+    for passage in request.passages:
+        text = passage.text
+        counts.update({text[start:end].casefold() for start, end in word_spans(text)})
+
+    def log_frequency(answers: Sequence[MaskedPassage]) -> float:
+        masked = [word.casefold() for answer in answers for word in _words(answer)]
+        return sum(math.log2(counts[word]) for word in masked if word in counts) / len(masked)
+
+    rule = log_frequency(Wordlist(WordlistConfig()).mask(request))
+    apart = {
+        match: abs(log_frequency(RandomWords(RandomConfig(match=match)).mask(request)) - rule)
+        for match in ("count", "frequency")
+    }
+    assert apart["count"] > 1.0  # unmatched words are more than half as frequent, or twice
+    assert apart["frequency"] < 0.5 * apart["count"]
+
+
+def _dghs(limit: int) -> MaskRequest:
+    data = DataStore(data_dir=SHARED, offline=True, domains=BUILT_IN)
+    asked = PassageRequest(
+        domain="gender", label="hateful", split="train", limit=limit, seed=0, data=data
+    )
+    passages = tuple(Dghs(Dghs.Config()).passages(asked))
+    return MaskRequest(passages=passages, domain="gender", data=data, progress=no_progress)
 
 
 def test_random_can_be_like_any_wordlist() -> None:

@@ -332,7 +332,7 @@ def test_trade_off_leaves_out_checkpoints_that_lack_a_score(run: Store) -> None:
 def test_items_move_by_the_margin_of_their_two_scores(run: Store) -> None:
     panels = spread_panels(RunReader(run), build_matrix(run))
     gender = next(p for p in panels if p.column.domain == "gender")
-    assert gender.unit == "margin"
+    assert gender.unit == "margin (nats a token)"
     spread = next(s for s in gender.spreads if s.fit.method == "mlm-unlearning + wordlist")
     assert spread.changes == pytest.approx([-0.5] * 40)
     assert all(not s.fit.control for p in panels for s in p.spreads)

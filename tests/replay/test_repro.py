@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,14 @@ from kept_run import METHODS, again, carry_out, small_spec
 from harness.cli.main import cli
 from harness.data.places import DataStore
 from harness.errors import ModelError
-from harness.lm.handle import LanguageModel
+from harness.lm.handle import LanguageModel, TokenScores
 from harness.metrics import Item
 from harness.plugins import load_registry
-from harness.replay.recording import Recorder
-from harness.replay.reproduction import Agreement, reproduce
+from harness.quantities import Count, LogProb, Nats, Probability
+from harness.replay.reproduction import Agreement, _difference, reproduce
 from harness.storage.records import Record
 from harness.storage.store import Store
 from harness.testing import save_tiny_model, tiny_causal_model
-from harness.types import Measurement
 
 
 class Runs:
@@ -57,18 +56,29 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     return Runs(tmp_path_factory.mktemp("runs"))
 
 
-class Shifted(Recorder):
+def shifted(model: LanguageModel, by: float) -> LanguageModel:
     """A model whose every log-probability is off by the same amount."""
+    other = copy.copy(model)
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        yield
+    def moved(name: str) -> Any:
+        ask = getattr(model, name)
 
+        def answer(*args: Any, **options: Any) -> Any:
+            found = ask(*args, **options)
+            if isinstance(found, np.ndarray):
+                return found + by
+            return [
+                own._replace(logprobs=own.logprobs + by)
+                if isinstance(own, TokenScores)
+                else own + by
+                for own in found
+            ]
 
-def shifted(model: LanguageModel, by: float) -> Shifted:
-    found = Shifted(model)
-    found.shift = by
-    return found
+        return answer
+
+    for name in ("token_scores", "start_scores", "window_scores", "masked_scores_of"):
+        setattr(other, name, moved(name))
+    return other
 
 
 PROTOCOLS = {
@@ -119,8 +129,10 @@ def test_rounded_sums_and_probabilities_of_a_masked_model_are_in_nats_a_token_to
     rows = runs.compare(store, base)
     assert rows.keys() == {"embedded-pairs/mlm_pll_shared", "embedded-triples/mlm_filler"}
     assert all(row.largest < 1e-4 and not row.changed for row in rows.values())
-    for row in runs.compare(store, shifted(base, 0.01)).values():
-        assert row.largest == pytest.approx(0.01, rel=0.1)  # to first order, and three decimals
+    moved = runs.compare(store, shifted(base, 0.01))
+    assert moved["embedded-triples/mlm_filler"].largest == pytest.approx(0.01, rel=1e-3)
+    # a sum over the tokens that a pair shares, divided by all of the text's tokens
+    assert 0.004 < moved["embedded-pairs/mlm_pll_shared"].largest < 0.01
 
 
 def test_a_sample_beyond_the_runs_own_limit_is_that_limit(runs: Runs) -> None:
@@ -176,34 +188,29 @@ def test_a_changed_score_a_flipped_decision_and_a_lost_item_are_found(
 
 
 def test_rounded_values_are_compared_to_their_last_digit() -> None:
-    from harness.replay.reproduction import _compare
-
-    def of(value: float, *others: float) -> Measurement:
-        items = [Item(id=str(i), values={"v": v}) for i, v in enumerate([value, *others])]
-        return Measurement(domain="none", protocol="p", metrics=(), items=tuple(items))
-
-    for stored, off in ((of(-1.234, -2.5), 0.0), (of(-1.2341234, -2.5), 1e-3)):
-        value = stored.items[0].values["v"] + 1e-3
-        row = Agreement("e", "p")
-        _compare(row, stored, [of(value, -2.5), of(value + 0.5, -2), of(value - 0.5, -3)])
-        assert row.largest == pytest.approx(off, abs=1e-9)
+    model = tiny_causal_model()
+    for digits, off in ((3, 0.0), (None, 1e-3)):
+        quantity = LogProb(per="token", digits=digits)
+        item = Item(id="1", values={"v": -1.233})
+        assert _difference(quantity, -1.234, item, "v", model, None) == pytest.approx(off, abs=1e-9)
 
 
-def test_a_recorder_asks_once_and_shifts_log_probabilities_only() -> None:
+def test_each_quantity_has_its_own_difference() -> None:
     model = tiny_causal_model()
     text = "Women and men wait."
-    recorder = Recorder(model)
-    plain = recorder.token_scores([text, text])[1].logprobs
-    tokens = model.tokens_scored
-    recorder.shift = 0.5
-    model.forget_scores()
-    moved = recorder.token_scores([text])[0]
-    np.testing.assert_allclose(moved.logprobs[1:], plain[1:] + 0.5)
-    assert model.tokens_scored == tokens == recorder.tokens_scored
-    ids = model.encode(text)
-    np.testing.assert_allclose(recorder.start_scores(ids), model.start_scores(ids) + 0.5)
-    states = recorder.hidden_states([text])[0]
-    np.testing.assert_array_equal(states, model.hidden_states([text])[0])
+    tokens = len(model.encode(text))
+    item = Item(id="1", values={"v": -8.0, "p": 0.2, "nll": 30.0, "tokens": 10.0})
+    for quantity, before, name, expected in (
+        (LogProb(per="token"), -8.5, "v", 0.5),
+        (LogProb(per="text"), -8.5, "v", 0.5 / tokens),
+        (Probability(), 0.1, "p", math.log(2)),
+        (Probability(), 0.0, "p", 0.2),
+        (Nats(tokens="tokens"), 31.0, "nll", 0.1),
+        (Count(), 11.0, "tokens", 1.0),
+        (None, 11.0, "tokens", 1.0),
+    ):
+        found = _difference(quantity, before, item, name, model, text)
+        assert found == pytest.approx(expected)
 
 
 # -- the command -----------------------------------------------------------------------------

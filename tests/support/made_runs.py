@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from harness.metrics import HIGHER, LOWER, TOWARDS_50, Item, Metric
+from harness.quantities import Count, Decision, LogProb, Nats
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import Failure, PluginVersion, Provenance, Record, RunIndex
 from harness.storage.store import Store
@@ -67,6 +68,7 @@ def pairs(domain: str, shift: float, n: int = 40) -> Measurement:
             direction=TOWARDS_50,
             stratum=stratum,
             primary=name == "stereotype_score",
+            whole=None if name == "stereotype_score" else "stereotype_score",
         )
         for name, stratum in (
             ("stereotype_score", None),
@@ -75,7 +77,18 @@ def pairs(domain: str, shift: float, n: int = 40) -> Measurement:
             ("stereotype_score_balanced", None),
         )
     ]
-    return Measurement(domain=domain, protocol="hf_nll", metrics=tuple(metrics), items=items)
+    score = LogProb(per="token")
+    return Measurement(
+        domain=domain,
+        protocol="hf_nll",
+        metrics=tuple(metrics),
+        items=items,
+        quantities={
+            "more": score,
+            "less": score,
+            "prefers_stereotype": Decision(of=("more", "less")),
+        },
+    )
 
 
 def perplexity(name: str, domain: str, protocol: str, level: float, *, good: bool) -> Measurement:
@@ -92,7 +105,13 @@ def perplexity(name: str, domain: str, protocol: str, level: float, *, good: boo
         direction=HIGHER if good else LOWER,
         primary=not good,
     )
-    return Measurement(domain=domain, protocol=protocol, metrics=(metric,), items=items)
+    return Measurement(
+        domain=domain,
+        protocol=protocol,
+        metrics=(metric,),
+        items=items,
+        quantities={"nll": Nats(tokens="tokens"), "tokens": Count()},
+    )
 
 
 def measured(evaluator: str, targets: Sequence[str], shift: float) -> tuple[Measurement, ...]:

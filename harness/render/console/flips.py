@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from harness.analysis.flips import Flip, Flips
-from harness.render.console.terminal import Terminal
+from rich.console import Console
+
+from harness.analysis.item_changes import ItemChange, ItemChanges
 
 
 def print_flips(
-    console: Terminal,
+    console: Console,
     title: str,
-    found: Flips,
-    texts: Mapping[str, tuple[str, ...]],
+    found: ItemChanges,
+    texts: Mapping[str, Mapping[str, str]],
     missing: str | None,
     limit: int,
 ) -> None:
@@ -22,43 +23,42 @@ def print_flips(
         console: where to.
         title: of the cell and step.
         found: the changes.
-        texts: sentences by item id.
+        texts: sentences by item id and role.
         missing: why there are none, if so.
         limit: how many are shown.
     """
-    column = found.column
+    column, changed = found.column, found.changed
     name = f"{column.evaluator}, {column.protocol}: {column.metric}, {column.domain}"
-    console.print(f"{title} -> {name}", style="bold")
-    count = len(found.flips)
+    console.print(f"{title} -> {name}", style="bold", highlight=False, markup=False)
     what = "flipped" if found.decisions else "changed"
     line = f"{_shown(found.base.value)} -> {_shown(found.after.value)}; "
-    line += f"{count} of {found.items} items {what}"
+    line += f"{len(changed)} of {len(found.items)} items {what}"
     if found.decisions:
-        gained = sum(flip.after > flip.before for flip in found.flips)
-        line += f": {gained} from 0 to 1, {count - gained} from 1 to 0"
-    console.print(line)
+        gained = sum(item.decided[1] > item.decided[0] for item in changed if item.decided)
+        line += f": {gained} from 0 to 1, {len(changed) - gained} from 1 to 0"
+    console.print(line, highlight=False, markup=False)
     if missing is not None:
-        console.print(f"sentences not shown: {missing}", style="yellow")
-    for number, flip in enumerate(found.flips[:limit], start=1):
-        _print_flip(console, number, flip, texts.get(flip.item, ()), found.decisions)
-    if count > limit:
-        console.print(f"{count - limit} more; --limit shows them", style="dim")
+        console.print(f"sentences not shown: {missing}", style="yellow", markup=False)
+    for number, item in enumerate(changed[:limit], start=1):
+        _print_item(console, number, item, texts.get(item.id, {}))
+    if len(changed) > limit:
+        more = len(changed) - limit
+        console.print(f"{more} more; --limit shows them", style="dim", highlight=False)
 
 
-def _print_flip(
-    console: Terminal, number: int, flip: Flip, texts: tuple[str, ...], decisions: bool
-) -> None:
-    about = ", ".join(part for part in (flip.stratum, flip.cluster) if part)
-    head = f"{number:3}. {flip.item}" + (f" ({about})" if about else "")
-    if decisions:
-        head += f"  {flip.before:g} -> {flip.after:g}, margin moved by {flip.size:.3f}"
+def _print_item(console: Console, number: int, item: ItemChange, texts: Mapping[str, str]) -> None:
+    about = ", ".join(part for part in (item.stratum, item.cluster) if part)
+    head = f"{number:3}. {item.id}" + (f" ({about})" if about else "")
+    if item.decided is not None:
+        before, after = item.decided
+        head += f"  {before:g} -> {after:g}, margin moved by {abs(item.change):.3f}"
     else:
-        head += f"  {flip.before:.4f} -> {flip.after:.4f} ({flip.after - flip.before:+.4f})"
-    console.print(head)
-    for at, (name, before, after) in enumerate(flip.scores):
-        text = f"  {texts[at]}" if decisions and at < len(texts) else ""
-        line = f"     {name:15} {before:9.4f} -> {after:9.4f}{text}"
-        console.print(line, soft_wrap=True)
+        head += f"  {item.before:.4f} -> {item.after:.4f} ({item.change:+.4f})"
+    console.print(head, highlight=False, markup=False)
+    for name, first, last in item.scores:
+        text = f"  {texts[name]}" if name in texts else ""
+        line = f"     {name:15} {first:9.4f} -> {last:9.4f}{text}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _shown(value: float | None) -> str:

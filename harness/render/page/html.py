@@ -40,7 +40,7 @@ class Sources:
     publications: Sequence[Publication]
     references: Mapping[tuple[str, str], str]
     """Reference of each plugin that is installed, by family and name."""
-    texts: Mapping[str, tuple[str, ...]]
+    texts: Mapping[str, Mapping[str, str]]
     """Sentences by item id, as far as they could be found again."""
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.item_changes import item_changes
+from harness.analysis.item_changes import NoItemValueError, item_changes
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.analysis.reported import Publication, ReportedNumber
 from harness.analysis.step_curves import Fit, fit_of
@@ -28,7 +28,7 @@ class ItemList:
 
 
 def item_lists(
-    reader: RunReader, matrix: Matrix, texts: Mapping[str, tuple[str, ...]]
+    reader: RunReader, matrix: Matrix, texts: Mapping[str, Mapping[str, str]]
 ) -> list[ItemList]:
     """For each bias score of each method the items whose decision flipped, biggest first."""
     found = []
@@ -39,14 +39,16 @@ def item_lists(
             key = (fit, entry.column)
             if fit.control or not entry.towards_target or entry.after is None or key in seen:
                 continue
-            changes = item_changes(reader, row.cell, row.step, entry.column)
-            flipped = [c for c in changes[2] if c.flipped] if changes else []
+            try:
+                changes = item_changes(reader, row.cell, row.step, entry.column)
+            except NoItemValueError:
+                continue
+            flipped = [c for c in changes.changed if c.flipped] if changes else []
             if not flipped:
                 continue
             seen.add(key)
-            flipped.sort(key=lambda c: (-abs(c.change), c.id))
             rows = tuple(
-                (c.id, signed(c.before, 3), signed(c.after, 3), texts.get(c.id, ()))
+                (c.id, signed(c.before, 3), signed(c.after, 3), tuple(texts.get(c.id, {}).values()))
                 for c in flipped[:ITEMS_SHOWN]
             )
             title = f"{fit.label}: {entry.column.domain}, {entry.column.evaluator}"

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from harness.data.domains import Domains
+from harness.data.words import without_overlap
 from harness.types import Span
-from harness_maskers.words import Match, Matcher, Rule, overlaps
+from harness_maskers.words import Match, Matcher, Rule
 
 PROMPT_VERSION = "1"
 """Raised by each change of the prompt, the schema or the reading of answers."""
@@ -179,16 +180,14 @@ def to_spans(text: str, words: Sequence[NamedWord]) -> tuple[Span, ...]:
                     f"{json.dumps(named.word, ensure_ascii=False)} occurs {len(places)} times, "
                     f"so there is no occurrence {number}"
                 )
-        wanted = named.occurrences or range(1, len(places) + 1)
+        wanted = set(named.occurrences) or range(1, len(places) + 1)
         for number, match in enumerate(places, start=1):
             if number in wanted:
                 found.append(_Place(match.start, match.end, named.reason or "no reason given"))
     if missing:
         raise MalformedError("; ".join(missing) + ". Copy words exactly as the text writes them.")
-    chosen: list[_Place] = []
-    for place in sorted(found, key=lambda p: (p.start - p.end, p.start)):
-        if not overlaps(place[:2], (other[:2] for other in chosen)):
-            chosen.append(place)
+    found.sort(key=lambda p: (p.start - p.end, p.start))
+    chosen = [found[i] for i in without_overlap(len(text), [place[:2] for place in found])]
     return tuple(
         Span(start=p.start, end=p.end, kind="openai", reason=p.reason) for p in sorted(chosen)
     )
