@@ -100,8 +100,14 @@ def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, Mapping[
 
 
 def _figures(store: Store, folder: Path) -> list[Path]:
+    from harness.analysis.halves import halves_panels
+    from harness.analysis.item_changes import spread_panels
     from harness.analysis.matrix_builder import build_matrix
-    from harness.render.paper_figures import write_figures
+    from harness.analysis.step_curves import RunCurves
+    from harness.render.figures.catalogue import run_figures, write_figures
     from harness.storage.reader import RunReader
 
-    return write_figures(RunReader(store), build_matrix(store), folder)
+    reader, matrix = RunReader(store), build_matrix(store)
+    curves = RunCurves(reader, matrix)
+    figures = run_figures(curves, halves_panels(matrix), spread_panels(reader, matrix))
+    return write_figures(figures, folder)

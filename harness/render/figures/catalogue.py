@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.analysis.halves import HalvesPanel
 from harness.analysis.item_changes import SpreadPanel
 from harness.analysis.step_curves import Panel, RunCurves
-from harness.render.figures.canvas import Figure
+from harness.errors import StoreError
+from harness.render.figures.canvas import KINDS, Figure
 from harness.render.figures.curves import curves_figure
 from harness.render.figures.looks import Looks
 from harness.render.figures.rows import halves_figure, spread_figure
 from harness.render.figures.trade_off import trade_off_figure
+from harness.render.files import write_file
 
 
 @dataclass(frozen=True)
@@ -90,3 +93,31 @@ class _Names:
             name = f"{base}-{number}"
         self._used.add(name)
         return name
+
+
+def write_figures(
+    figures: Iterable[Figure], folder: Path, kinds: Sequence[str] = KINDS, *, dpi: int = 300
+) -> list[Path]:
+    """Write figures to files and return their paths.
+
+    Args:
+        figures: what to write; a file is called after the name of its figure.
+        folder: where to; it is made if it does not exist.
+        kinds: any of ``png``, ``svg`` and ``pdf``.
+        dpi: resolution of a PNG.
+
+    Raises:
+        DataError: matplotlib is not installed.
+        StoreError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot write: {error.strerror or error}") from None
+    written = []
+    for figure in figures:
+        for kind, content in figure.files(kinds, dpi=dpi).items():
+            path = folder / f"{figure.name}.{kind}"
+            write_file(path, content)
+            written.append(path)
+    return written

@@ -43,7 +43,7 @@ def spread_figure(name: str, panel: SpreadPanel, looks: Looks) -> Figure:
         title=title,
         description=f"Changes of the items. {words}.",
         numbers=Numbers(header, tuple(rows)),
-        draw=lambda: _draw_spread(title, panel, looks),
+        draw=lambda: _draw_spread(title + _chosen(len(panel.spreads), panel.fits), panel, looks),
         group=c.domain,
     )
 
@@ -102,7 +102,7 @@ def halves_figure(name: str, panel: HalvesPanel) -> Figure:
         title=title,
         description=f"Changes of the halves; the ideal is {panel.ideal:g}. {words}.",
         numbers=Numbers(header, rows, left=2),
-        draw=lambda: _draw_halves(title, panel),
+        draw=lambda: _draw_halves(title + _chosen(len(panel.rows), panel.fits), panel),
         group=c.domain,
     )
 
@@ -125,6 +125,11 @@ def _draw_halves(title: str, panel: HalvesPanel) -> Any:
     axis.set_xlabel("change of the score, points")
     figure.legend(handles, parts, loc="outside lower left", ncols=columns, columnspacing=1)
     return figure
+
+
+def _chosen(shown: int, fits: int) -> str:
+    """Return what to say where not all fits are shown."""
+    return f"; the {shown} of {fits} fits that moved most" if shown < fits else ""
 
 
 def _fit_name(row: HalvesRow) -> str:

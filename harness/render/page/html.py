@@ -10,17 +10,18 @@ from typing import Any
 import yaml
 
 from harness import __version__
-from harness.analysis import step_curves as plotdata
 from harness.analysis.halves import halves_panels
 from harness.analysis.item_changes import spread_panels
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.matrix_builder import Matrix
 from harness.analysis.reported import Publication
+from harness.analysis.step_curves import RunCurves, fit_of
 from harness.errors import DataError
-from harness.render.page import figures as page_figures
+from harness.render import palette
+from harness.render.failures import by_cause
+from harness.render.figures.catalogue import run_figures
 from harness.render.page import lists as page_lists
 from harness.render.page import tables as page
-from harness.render.page.svg import Style, Styles, marker
 from harness.render.tables.leaderboard_table import LEADERBOARD_NOTE, NETS_NOTE, SEEDS_NOTE
 from harness.render.tables.matrix_table import ANY_NOTE, matrix_note
 from harness.render.tables.numbers import interval, number, signed
@@ -48,7 +49,7 @@ def html_page(sources: Sources) -> str:
     """Return the whole page.
 
     Raises:
-        DataError: Jinja2 is not installed.
+        DataError: Jinja2 or matplotlib is not installed.
     """
     try:
         from jinja2 import Environment, FunctionLoader, StrictUndefined
@@ -63,50 +64,38 @@ def html_page(sources: Sources) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup((folder / "report.css").read_text("utf-8"))  # ours, no data in it
+    style = Markup(f"{palette.css()}\n{(folder / 'report.css').read_text('utf-8')}")  # no data
     environment.filters["capital"] = lambda text: text[:1].upper() + text[1:]
-    environment.filters["drawing"] = Markup  # drawings escape every text that they are given
+    # figures escape every text that they are given
+    environment.filters["drawing"] = lambda figure: Markup(figure.inline())
     return environment.get_template("report.html.j2").render(style=style, **_context(sources))
 
 
 def _context(sources: Sources) -> dict[str, Any]:
     reader, matrix = sources.reader, sources.matrix
     index = reader.index
-    styles = page_figures.styles_of(reader)
-    perplexity_panels = plotdata.perplexity_panels(reader)
-    perplexity, perplexity_styles = page_figures.perplexity_figures(perplexity_panels)
-    texts = {c.style: c.group for p in perplexity_panels for c in p.curves}
-    plot = plotdata.trade_off(reader, matrix)
+    curves = RunCurves(reader, matrix)
+    figures = run_figures(curves, halves_panels(matrix), spread_panels(reader, matrix))
     records = list(_records(reader))
-    fits = plotdata.fits(reader)
-    stepwise = [fit for fit, cells in fits.items() if max(cells[0].steps) > 1]
     description = index.spec.get("description")
     return {
         "name": index.name,
         "description": description if isinstance(description, str) else "",
         "version": __version__,
         "created": index.created_at[:16].replace("T", " "),
-        "facts": facts(reader),
+        "facts": facts(reader, curves),
         "summary": page.summary(matrix),
         "heat_maps": page.heat_maps(matrix),
         "each_seed": page.heat_maps(matrix, each_seed=True) if matrix.seeds else [],
         "matrix_note": matrix_note(matrix),
         "any_note": ANY_NOTE,
         "notes": matrix.notes,
-        "failures": matrix.failures,
+        "failures": by_cause(matrix.failures),
         "seeds": _seeds_table(matrix),
         "transfer": page.transfer_tables(matrix),
-        "bias_figures": page_figures.bias_figures(plotdata.bias_panels(reader, matrix), styles),
-        "legend": legend(stepwise, styles),
-        "legend_all": legend(list(fits), styles),
-        "perplexity_figures": perplexity,
-        "perplexity_of": "Texts" if len(set(texts.values())) == len(texts) else "Methods",
-        "perplexity_legend": [
-            (style, _sample(perplexity_styles.of(group, style))) for style, group in texts.items()
-        ],
-        "trade_off": page_figures.trade_off_figure(plot, styles) if plot else None,
-        "spreads": page_figures.spread_figures(spread_panels(reader, matrix), styles),
-        "halves": page_figures.halves_figures(halves_panels(matrix)),
+        "figures": figures,
+        "stepwise": bool(curves.stepwise),
+        "merged": curves.trade_off is not None and curves.trade_off.merged,
         "board": page.board_tables(sources.board),
         "leaderboard_note": LEADERBOARD_NOTE,
         "nets_note": NETS_NOTE,
@@ -121,12 +110,12 @@ def _context(sources: Sources) -> dict[str, Any]:
     }
 
 
-def facts(reader: RunReader) -> list[tuple[str, str]]:
+def facts(reader: RunReader, curves: RunCurves) -> list[tuple[str, str]]:
     """What was run, in a few words each."""
     index = reader.index
     debiased = [cell for cell in index.cells if not cell.is_base]
     stepwise = [cell for cell in debiased if max(cell.steps) > 1]
-    fits = plotdata.fits(reader)
+    fits = curves.fits
 
     def listed(values: Iterable[object]) -> str:
         return ", ".join(str(v) for v in dict.fromkeys(values)) or "none"
@@ -143,38 +132,6 @@ def facts(reader: RunReader) -> list[tuple[str, str]]:
     return [(name, value) for name, value in found if value != "none"]
 
 
-def legend(fits: Sequence[plotdata.Fit], styles: Styles) -> dict[str, list[tuple[str, str]]]:
-    """Samples of the colours (sources) and of the dashes (methods), or of both (methods)."""
-    groups = dict.fromkeys(fit.source or "any source" for fit in fits)
-    methods = dict.fromkeys(fit.method for fit in fits)
-    if styles.by_style:
-        return {
-            "source": [],
-            "method": [],
-            "both": [(m, _sample(styles.of("", m))) for m in methods],
-        }
-    neutral = 7
-    return {
-        "both": [],
-        "source": [
-            (name, _sample(Style(styles.of("" if name == "any source" else name, "").colour, 0)))
-            for name in groups
-        ],
-        "method": [
-            (name, _sample(Style(neutral, styles.of("", name).dash), css="plain"))
-            for name in methods
-        ],
-    }
-
-
-def _sample(style: Style, css: str = "") -> str:
-    names = f"line {css} {style.css}".replace("  ", " ")
-    return (
-        '<svg class="sample" viewBox="0 0 34 10" width="34" height="10" aria-hidden="true">'
-        f'<polyline class="{names}" points="1,5 33,5"/>{marker(17, 5, style, 2.8, css)}</svg>'
-    )
-
-
 def _seeds_table(matrix: Matrix) -> page.Table | None:
     rows = []
     for row in matrix.seeds:
@@ -182,7 +139,7 @@ def _seeds_table(matrix: Matrix) -> page.Table | None:
             change, gain = entry.change, entry.improvement
             rows.append(
                 (
-                    plotdata.fit_of(row.cell, matrix.names).label,
+                    fit_of(row.cell, matrix.names).label,
                     f"{entry.column.domain}, {entry.column.evaluator}",
                     str(change.n),
                     f"{signed(change.mean)} ± {number(change.sd)}",
@@ -202,7 +159,8 @@ def _seeds_table(matrix: Matrix) -> page.Table | None:
 
 
 def _records(reader: RunReader) -> Iterable[Record]:
-    for key in reader.store.record_keys():
+    keys = dict.fromkeys(ref.key for cell in reader.index.cells for ref in cell.measures)
+    for key in keys:  # not every file of the folder: one of another run proves nothing
         record = reader.store.record(key, items=False)
         if record is not None:
             yield record
