@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from harness.analysis.bootstrap import Resampler
 from made_runs import write_measurement
 from scipy import stats
 
-from harness.analysis.bootstrap import Resampler
 from harness.arrays import Floats
 from harness.errors import PluginError
 from harness.estimators import (

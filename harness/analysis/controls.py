@@ -1,150 +1,83 @@
-"""Effects net of a control: what a method does beyond what the control does on the same items."""
+"""Which control a method is compared with."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
-import numpy as np
-
-from harness.analysis.interval import Interval
-from harness.analysis.matrix import Entry, Row, seed_summary
-from harness.analysis.stats import SeedSummary, percentile_interval
-from harness.analysis.transfer import Estimated
-from harness.arrays import Floats
+from harness.analysis.effects import Estimated
+from harness.analysis.gains import net_gain
+from harness.analysis.matrix import Entry, Row
 from harness.errors import StoreError, did_you_mean
-from harness.storage.cells import method_labels, shared_axes
+from harness.storage.cells import Cell, method_labels, shared_axes
 from harness.types import ControlKind
 
 PREFERENCE: tuple[ControlKind, ...] = ("masks", "texts", "change", "identity")
-"""Which control is subtracted unless another is asked for: the one most like the method."""
+"""Which kind of control is subtracted unless another is asked for: the closest to a method."""
 
 
-@dataclass(frozen=True)
-class Net:
-    """One entry's improvement minus that of its control, in points.
+def alike(row: Row, candidates: Sequence[Row]) -> Row | None:
+    """The row of a control that is closest to a row; None where it cannot control that method.
 
-    Attributes:
-        control: title of the control's cell.
-        improvement: the method's minus the control's; above 0 the method does more.
-        interval: 95 % over items, paired: both on the same resampled items.
-        draws: bootstrap values, shape ``(draws,)``, where there are any.
-    """
-
-    control: str
-    improvement: float
-    interval: Interval | None
-    draws: Floats | None
-
-
-@dataclass(frozen=True)
-class MeanNet:
-    """Mean improvement of a method minus that of a control, over all its bias scores.
-
-    Attributes:
-        control: name of the control's method.
-        effect: in points, with the interval over items; both on the same resampled items.
-        over_seeds: the same over seeds, each minus the control of its own seed; None for one.
-    """
-
-    control: str
-    effect: Estimated
-    over_seeds: SeedSummary | None
-
-
-def control_of(row: Row, rows: Sequence[Row], label: str | None = None) -> Row | None:
-    """The control of a row: of the same model, the kind most like it, as alike as possible.
+    Controls of masks or texts are the same method with other masks or texts, so they control no
+    other method.
 
     Args:
         row: of a method.
-        rows: all rows of the matrix.
-        label: take the control of this debiaser, masker or passage label instead.
+        candidates: the rows of one control, over its sources.
     """
-    same = [other for other in rows if other is not row and other.cell.model == row.cell.model]
-    if label is not None:
-        if label in method_labels(row.cell):
-            return None
-        same = [other for other in same if label in method_labels(other.cell)]
-        return max(same, key=lambda other: _likeness(row, other), default=None)
-    for kind in PREFERENCE:
-        of_kind = [other for other in same if other.cell.control_kind == kind and _fits(row, other)]
-        if of_kind:
-            return max(of_kind, key=lambda other: _likeness(row, other))
-    return None
+    usable = [other for other in candidates if other is not row and _controls(other.cell, row.cell)]
+    return max(usable, key=lambda other: _likeness(row, other), default=None)
 
 
-def alike(row: Row, control: Sequence[Row]) -> Row | None:
-    """The row of one control that is most like a row; None where it is no control of that method.
-
-    Args:
-        row: of a method.
-        control: the rows of one control, over its sources and seeds.
-    """
-    fit = [other for other in control if other.cell.model == row.cell.model and _fits(row, other)]
-    return max(fit, key=lambda other: _likeness(row, other), default=None)
-
-
-def _fits(row: Row, other: Row) -> bool:
-    """Controls of masks or texts are the same method: only its masks or texts may differ."""
-    same = other.cell.debiaser == row.cell.debiaser
-    return same if other.cell.control_kind in ("masks", "texts") else True
-
-
-def mean_net(
-    bias: Sequence[tuple[Row, Entry]], partners: Mapping[int, Row | None], name: str
-) -> MeanNet | None:
-    """Mean effect net of controls; None unless every entry has one.
-
-    Args:
-        bias: entries of a method, with their rows.
-        partners: the control of each row, by the row's `id`.
-        name: what to call the control.
-    """
-    effects: list[tuple[Row, float]] = []
-    draws: list[Floats] = []
-    for row, entry in bias:
-        partner = partners.get(id(row))
-        own = net(entry, partner) if partner is not None else None
-        if own is None:
-            return None
-        effects.append((row, own.improvement))
-        if own.draws is not None:
-            draws.append(own.draws)
-    if not effects:
-        return None
-    whole = len(draws) == len(effects)
-    interval = percentile_interval(np.mean(draws, axis=0)) if whole else None
-    mean = sum(value for _, value in effects) / len(effects)
-    return MeanNet(name, Estimated(mean, interval), seed_summary(effects))
-
-
-def check_control(label: str, rows: Sequence[Row]) -> None:
-    """Refuse a control that no row has.
-
-    Raises:
-        StoreError: says which labels there are.
-    """
-    known = {name for row in rows for name in method_labels(row.cell)}
-    if label not in known:
-        raise StoreError(f"no run here has a control '{label}'{did_you_mean(label, known)}")
-
-
-def net(entry: Entry, control: Row) -> Net | None:
-    """An entry net of the same column of its control; None where either has no value."""
-    other = control.entry(entry.column)
-    if other is None or entry.improvement is None or other.improvement is None:
-        return None
-    drawn: Floats | None = None
-    if entry.draws is not None and other.draws is not None:
-        drawn = entry.draws.improvement - other.draws.improvement
-    return Net(
-        control.cell.title(),
-        entry.improvement - other.improvement,
-        percentile_interval(drawn) if drawn is not None else None,
-        drawn,
-    )
+def _controls(control: Cell, cell: Cell) -> bool:
+    if control.model != cell.model:
+        return False
+    if control.control_kind in ("masks", "texts"):
+        return control.debiaser == cell.debiaser
+    return True
 
 
 def _likeness(row: Row, other: Row) -> tuple[int, int]:
     shared = shared_axes(row.cell, other.cell)
     return 10 * ("source" in shared) + len(shared), -abs(row.step - other.step)
+
+
+def labelled(rows: Sequence[Row], label: str) -> list[Row]:
+    """The rows of a debiaser, masker or passage label.
+
+    Raises:
+        StoreError: no row has that label; says which labels there are.
+    """
+    found = [row for row in rows if label in method_labels(row.cell)]
+    if not found:
+        known = {name for row in rows for name in method_labels(row.cell)}
+        raise StoreError(f"no run here has a control '{label}'{did_you_mean(label, known)}")
+    return found
+
+
+def mean_net(
+    bias: Sequence[tuple[Row, Entry]], candidates: Sequence[Row]
+) -> tuple[Estimated, tuple[Row, ...]] | None:
+    """Improvement over bias scores minus that of a control, and the rows that were subtracted.
+
+    Args:
+        bias: entries of a method, with their rows.
+        candidates: the rows of the control.
+
+    Returns:
+        None unless every entry has a control with the same column.
+    """
+    partners: dict[int, Row | None] = {}
+    controls: list[Entry] = []
+    for row, entry in bias:
+        if id(row) not in partners:
+            partners[id(row)] = alike(row, candidates)
+        partner = partners[id(row)]
+        other = partner.entry(entry.column) if partner is not None else None
+        if other is None:
+            return None
+        controls.append(other)
+    net = net_gain([entry for _, entry in bias], controls)
+    if net is None:
+        return None
+    return net, tuple(row for row in partners.values() if row is not None)

@@ -41,6 +41,9 @@ class Correction:
         controls: what is at most 5 %, for help texts and legends.
         reference: source of the method.
         step: from p-values in ascending order to corrected ones in the same order.
+        level: from alpha, the number of tests and how many of them are significant, to the
+            largest uncorrected p-value that would be significant. The minimum detectable change
+            is computed at this level.
     """
 
     name: str
@@ -48,6 +51,7 @@ class Correction:
     controls: str
     reference: str
     step: Callable[[Sequence[float]], list[float]]
+    level: Callable[[float, int, int], float]
 
 
 CORRECTIONS: dict[str, Correction] = {
@@ -59,8 +63,16 @@ CORRECTIONS: dict[str, Correction] = {
             "the expected share of false stars",
             "Benjamini and Hochberg 1995",
             _benjamini_hochberg,
+            lambda alpha, tests, significant: alpha * max(significant, 1) / tests,
         ),
-        Correction("holm", "Holm", "the chance of any false star", "Holm 1979", _holm),
+        Correction(
+            "holm",
+            "Holm",
+            "the chance of any false star",
+            "Holm 1979",
+            _holm,
+            lambda alpha, tests, significant: alpha / max(tests - significant, 1),
+        ),
     )
 }
 """Every correction by name; the first one is the default."""

@@ -3,79 +3,131 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from harness.analysis.controls import MeanNet
+from harness.analysis.effects import Distance, Estimated
+from harness.analysis.interval import Interval
 from harness.analysis.matched_cost import Matched
 from harness.analysis.reported import Publication
-from harness.analysis.stats import SeedSummary
-from harness.analysis.transfer import Estimated
+from harness.analysis.stats import FitSummary
 from harness.storage.reader import Column
+
+
+class Rank(NamedTuple):
+    """The rank of a method with its 95 % interval, or the reason why it has none.
+
+    Attributes:
+        value: None where the method has no rank.
+        low, high: the ranks that the data allow; None where they are not known.
+        reason: why there is no rank; empty where there is one.
+    """
+
+    value: int | None
+    low: int | None = None
+    high: int | None = None
+    reason: str = ""
+
+
+NOT_RANKED = Rank(None)
+
+
+@dataclass(frozen=True)
+class MeanNet:
+    """Improvement of a method minus that of a control, over all its bias scores.
+
+    Attributes:
+        control: name of the control's method.
+        effect: in points, on the same items.
+        over_fits: the same over fits, each minus the control of its own seed; None for one.
+    """
+
+    control: str
+    effect: Estimated
+    over_fits: FitSummary | None
+
+
+@dataclass(frozen=True)
+class LanguageCost:
+    """A language metric of a method, as means over its fits.
+
+    Attributes:
+        value: the mean value.
+        change: its change, in percent of the base's value, or in the metric's own unit where the
+            base's value is zero or the metric has no such unit.
+        unit: ``%``, or empty.
+        interval: 95 % interval of the change; None where there are too few windows.
+    """
+
+    value: float
+    change: float
+    unit: str
+    interval: Interval | None
 
 
 @dataclass(frozen=True)
 class Standing:
-    """One method of one run, over all its sources and seeds, at each cell's last step.
+    """One method of one run, over all its sources and fits, at each fit's last step.
 
     Attributes:
-        distance: mean distance of the bias scores to their target, in points.
-        base_distance: the same of the base model.
-        in_domain: mean improvement on the source domain itself.
-        transfer: mean improvement on the other domains.
-        harmed: bias scores that moved away from their target, of `compared`.
-        cost: change of the language metrics, by label, as a mean over cells.
-        failed: failed entries.
-        reasons: why they failed, each reason once.
+        run, model, method: what it is.
         control: whether methods are compared with it.
-        mean: mean improvement of all bias scores, with its interval over items.
-        over_seeds: the same over seeds; None for a single seed.
-        net: mean improvement minus that of the control on the same items.
-        net_of: debiaser and masker of that control.
-        surely_gained, surely_harmed: bias scores with a corrected p-value below 0.05.
-        gained: bias scores that came nearer to their target, of `compared`.
-        cost_increase: mean increase of the language metric, in percent of the base's.
-        nets: mean improvement net of each control by itself.
-        matched: mean improvement where its curves cross each of the leaderboard's costs.
-        pareto: whether no other method of the model improves more at a lower or equal cost.
-        in_budget: whether `cost_increase` is within the budget; None where none was set.
-        warnings: what a reader must know of its entries, each once.
+        distance: root mean square distance of the bias scores to their ideals, in points.
+        base_distance: the same of the base model.
+        improvement: how much nearer than the base; None where that is undefined.
+        shift: mean signed change of the bias scores, in points.
+        in_domain: improvement on the source domains themselves.
+        transfer: improvement on the other domains.
+        gained, harmed, undefined: bias scores that came nearer to their ideal, got further from
+            it, or whose base cannot be told from the ideal, of `compared`.
+        surely_gained, surely_harmed: of these, the significant ones.
         expected: bias scores that the run is to have; `compared` are fewer where some failed.
+        costs: the language metrics, by column.
+        cost: the increase of the leaderboard's language metric; None where it is not measured.
+        net: improvement minus that of the leaderboard's control, on the same items.
+        nets: the same for each control by itself.
+        over_fits: improvement over fits alone; None for a single fit.
+        matched: improvement where its curves cross each of the leaderboard's costs.
+        rank: its rank, or why it has none.
+        pareto: whether it improves and no other method of the model improves more at a lower or
+            equal cost.
+        in_budget: whether `cost` is within the budget; None where none was set.
+        comparable: whether its run has the same limits and protocols as the first one.
+        fits: how many models were fitted.
+        failed: failed entries; `reasons` says why, each reason once.
+        warnings: what a reader must know of its entries, each once.
     """
 
     run: str
     model: str
     method: str
     control: bool
-    distance: float | None
-    base_distance: float | None
-    in_domain: float | None
-    transfer: float | None
-    harmed: int
-    compared: int
-    cost: dict[str, tuple[float, float]]
-    failed: int
-    models: int
-    mean: Estimated | None = None
-    over_seeds: SeedSummary | None = None
-    net: Estimated | None = None
-    net_of: str | None = None
+    distance: Distance | None = None
+    base_distance: Distance | None = None
+    improvement: Estimated | None = None
+    shift: Estimated | None = None
+    in_domain: Estimated | None = None
+    transfer: Estimated | None = None
     gained: int = 0
+    harmed: int = 0
+    undefined: int = 0
     surely_gained: int = 0
     surely_harmed: int = 0
-    cost_increase: float | None = None
+    compared: int = 0
+    expected: int = 0
+    costs: tuple[tuple[Column, LanguageCost], ...] = ()
+    cost: float | None = None
+    net: MeanNet | None = None
     nets: tuple[MeanNet, ...] = ()
+    over_fits: FitSummary | None = None
     matched: tuple[Matched, ...] = ()
+    rank: Rank = NOT_RANKED
     pareto: bool = False
     in_budget: bool | None = None
-    warnings: tuple[str, ...] = ()
-    expected: int = 0
+    comparable: bool = True
+    fits: int = 0
+    failed: int = 0
     reasons: tuple[str, ...] = ()
-
-    @property
-    def improvement(self) -> float | None:
-        """How much nearer to the target than the base."""
-        if self.distance is None or self.base_distance is None:
-            return None
-        return self.base_distance - self.distance
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -83,16 +135,29 @@ class Leaderboard:
     """Standings, and what they were made with.
 
     Attributes:
-        standings: best first; those over budget after the others.
-        levels: the costs, in percent of the base's, at which curves were read: first the largest
-            that all methods reach (or the one asked for), then round ones; empty if there is none.
+        standings: nearest to the ideal first; those without a rank for another reason than their
+            rank interval after the others.
+        control: name of the control of `Standing.net`; None where no method has one.
+        levels: the costs at which curves were read: first the largest that all methods reach (or
+            the one asked for), then round ones; empty if there is none.
+        relative: whether costs are percentages of the base's value; else they are doses.
         language: the metric that is the cost.
-        budget: the greatest increase allowed, in percent.
+        budget: the greatest cost allowed.
+        differences: how the runs differ in limits and protocols, one line each; their methods are
+            not ranked together.
         reported: numbers from the literature, never ranked with measured ones.
     """
 
     standings: tuple[Standing, ...]
-    levels: tuple[float, ...]
-    language: Column | None
-    budget: float | None
+    control: str | None = None
+    levels: tuple[float, ...] = ()
+    relative: bool = True
+    language: Column | None = None
+    budget: float | None = None
+    differences: tuple[str, ...] = ()
     reported: tuple[Publication, ...] = ()
+
+    @property
+    def several(self) -> bool:
+        """Whether names need the run and model in front."""
+        return len({(s.run, s.model) for s in self.standings}) > 1

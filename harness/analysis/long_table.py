@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import get_type_hints
 
-from harness.analysis.bootstrap import Resampler
 from harness.analysis.matrix_builder import Column, Entry, Matrix, Row, matrix_of
 from harness.metrics import Direction, Metric
 from harness.storage.cells import Identity, is_control
@@ -93,16 +92,16 @@ def _matrices(store: Store) -> Iterator[Matrix]:
 
     A cell that has one step only stands in the matrix of every step; the last one counts.
     """
-    reader, resampler = RunReader(store), Resampler()
+    reader = RunReader(store)
     index = reader.index
     steps = sorted({s for c in index.cells for s in c.steps if s > 0 and not c.is_base})
     chosen: list[int | None] = [*reversed(steps)] or [None]
     for step in chosen:
-        yield matrix_of(reader, step=step, resampler=resampler)
+        yield matrix_of(reader, step=step)
     for name, measured_at in _secondary(reader).items():
         for step in chosen:
             if step is None or measured_at & {0, step}:
-                yield matrix_of(reader, metric=name, step=step, resampler=resampler)
+                yield matrix_of(reader, metric=name, step=step)
 
 
 def _secondary(reader: RunReader) -> dict[str, set[int]]:
@@ -151,7 +150,6 @@ def _base(run: str, model: str, column: Column, metric: Metric) -> TidyRow:
 def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
     cell, column, after, base = row.cell, entry.column, entry.after, entry.base
     known = after or base
-    p = entry.p if entry.p is not None else (entry.test.p if entry.test else None)
     gain = entry.improvement_interval
     return TidyRow(
         run=run,
@@ -170,7 +168,7 @@ def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
         improvement=_digits(entry.improvement),
         n=after.n if after else None,
         numerator=after.numerator if after else None,
-        p=_digits(p),
+        p=_digits(entry.p),
         p_corrected=_digits(entry.adjusted_p),
         ci_low=_digits(entry.interval.low) if entry.interval else None,
         ci_high=_digits(entry.interval.high) if entry.interval else None,

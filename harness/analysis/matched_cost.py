@@ -1,53 +1,55 @@
-"""Methods at matched language ability: each curve over steps read at the same cost.
+"""Methods at matched language ability or dose: each curve over steps read at the same cost.
 
-Methods differ in how far they go, so their last steps compare dose as much as kind. Here the
-curve of each debiased model (improvement over cost, from the base at step 0) is read where it
-first crosses one and the same cost, by linear interpolation between the steps on either side,
-and never beyond the steps that were measured. Intervals are over items, from the bootstrap values
-of both steps; the cost is taken as it was measured.
+Methods differ in how far they go, so their last steps compare dose as much as kind. Here the curve
+of each fit (squared distance to the ideal over cost) is read where it first crosses one and the
+same cost, by linear interpolation between the checkpoints on either side. A curve is read only
+where it was measured: it needs at least `FEWEST_STEPS` checkpoints, some below the cost and some
+above. Intervals are those of the interpolated distances; the cost is taken as it was measured.
+
+The cost is an increase of the language metric in percent of the base's (perplexity), or its value
+where the base's is zero by definition (the KL divergence from the base: the dose).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-import numpy as np
-
-from harness.analysis.bootstrap import Resampler
-from harness.analysis.interval import Interval
-from harness.analysis.matrix import Row, seed_summary
-from harness.analysis.stats import SeedSummary, percentile_interval
+from harness.analysis.changes import Change, ChangeReader, Side
+from harness.analysis.effects import Estimated, mean_distance, nearer
+from harness.analysis.gains import Gain
+from harness.analysis.matrix import Row, distance_of, fit_summary
+from harness.analysis.stats import FitSummary
 from harness.arrays import Floats
+from harness.metrics import Metric
 from harness.storage.cells import Cell
 from harness.storage.reader import Column, RunReader
 
-ONE_SHOT = [1]
-ROUND = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
-"""Costs, in percent, at which curves are read beside the largest that all of them reach."""
+FEWEST_STEPS = 4
+"""Checkpoints that a curve needs to be read at a cost between them."""
+
+PERCENTS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
+DOSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
+"""Round costs at which curves are read beside the largest that all of them reach."""
 MOST_LEVELS = 4
 
 
 class Point(NamedTuple):
-    """A model at a step: its cost in percent of the base's, and its mean improvement in points."""
+    """The cost of a fit at a checkpoint."""
 
     step: int
     cost: float
-    improvement: float
 
 
 class Crossing(NamedTuple):
-    """Where a curve has a cost: between two steps, so far from the left one to the right one."""
+    """Interpolation point: two checkpoints and the fraction of the way from the left one."""
 
-    left: Point
-    right: Point
+    left: int
+    right: int
     share: float
-
-    def between(self, left: Floats, right: Floats) -> Floats:
-        """What lies there, of what is known at both steps."""
-        return left + self.share * (right - left)
 
 
 @dataclass(frozen=True)
@@ -55,225 +57,304 @@ class Matched:
     """A method read at one cost.
 
     Attributes:
-        cost: in percent of the base's.
-        value: mean improvement over its curves; None unless every one of them reaches the cost.
-        over_seeds: the same over seeds; None for one.
-        net: the value minus that of the control most like each curve, at the same cost; None
-            unless each of these reaches it, too.
-        net_over_seeds: the same over seeds; None for one.
-        interval, net_interval: 95 % over items, of the value and of the net one.
+        cost: in percent of the base's, or the dose.
+        gain: improvement over its curves; None unless every one of them was measured around the
+            cost, or where improvement is undefined.
+        spread: of the improvement over fits; None for one.
+        net: the same minus that of the control at the same cost; None unless each of its curves
+            was measured around the cost, too.
+        net_spread: of that over fits.
+        reason: why there is no `gain`.
     """
 
     cost: float
-    value: float | None
-    over_seeds: SeedSummary | None = None
-    net: float | None = None
-    net_over_seeds: SeedSummary | None = None
-    interval: Interval | None = None
-    net_interval: Interval | None = None
+    gain: Estimated | None
+    spread: FitSummary | None = None
+    net: Estimated | None = None
+    net_spread: FitSummary | None = None
+    reason: str = ""
+
+
+class Cost(NamedTuple):
+    """The language column that is the cost, and how it is counted."""
+
+    column: Column
+    relative: bool
+
+    def of(self, base: float, value: float) -> float:
+        """The cost of a value: percent above the base's, or its difference to it."""
+        return 100.0 * (value / base - 1.0) if self.relative else value - base
+
+
+def cost_of(base: Mapping[tuple[str, Column], Metric], column: Column) -> Cost:
+    """How a language column is counted: relative to the base, unless that is zero."""
+    values = [m.value for (_, other), m in base.items() if other == column and m.value is not None]
+    return Cost(column, bool(values) and all(abs(value) > 1e-9 for value in values))
 
 
 class Curves:
-    """The curves of a run's rows, and the bootstrap values along them.
+    """The curves of a run's fits, and the distances along them.
 
     Args:
         reader: of the run.
-        rows: of its matrix.
-        bias: the columns whose mean improvement is read.
-        language: the column that is the cost; None: there are no curves.
-        resampler: the matrix's own, so that all is of the same resampled items.
+        bias: the columns whose improvement is read.
+        cost: the column that is the cost; None: there are no curves.
     """
 
-    def __init__(
-        self,
-        reader: RunReader,
-        rows: Sequence[Row],
-        bias: list[Column],
-        language: Column | None,
-        resampler: Resampler,
-    ) -> None:
+    def __init__(self, reader: RunReader, bias: Sequence[Column], cost: Cost | None) -> None:
         self._reader = reader
-        self._bias = bias
-        self._resampler = resampler
-        self._points = {
-            id(row): curve(reader, row.cell, bias, language) if language else [] for row in rows
-        }
-        self._drawn: dict[tuple[int, int], Floats | None] = {}
+        self._bias = tuple(bias)
+        self._cost = cost
+        self._points: dict[str, list[Point]] = {}
+        self._changes: dict[tuple[str, int, Column], Change | None] = {}
 
-    def of(self, row: Row) -> list[Point]:
-        """The curve of a row."""
-        return self._points[id(row)]
+    def of(self, cell: Cell) -> list[Point]:
+        """The checkpoints of a cell that have the cost and every bias score, by step."""
+        title = cell.title()
+        if title not in self._points:
+            self._points[title] = self._curve(cell)
+        return self._points[title]
 
-    def draws_at(self, row: Row, cost: float) -> Floats | None:
-        """Bootstrap values of `read_at`, shape ``(draws,)``; None where a score has none."""
-        crossing = crossing_at(self.of(row), cost)
-        if crossing is None:
+    def _curve(self, cell: Cell) -> list[Point]:
+        if self._cost is None:
+            return []
+        base = self._value(cell, 0, self._cost.column)
+        found = []
+        for step in cell.steps:
+            value = self._value(cell, step, self._cost.column)
+            scores = (self._value(cell, step, column) for column in self._bias)
+            if step > 0 and base is not None and value is not None and None not in scores:
+                found.append(Point(step, self._cost.of(base, value)))
+        return found
+
+    def _value(self, cell: Cell, step: int, column: Column) -> float | None:
+        measured = self._reader.find(cell, step, column)
+        return measured.metrics[column.metric].value if measured else None
+
+    def prepare(self, rows: Iterable[Row], costs: Sequence[float]) -> None:
+        """Compute what `distances` needs for these rows, a column at a time."""
+        needed: dict[tuple[str, int], Cell] = {}
+        for row in rows:
+            for cell in row.cells or (row.cell,):
+                for cost in costs:
+                    crossing = crossing_at(self.of(cell), cost)
+                    if crossing is not None:
+                        needed[cell.title(), crossing.left] = cell
+                        needed[cell.title(), crossing.right] = cell
+        for column in self._bias:
+            self._compare(column, needed)
+
+    def _compare(self, column: Column, needed: Mapping[tuple[str, int], Cell]) -> None:
+        groups: dict[Metric, list[tuple[str, int]]] = {}
+        tables = {}
+        for (title, step), cell in needed.items():
+            if (title, step, column) in self._changes:
+                continue
+            base = self._reader.find(cell, 0, column)
+            after = self._reader.find(cell, step, column)
+            if base is None or after is None:
+                continue
+            metric = after.metrics[column.metric]
+            shape = metric.model_copy(update={"value": None, "n": 0, "numerator": None})
+            groups.setdefault(shape, []).append((title, step))
+            tables[title, step] = self._reader.items(base.place), self._reader.items(after.place)
+        for shape, keys in groups.items():
+            changes = ChangeReader(shape).changes([tables[key] for key in keys])
+            for (title, step), change in zip(keys, changes, strict=True):
+                self._changes[title, step, column] = change
+
+    def gain_at(self, rows: Sequence[Row], cost: float) -> Gain | None:
+        """The gain of rows at a cost; None unless every one of their curves is measured there."""
+        before, after = [], []
+        for row in rows:
+            cells = row.cells or (row.cell,)
+            crossings = [crossing_at(self.of(cell), cost) for cell in cells]
+            if None in crossings:
+                return None
+            for column in self._bias:
+                found = [
+                    self._between(cell, crossing, column)
+                    for cell, crossing in zip(cells, crossings, strict=True)
+                    if crossing is not None
+                ]
+                known = [part for part in found if part is not None]
+                if len(known) < len(found):
+                    return None
+                fits = [cell.fit_key or cell.title() for cell in cells]
+                one = known[0]
+                base = distance_of(("",), [one.before], one)
+                model = distance_of(fits, [part.after for part in known], one)
+                if base is None or model is None:
+                    return None
+                before.append(base)
+                after.append(model)
+        return Gain(mean_distance(before), mean_distance(after)) if before else None
+
+    def _between(self, cell: Cell, crossing: Crossing, column: Column) -> Change | None:
+        """The change at an interpolation point."""
+        title = cell.title()
+        left = self._changes.get((title, crossing.left, column))
+        right = self._changes.get((title, crossing.right, column))
+        if left is None or right is None or left.units != right.units:
             return None
-        left, right = (self._draws(row, point.step) for point in crossing[:2])
-        return None if left is None or right is None else crossing.between(left, right)
+        share = crossing.share
 
-    def _draws(self, row: Row, step: int) -> Floats | None:
-        """Of the mean improvement at a step; those of the step in the matrix are known."""
-        key = id(row), step
-        if key not in self._drawn:
-            found = [self._improvement(row, step, column) for column in self._bias]
-            known = [own for own in found if own is not None]
-            whole = len(known) == len(found) > 0
-            self._drawn[key] = np.mean(known, axis=0) if whole else None
-        return self._drawn[key]
+        def mixed(one: Side, two: Side) -> Side:
+            return Side(
+                one.value + share * (two.value - one.value),
+                _mix(one.influences, two.influences, share),
+                _mix(one.square, two.square, share),
+                _mix(one.square_influences, two.square_influences, share),
+            )
 
-    def _improvement(self, row: Row, step: int, column: Column) -> Floats | None:
-        if step == 0:
-            return np.zeros(1)
-        if step == row.step:
-            entry = row.entry(column)
-            return entry.draws.improvement if entry is not None and entry.draws else None
-        base = self._reader.find(row.cell, 0, column)
-        after = self._reader.find(row.cell, step, column)
-        if base is None or after is None:
-            return None
-        tables = self._reader.items(base.place), self._reader.items(after.place)
-        (draws,) = self._resampler.paired(after.metrics[column.metric], [tables])
-        return draws.improvement if draws else None
+        return Change(
+            left.before,
+            mixed(left.after, right.after),
+            left.direction,
+            left.units,
+            left.items,
+            None,
+            left.same and right.same,
+        )
+
+
+Number = TypeVar("Number", float, Floats)
+
+
+def _mix(one: Number | None, two: Number | None, share: float) -> Number | None:
+    """A share of the way from one number or array to another; None where one is missing."""
+    return None if one is None or two is None else one + share * (two - one)
 
 
 def matched(
-    rows: Sequence[Row], curves: Curves, partners: Mapping[int, Row | None], cost: float
+    rows: Sequence[Row],
+    curves: Curves,
+    cost: float,
+    control: Callable[[Row], Row | None] | None = None,
 ) -> Matched:
     """Read the curves of a method where they first cross a cost.
 
     Rows of which nothing is measured (failed, or not run yet) are left out.
 
     Args:
-        rows: of the method.
+        rows: of the method, over its sources.
         curves: of the run.
-        partners: the control of each row, by the row's `id`; empty for a control.
-        cost: in percent of the base's.
+        cost: in percent of the base's, or the dose.
+        control: the row that is subtracted from each row; None: nothing is subtracted.
     """
-    values: list[tuple[Row, float]] = []
-    nets: list[tuple[Row, float]] = []
-    drawn: list[Floats | None] = []
-    net_drawn: list[Floats | None] = []
-    for row in rows:
-        if not _measured(curves.of(row)):
-            continue
-        value = read_at(curves.of(row), cost)
-        if value is None:
-            return Matched(cost, None)
-        own = curves.draws_at(row, cost)
-        values.append((row, value))
-        drawn.append(own)
-        partner = partners.get(id(row))
-        other = read_at(curves.of(partner), cost) if partner is not None else None
-        if partner is not None and other is not None:
-            nets.append((row, value - other))
-            theirs = curves.draws_at(partner, cost)
-            net_drawn.append(None if own is None or theirs is None else own - theirs)
-    whole = len(nets) == len(values)
+    measured = [row for row in rows if any(curves.of(c) for c in row.cells or (row.cell,))]
+    gain = curves.gain_at(measured, cost) if measured else None
+    if gain is None:
+        return Matched(cost, None, reason=f"not measured at {FEWEST_STEPS} steps around this cost")
+    net = net_spread = None
+    if control is not None:
+        partners = [control(row) for row in measured]
+        known = [row for row in partners if row is not None]
+        theirs = curves.gain_at(known, cost) if len(known) == len(measured) else None
+        if theirs is not None:
+            net = nearer(theirs.after, gain.after)
+            net_spread = _spread(measured, curves, cost, known)
     return Matched(
         cost,
-        _mean(values),
-        seed_summary(values),
-        _mean(nets) if whole else None,
-        seed_summary(nets) if whole else None,
-        _interval(drawn),
-        _interval(net_drawn) if whole else None,
+        gain.estimated,
+        _spread(measured, curves, cost) if gain.defined else None,
+        net,
+        net_spread,
+        "" if gain.defined else "improvement is undefined: the base cannot be told from the ideal",
     )
 
 
-def _interval(drawn: Sequence[Floats | None]) -> Interval | None:
-    """Of the mean over rows; None unless each of them has bootstrap values."""
-    known = [own for own in drawn if own is not None]
-    if not known or len(known) < len(drawn) or any(len(own) < 2 for own in known):
-        return None
-    return percentile_interval(np.mean(known, axis=0))
+def _spread(
+    rows: Sequence[Row], curves: Curves, cost: float, controls: Sequence[Row] = ()
+) -> FitSummary | None:
+    """The gain of each seed by itself, summarised."""
+    values: list[tuple[Cell, float]] = []
+    for number in range(max(row.fits for row in rows)):
+        mine = [_one_fit(row, number) for row in rows]
+        if any(row is None for row in mine):
+            return None
+        kept = [row for row in mine if row is not None]
+        gain = curves.gain_at(kept, cost)
+        if gain is None:
+            return None
+        value = gain.before.value - gain.after.value
+        if controls:
+            theirs = [_one_fit(row, number) for row in controls]
+            other = curves.gain_at([row for row in theirs if row is not None], cost)
+            if other is None or None in theirs:
+                return None
+            value = other.after.value - gain.after.value
+        values.append((kept[0].cell, value))
+    return fit_summary(values)
 
 
-def levels(methods: Sequence[Sequence[list[Point]]], least: float | None) -> tuple[float, ...]:
-    """Costs at which to compare: the least, then round ones that two methods or more reach.
+def _one_fit(row: Row, number: int) -> Row | None:
+    """The row of one fit; a model with a single fit is the same for all."""
+    if not row.cells:
+        return row
+    return Row(row.cells[number], row.step, ()) if number < len(row.cells) else None
+
+
+def levels(
+    methods: Sequence[Sequence[Sequence[Point]]], first: float | None, *, relative: bool = True
+) -> tuple[float, ...]:
+    """Costs at which to compare: the first, then round ones that two methods or more reach.
 
     Args:
         methods: the curves of each method.
-        least: the first level; None for the round ones alone.
+        first: the first level; None for the round ones alone.
+        relative: whether costs are percentages.
     """
-
-    def reach(own: Sequence[list[Point]]) -> float:
-        known = [points for points in own if _measured(points)]
-        if any(len(points) < 2 for points in known):
-            return 0.0
-        return min((max(p.cost for p in points) for points in known), default=0.0)
-
-    reached = sorted((reach(own) for own in methods), reverse=True)
-    second = reached[1] if len(reached) > 1 else 0.0
-    first = least or 0.0
-    more = [cost for cost in ROUND if 1.1 * first < cost <= second]
-    return (*([least] if least is not None else []), *more[: MOST_LEVELS - 1])
+    ranges = [bounds for curves in methods if (bounds := _range(curves)) is not None]
+    rounds = [
+        cost
+        for cost in (PERCENTS if relative else DOSES)
+        if sum(low <= cost <= high for low, high in ranges) > 1
+        and (first is None or cost > 1.1 * first)
+    ]
+    return (*([first] if first is not None else []), *rounds[: MOST_LEVELS - 1])
 
 
-def _measured(points: Sequence[Point]) -> bool:
-    return any(point.step > 0 for point in points)
-
-
-def _mean(values: Sequence[tuple[Row, float]]) -> float | None:
-    return sum(value for _, value in values) / len(values) if values else None
-
-
-def curve(reader: RunReader, cell: Cell, bias: list[Column], language: Column) -> list[Point]:
-    """The points of a cell that have the cost and every bias score, by step; step 0 is the base.
-
-    A method that is fitted at once has no steps between the base and its model, so its curve is
-    the one point.
-    """
-    base = _value(reader, cell, 0, language)
-    if not base:
-        return []
-    steps = [s for s in cell.steps if s > 0]
-    found = [] if steps == ONE_SHOT else [Point(0, 0.0, 0.0)]
-    for step in steps:
-        cost = _value(reader, cell, step, language)
-        gains = [_improvement(reader, cell, step, column) for column in bias]
-        known = [gain for gain in gains if gain is not None]
-        if cost is not None and known and len(known) == len(gains):
-            found.append(Point(step, 100.0 * (cost / base - 1.0), sum(known) / len(known)))
-    return found
-
-
-def read_at(points: list[Point], cost: float) -> float | None:
-    """Improvement where the curve first crosses a cost; None where it never does."""
-    found = crossing_at(points, cost)
-    if found is None:
+def common_cost(methods: Sequence[Sequence[Sequence[Point]]]) -> float | None:
+    """The largest cost around which every readable curve was measured; None if there is none."""
+    ranges = [bounds for curves in methods if (bounds := _range(curves)) is not None]
+    if not ranges:
         return None
-    left, right = found.left.improvement, found.right.improvement
-    return left + found.share * (right - left)
+    low, high = max(low for low, _ in ranges), min(high for _, high in ranges)
+    return high if high > 0 and low <= high else None
 
 
-def crossing_at(points: list[Point], cost: float) -> Crossing | None:
-    """Where the curve first crosses a cost; None where it never does."""
+def _range(curves: Sequence[Sequence[Point]]) -> tuple[float, float] | None:
+    """The costs around which every curve of a method was measured."""
+    known = [points for points in curves if points]
+    if not known or any(len(points) < FEWEST_STEPS for points in known):
+        return None
+    low = max(min(point.cost for point in points) for points in known)
+    high = min(max(point.cost for point in points) for points in known)
+    return (low, high) if low <= high else None
+
+
+def crossing_at(points: Sequence[Point], cost: float) -> Crossing | None:
+    """Where a curve first crosses a cost; None where it was not measured around it."""
+    if len(points) < FEWEST_STEPS:
+        return None
     for left, right in pairwise(points):
         low, high = sorted((left.cost, right.cost))
-        if low <= cost <= high:
-            share = (cost - left.cost) / (right.cost - left.cost) if high > low else 0.0
-            return Crossing(left, right, share)
-    if len(points) == 1 and points[0].cost == cost:
-        return Crossing(points[0], points[0], 0.0)
+        if low - 1e-12 <= cost <= high + 1e-12:
+            span = right.cost - left.cost
+            share = (cost - left.cost) / span if not math.isclose(span, 0.0) else 0.0
+            return Crossing(left.step, right.step, min(1.0, max(0.0, share)))
     return None
 
 
-def common_cost(curves: list[list[Point]]) -> float | None:
-    """The largest cost that every curve of two or more points reaches; None if that is none."""
-    several = [points for points in curves if len(points) > 1]
-    reached = [max(p.cost for p in points) for points in several]
-    most = min(reached, default=0.0)
-    return most if most > 0 else None
-
-
-def _value(reader: RunReader, cell: Cell, step: int, column: Column) -> float | None:
-    measured = reader.find(cell, step, column)
-    return measured.metrics[column.metric].value if measured else None
-
-
-def _improvement(reader: RunReader, cell: Cell, step: int, column: Column) -> float | None:
-    base, after = reader.find(cell, 0, column), reader.find(cell, step, column)
-    if base is None or after is None:
-        return None
-    return after.metrics[column.metric].improvement_on(base.metrics[column.metric])
+__all__ = [
+    "Cost",
+    "Curves",
+    "Matched",
+    "Point",
+    "common_cost",
+    "cost_of",
+    "crossing_at",
+    "levels",
+    "matched",
+]

@@ -1,21 +1,48 @@
-"""What a transfer matrix is made of: entries, rows, summaries over seeds."""
+"""What a transfer matrix is made of: entries, each of one column and one debiased model."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from harness.analysis.bootstrap import Draws
+import numpy as np
+
+from harness.analysis.changes import Change, Side
 from harness.analysis.corrections import ALPHA, DEFAULT
+from harness.analysis.effects import (
+    BASE,
+    Block,
+    Distance,
+    Effect,
+    Estimated,
+    combined,
+    nearer,
+)
 from harness.analysis.interval import Interval
-from harness.analysis.stats import McNemar, SeedSummary, over_seeds
-from harness.metrics import Metric
+from harness.analysis.stats import (
+    FEWEST_UNITS,
+    FitSummary,
+    McNemar,
+    detectable_change,
+    detectable_share_change,
+    mcnemar_p,
+    over_fits,
+    share_change_interval,
+    t_interval,
+    t_quantile,
+)
+from harness.analysis.tables import Evidence, Mark
+from harness.metrics import Metric, Role
 from harness.storage.cells import Cell, MethodNames
 from harness.storage.reader import Column
 
 Status = Literal["measured", "failed", "missing"]
+
+UNDEFINED = "the base cannot be told from the ideal, so a change is neither better nor worse"
+PASSED = "moved past the ideal: whether it ended nearer cannot be told"
 
 
 @dataclass(frozen=True)
@@ -25,13 +52,8 @@ class Half:
     name: str
     base: Metric | None
     after: Metric
-    draws: Draws | None = field(default=None, repr=False, compare=False)
-    """Bootstrap values; only the balanced mean has them."""
-
-    @property
-    def interval(self) -> Interval | None:
-        """95 % interval of the change; only the balanced mean has one."""
-        return self.draws.interval if self.draws else None
+    compared: Change | None = field(default=None, repr=False, compare=False)
+    """Influence of the units; only the balanced mean has it."""
 
     @property
     def change(self) -> float | None:
@@ -40,105 +62,146 @@ class Half:
             return None
         return self.after.value - self.base.value
 
-
-@dataclass(frozen=True)
-class OverSeeds:
-    """One column of one method and source over several seeds: the spread between fits.
-
-    Kept apart from the item-level interval, which is about the items of one fit.
-    """
-
-    column: Column
-    seeds: tuple[int, ...]
-    value: SeedSummary
-    """Of the debiased values."""
-    change: SeedSummary
-    improvement: SeedSummary
-    p: float | None = None
-    """One-sample t test of the improvements over seeds."""
-    adjusted_p: float | None = None
-    """Corrected over all such cells."""
-
-
-@dataclass(frozen=True)
-class SeedRow:
-    """Rows that differ in nothing but the seed."""
-
-    cell: Cell
-    """The first seed's cell; its ``seed`` says nothing about the others."""
-    step: int
-    entries: tuple[OverSeeds, ...]
+    @cached_property
+    def interval(self) -> Interval | None:
+        """95 % interval of the change over items; only the balanced mean has one."""
+        if self.compared is None:
+            return None
+        return change_effect(("",), (self.compared,)).interval
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One comparison with the base: a value, its change, and whether it can be chance."""
+    """One metric of a method compared with the base: one fit, or several that differ in the seed.
+
+    Attributes:
+        column: what is measured.
+        status: whether it was measured; `reason` says why not.
+        base: the metric of the base model.
+        after: the metric of the first fit.
+        value: of the debiased model, the mean over fits.
+        fits: names of the fits that are measured.
+        spread: of the change over fits, on the same items; None for one fit.
+        changes: of each fit, on the items that it shares with the base.
+        variance: of the change, with its degrees of freedom; None: too few units.
+        p: uncorrected p-value of "no change"; None: not tested.
+        adjusted_p: corrected over the family of the metric's role.
+        level: the largest uncorrected p-value that is significant in that family.
+        family: how many tests the family has.
+        halves: the strata of a paired suite (stereo, antistereo); empty where there are none.
+        balanced: the unweighted mean of the halves, with the interval of its change.
+    """
 
     column: Column
     status: Status
     reason: str | None = None
     base: Metric | None = None
     after: Metric | None = None
-    test: McNemar | None = None
-    adjusted_p: float | None = None
-    detectable: float | None = None
-    """The smallest change, in the metric's unit, that a test of these items would likely see."""
+    value: float | None = None
+    fits: tuple[str, ...] = ()
+    spread: FitSummary | None = None
+    changes: tuple[Change, ...] = field(default=(), repr=False, compare=False)
+    variance: tuple[float, float] | None = None
     p: float | None = None
-    """Uncorrected p-value: exact McNemar where there is a `test`, else of the paired bootstrap."""
-    shared: int = 0
-    """Items that base and debiased model share: what the test and the intervals are of."""
+    adjusted_p: float | None = None
+    level: float = ALPHA
+    family: int = 0
     halves: tuple[Half, ...] = ()
-    """The strata of a paired suite (stereo, antistereo), before and after; empty where none."""
     balanced: Half | None = None
-    """The unweighted mean of the halves, before and after, with the interval of its change."""
-    draws: Draws | None = field(default=None, repr=False, compare=False)
-    """The bootstrap values behind the intervals; what is derived (transfer, net effects) uses
-    the same, so that all of it is paired."""
 
-    @property
-    def interval(self) -> Interval | None:
-        """95 % interval of `change` over items (paired bootstrap; whole clusters where known)."""
-        return self.draws.interval if self.draws else None
-
-    @property
-    def improvement_interval(self) -> Interval | None:
-        """The same of `improvement`."""
-        return self.draws.improvement_interval if self.draws else None
-
-    @cached_property
-    def warning(self) -> str | None:
-        """One line where the score moved and the balanced mean of its halves did not."""
-        half, draws = self.balanced, self.draws
-        if half is None or draws is None or self.change is None or half.change is None:
-            return None
-        if not draws.moved or half.draws is None or half.draws.moved or half.interval is None:
-            return None
-        low, high = half.interval
-        return (
-            f"the score moved by {self.change:+.2f} but the balanced mean of its halves by "
-            f"{half.change:+.2f} [{low:+.2f}, {high:+.2f}]: group words may only have become rarer"
-        )
-
-    @property
-    def significant(self) -> bool:
-        """Whether the corrected p-value is below 0.05."""
-        return self.adjusted_p is not None and self.adjusted_p < ALPHA
+    # -- the change ----------------------------------------------------------------------------
 
     @property
     def change(self) -> float | None:
         """After minus before."""
-        if self.base is None or self.after is None:
+        if self.base is None or self.base.value is None or self.value is None:
             return None
-        if self.base.value is None or self.after.value is None:
-            return None
-        return self.after.value - self.base.value
+        return self.value - self.base.value
 
     @property
-    def improvement(self) -> float | None:
-        """How much nearer to the ideal; negative is harm."""
-        if self.base is None or self.after is None:
+    def shared(self) -> int:
+        """Items that the base and the debiased models share."""
+        return min((change.items for change in self.changes), default=0)
+
+    @property
+    def units(self) -> int:
+        """Independent units (items, clusters or windows) behind the change."""
+        return min((len(change.units) for change in self.changes), default=0)
+
+    @property
+    def exact(self) -> bool:
+        """Whether every item has the same values as in the base, as of a model that is the same."""
+        return bool(self.changes) and all(change.same for change in self.changes)
+
+    @property
+    def test(self) -> McNemar | None:
+        """Flips of the decisions of one fit over independent items, with McNemar's exact test."""
+        if len(self.changes) != 1 or self.changes[0].flips is None:
             return None
-        return self.after.improvement_on(self.base)
+        gained, lost = self.changes[0].flips
+        return McNemar(gained, lost, mcnemar_p(gained, lost))
+
+    @cached_property
+    def effect(self) -> Effect | None:
+        """The change with the influence of every unit on every fit."""
+        return change_effect(self.fits, self.changes) if self.changes else None
+
+    @cached_property
+    def interval(self) -> Interval | None:
+        """95 % interval of the change, over items, or over items and fits (see `covers`)."""
+        if self.exact or not self.changes or self.units < FEWEST_UNITS:
+            return None
+        if self.test is not None:
+            return share_change_interval(self.test.gained, self.test.lost, self.shared)
+        if self.variance is None or self.variance[0] <= 0:
+            return None
+        change = math.fsum(c.value for c in self.changes) / len(self.changes)
+        return t_interval(change, *self.variance)
+
+    @property
+    def covers(self) -> str:
+        """What is random in the interval: ``items``, or ``items and fits``."""
+        return self.effect.covers if self.effect is not None else "items"
+
+    @property
+    def evidence(self) -> Evidence | None:
+        """Whether the change can be chance; None where there is no change to judge."""
+        if self.change is None:
+            return None
+        if self.exact:
+            return "exact"
+        if self.adjusted_p is None:
+            return "untested"
+        return "significant" if self.adjusted_p < ALPHA else "not significant"
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected p-value of the change is below 0.05."""
+        return self.adjusted_p is not None and self.adjusted_p < ALPHA
+
+    @cached_property
+    def detectable(self) -> float | None:
+        """The change that this cell's test finds in four of five cases, at the corrected level.
+
+        From the run itself: the share of items that flipped, or the variance of the change.
+        """
+        if self.p is None or self.variance is None:
+            return None
+        if self.test is not None:
+            flipped = (self.test.gained + self.test.lost) / self.shared
+            if flipped > 0:
+                return detectable_share_change(self.shared, flipped, alpha=self.level)
+            return None
+        variance, df = self.variance
+        return detectable_change(variance, df, alpha=self.level) if variance > 0 else None
+
+    # -- the distance to the ideal -------------------------------------------------------------
+
+    @property
+    def role(self) -> Role:
+        """What the metric is for."""
+        known = self.after or self.base
+        return known.role or "diagnostic" if known is not None else "diagnostic"
 
     @property
     def towards_target(self) -> bool:
@@ -146,51 +209,239 @@ class Entry:
         known = self.after or self.base
         return known is not None and known.direction.kind == "target"
 
+    @property
+    def defined(self) -> bool:
+        """Whether a change can be called better or worse.
+
+        For a metric with a target: whether the 95 % interval of the base excludes the target.
+        """
+        if not self.towards_target:
+            return self.change is not None
+        return bool(self.changes) and excludes_ideal(self.changes[0])
+
+    @cached_property
+    def base_distance(self) -> Distance | None:
+        """Distance of the base to the ideal; None for a metric without a target."""
+        if not self.changes or not self.towards_target:
+            return None
+        first = self.changes[0]
+        return distance_of(BASE, (first.before,), first)
+
+    @cached_property
+    def distance(self) -> Distance | None:
+        """Distance of the debiased models to the ideal; None for a metric without a target."""
+        if not self.changes or not self.towards_target:
+            return None
+        return distance_of(self.fits, [change.after for change in self.changes], self.changes[0])
+
+    @cached_property
+    def improved(self) -> Estimated | None:
+        """How much nearer to the ideal than the base; None where that is undefined."""
+        if self.change is None or not self.defined:
+            return None
+        if self.exact:
+            return Estimated(0.0)
+        if not self.towards_target:
+            sign = 1.0 if self._direction == "higher" else -1.0
+            interval = self.interval
+            if interval is not None and sign < 0:
+                interval = Interval(-interval.high, -interval.low)
+            return Estimated(sign * self.change, interval, self.covers)
+        if self.base_distance is None or self.distance is None:
+            return None
+        return nearer(self.base_distance, self.distance)
+
+    @property
+    def improvement(self) -> float | None:
+        """How much nearer to the ideal, in points; negative is harm; None where undefined."""
+        return self.improved.value if self.improved is not None else None
+
+    @property
+    def improvement_interval(self) -> Interval | None:
+        """95 % interval of `improvement`."""
+        return self.improved.interval if self.improved is not None else None
+
+    @property
+    def _direction(self) -> str:
+        known = self.after or self.base
+        return known.direction.kind if known is not None else ""
+
+    @cached_property
+    def mark(self) -> Mark:
+        """Direction of the change, as tables mark it."""
+        if not self.change or self.exact:
+            return "same"
+        if not self.towards_target:
+            return "better" if (self.change > 0) == (self._direction == "higher") else "worse"
+        if not self.defined or self.passed:
+            return "undefined"
+        gain = self._gain()
+        return "same" if gain == 0 else "better" if gain > 0 else "worse"
+
+    def _gain(self) -> float:
+        """Decrease of the squared distance; without intervals, so that it is quick."""
+        before = self.changes[0].before.square
+        after = [change.after.square for change in self.changes]
+        if before is None or None in after:
+            return 0.0
+        mean = math.fsum(square for square in after if square is not None) / len(after)
+        close = abs(before - mean) <= 1e-9 * max(abs(before), abs(mean))
+        return 0.0 if close else before - mean
+
+    @cached_property
+    def passed(self) -> bool:
+        """Whether the score moved past the ideal, so that nearer and further cannot be told."""
+        known = self.after or self.base
+        if known is None or known.direction.target is None or self.base is None:
+            return False
+        if self.base.value is None or self.value is None:
+            return False
+        target = known.direction.target
+        if (self.base.value - target) * (self.value - target) >= 0:
+            return False
+        interval = self.improvement_interval
+        return interval is None or not interval.excludes(0.0)
+
+    @property
+    def note(self) -> str:
+        """Why the cell has no direction, test or value; empty where there is nothing to say."""
+        if self.status != "measured":
+            return self.reason or ""
+        if self.change is None:
+            return "the metric has no value on these items"
+        if self.mark == "undefined":
+            return UNDEFINED if not self.defined else PASSED
+        if self.evidence == "untested" and self.units < FEWEST_UNITS:
+            return f"{self.units} independent units are too few for a test"
+        return ""
+
+    @cached_property
+    def warning(self) -> str | None:
+        """One line where the score moved and the balanced mean of its halves did not."""
+        half, change, interval = self.balanced, self.change, self.interval
+        if half is None or change is None or half.change is None or interval is None:
+            return None
+        if not interval.excludes(0.0) or half.interval is None or half.interval.excludes(0.0):
+            return None
+        low, high = half.interval
+        return (
+            f"the score moved by {change:+.2f} but the balanced mean of its halves by "
+            f"{half.change:+.2f} [{low:+.2f}, {high:+.2f}]: group words may only have become rarer"
+        )
+
+
+def change_effect(fits: Sequence[str], changes: Sequence[Change]) -> Effect:
+    """The mean change over fits, with the influence of every unit."""
+    return _effect(
+        fits, changes, [change.value for change in changes], [c.influences for c in changes]
+    )
+
+
+def _effect(
+    fits: Sequence[str],
+    changes: Sequence[Change],
+    values: Sequence[float],
+    influences: Sequence[np.ndarray | None],
+) -> Effect:
+    units = changes[0].units
+    if all(change.units == units for change in changes):
+        known = [part for part in influences if part is not None]
+        stacked = np.stack(known) if len(known) == len(values) else None
+        return Effect((Block(tuple(fits), units, np.array(values, dtype=float), stacked),))
+    parts = [
+        Block(
+            (fit,),
+            change.units,
+            np.array([value]),
+            None if influence is None else influence[None, :],
+        )
+        for fit, change, value, influence in zip(fits, changes, values, influences, strict=True)
+    ]
+    return combined([(1.0 / len(parts), Effect((part,))) for part in parts])
+
+
+def excludes_ideal(change: Change) -> bool:
+    """Whether the 95 % interval of the base over the shared units excludes the target."""
+    target, variance = change.direction.target, change.before.variance
+    if target is None or variance is None or len(change.units) < FEWEST_UNITS:
+        return False
+    if variance == 0:
+        return change.before.value != target
+    reach = t_quantile(len(change.units) - 1.0) * math.sqrt(variance)
+    return abs(change.before.value - target) > reach
+
+
+def distance_of(fits: Sequence[str], sides: Sequence[Side], change: Change) -> Distance | None:
+    """Distance of models to the ideal; without an interval where there are too few units."""
+    target = change.direction.target
+    if target is None:
+        return None
+    like = [change] * len(sides)
+    variances = [side.variance for side in sides if side.variance is not None]
+    squares = [side.square for side in sides if side.square is not None]
+    if len(squares) < len(sides) or len(variances) < len(sides):
+        plain = [(side.value - target) ** 2 for side in sides]
+        return Distance(_effect(fits, like, plain, [None] * len(sides)), {})
+    effect = _effect(fits, like, squares, [side.square_influences for side in sides])
+    noise = math.fsum(variances) / len(variances)
+    signed = None
+    if len(sides) == 1:
+        signed = _effect(fits, like, [sides[0].value - target], [sides[0].influences])
+    return Distance(effect, {change.units: noise}, signed)
+
 
 @dataclass(frozen=True)
 class Row:
-    """One debiased model at one step."""
+    """One method from one source at one step: a fit, or several that differ in the seed.
+
+    Attributes:
+        cell: the cell; where there are several fits, the first one's.
+        cells: the cells of all fits; empty for a single fit.
+    """
 
     cell: Cell
     step: int
     entries: tuple[Entry, ...]
+    cells: tuple[Cell, ...] = ()
+
+    @property
+    def fits(self) -> int:
+        """How many fits there are."""
+        return max(1, len(self.cells))
 
     def entry(self, column: Column) -> Entry | None:
         """The entry of a column, if the row has it."""
         return next((entry for entry in self.entries if entry.column == column), None)
 
 
-def seed_summary(values: Sequence[tuple[Row, float]]) -> SeedSummary | None:
-    """Mean of each seed's values, summarised; None for a single seed.
-
-    Also None where all seeds are one and the same computation: they say nothing of its spread.
-    """
-    by_seed: dict[int | None, list[float]] = {}
-    fits: dict[int | None, set[str | None]] = {}
-    for row, value in values:
-        by_seed.setdefault(row.cell.seed, []).append(value)
-        fits.setdefault(row.cell.seed, set()).add(row.cell.fit_key)
-    if len(by_seed) < 2 or len({frozenset(own) for own in fits.values()}) < 2:
-        return None
-    return over_seeds([sum(own) / len(own) for own in by_seed.values()])
-
-
 @dataclass(frozen=True)
 class Matrix:
-    """Rows of debiased models by columns of metrics, each compared with the base."""
+    """Rows of debiased models by columns of metrics, each compared with the base.
+
+    Attributes:
+        name: of the run.
+        base: metrics of the base models, by model and column.
+        rows: a row for each fit, corrected as a family of their own.
+        pooled: a row for each method and source, over its fits; what tables show. Models that are
+            one computation under several sources or labels are one row.
+        notes: of the measurements.
+        correction: name of the correction of p-values.
+    """
 
     name: str
     columns: tuple[Column, ...]
     base: dict[tuple[str, Column], Metric]
-    """Value of the base model, by model and column."""
     rows: tuple[Row, ...]
+    pooled: tuple[Row, ...]
     notes: tuple[str, ...]
     correction: str = DEFAULT
-    """How the p-values of all cells were corrected together."""
-    seeds: tuple[SeedRow, ...] = ()
-    """Empty unless a method was fitted with several seeds."""
     names: MethodNames = field(default_factory=lambda: MethodNames(()), repr=False, compare=False)
     """What the methods of the run are called."""
+
+    @property
+    def several_fits(self) -> bool:
+        """Whether some row is over several fits."""
+        return any(row.fits > 1 for row in self.pooled)
 
     @cached_property
     def failures(self) -> tuple[tuple[str, str], ...]:
@@ -202,3 +453,27 @@ class Matrix:
             if entry.status == "failed"
         }
         return tuple(sorted(found))
+
+    def tested(self, role: Role) -> Iterator[Entry]:
+        """The pooled entries of a family of tests, each once."""
+        seen: set[int] = set()
+        for row in self.pooled:
+            for entry in row.entries:
+                if entry.adjusted_p is not None and entry.role == role and id(entry) not in seen:
+                    seen.add(id(entry))
+                    yield entry
+
+
+def fit_summary(values: Sequence[tuple[Cell, float]]) -> FitSummary | None:
+    """Mean of each seed's values, summarised; None for a single seed.
+
+    Also None where all seeds are one computation: they say nothing about the spread.
+    """
+    by_seed: dict[int | None, list[float]] = {}
+    fits: dict[int | None, set[str | None]] = {}
+    for cell, value in values:
+        by_seed.setdefault(cell.seed, []).append(value)
+        fits.setdefault(cell.seed, set()).add(cell.fit_key)
+    if len(by_seed) < 2 or len({frozenset(keys) for keys in fits.values()}) < 2:
+        return None
+    return over_fits([math.fsum(own) / len(own) for own in by_seed.values()])

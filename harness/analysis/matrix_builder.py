@@ -1,49 +1,48 @@
 """From a run's store to its transfer matrix.
 
 Everything here is read from the index and the records. A metric's direction says what is an
-improvement; nothing knows a metric by name.
+improvement and its role which tests belong together; nothing knows a metric by name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import replace
 
 import numpy as np
 
-from harness.analysis.bootstrap import Draws, Resampler
-from harness.analysis.corrections import ALPHA, DEFAULT, adjust
-from harness.analysis.matrix import Entry, Half, Matrix, OverSeeds, Row, SeedRow, Status
+from harness.analysis.changes import Change, ChangeReader
+from harness.analysis.corrections import ALPHA, CORRECTIONS, DEFAULT, adjust
+from harness.analysis.matrix import Entry, Half, Matrix, Row, Status
 from harness.analysis.stats import (
-    McNemar,
-    bootstrap_p,
-    detectable_in_draws,
-    mcnemar,
-    minimal_detectable_change,
-    over_seeds,
-    seeds_p,
+    FEWEST_UNITS,
+    crossed_blocks,
+    mcnemar_p,
+    over_fits,
+    t_p,
 )
 from harness.errors import StoreError
 from harness.metrics import Metric
-from harness.storage.cells import Cell
-from harness.storage.item_table import ItemTable, aligned, uncollected
+from harness.storage.cells import Cell, in_common
+from harness.storage.item_table import ItemTable, uncollected
 from harness.storage.reader import Column, Measured, Place, RunReader
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
 
 __all__ = [
-    "ALPHA",
+    "ANY",
     "Column",
     "Entry",
     "Half",
     "Matrix",
-    "OverSeeds",
     "Row",
-    "SeedRow",
     "Status",
     "build_matrix",
     "matrix_of",
 ]
+
+ANY = "any"
+"""Shown as the source of a model that is the same from every source."""
 
 
 def build_matrix(
@@ -54,7 +53,6 @@ def build_matrix(
     protocol: str | None = None,
     step: int | None = None,
     correction: str = DEFAULT,
-    seed: int = 0,
 ) -> Matrix:
     """Compare every debiased model of a run with its base.
 
@@ -64,8 +62,7 @@ def build_matrix(
         evaluator: only this evaluator.
         protocol: only this protocol (scorer).
         step: the checkpoint; default: each cell's last.
-        correction: of the p-values of all cells together.
-        seed: of the bootstrap.
+        correction: of the p-values of each family of tests.
 
     Raises:
         StoreError: the run has no record, or none that was asked for.
@@ -77,7 +74,6 @@ def build_matrix(
         protocol=protocol,
         step=step,
         correction=correction,
-        resampler=Resampler(seed),
     )
 
 
@@ -89,24 +85,23 @@ def matrix_of(
     protocol: str | None = None,
     step: int | None = None,
     correction: str = DEFAULT,
-    resampler: Resampler | None = None,
 ) -> Matrix:
-    """The same from a reader, so that several tables of a run share what was read."""
+    """`build_matrix` from a reader, so that several tables of a run share what was read."""
     steps = _steps(reader.index, step)
     with uncollected():
         columns = reader.columns(steps, metric, evaluator, protocol)
-        rows = _compared(reader, steps, columns, resampler or Resampler())
-    adjusted = _adjusted(rows, correction)
-    return Matrix(
-        name=reader.index.name,
-        columns=columns,
-        base=_base(reader, columns),
-        rows=tuple(adjusted),
-        notes=tuple(dict.fromkeys(reader.notes)),
-        correction=correction,
-        seeds=_over_seeds(adjusted, columns, correction),
-        names=reader.names,
-    )
+        rows = _compared(reader, steps, columns)
+        pooled = _pooled(rows)
+        return Matrix(
+            name=reader.index.name,
+            columns=columns,
+            base=_base(reader, columns),
+            rows=tuple(corrected(rows, correction)),
+            pooled=tuple(corrected(pooled, correction)),
+            notes=tuple(dict.fromkeys(reader.notes)),
+            correction=correction,
+            names=reader.names,
+        )
 
 
 def _steps(index: RunIndex, step: int | None) -> dict[int, int]:
@@ -139,10 +134,8 @@ def _base(reader: RunReader, columns: Sequence[Column]) -> dict[tuple[str, Colum
     return found
 
 
-def _compared(
-    reader: RunReader, steps: dict[int, int], columns: Sequence[Column], resampler: Resampler
-) -> list[Row]:
-    """Rows with values first; then tests and intervals, a column at a time."""
+def _compared(reader: RunReader, steps: dict[int, int], columns: Sequence[Column]) -> list[Row]:
+    """A row for each fit: values first, then tests, a column at a time."""
     cells = [(reader.index.cells[number], step) for number, step in steps.items()]
     entries: dict[tuple[int, Column], Entry] = {}
     for column in columns:
@@ -152,7 +145,7 @@ def _compared(
             entries[number, column] = _entry(reader, cell, step, column, base, after)
             if base is not None and after is not None:
                 pairs[number] = base, after
-        for number, entry in _tested(reader, column, pairs, entries, resampler):
+        for number, entry in _tested(reader, column, pairs, entries):
             entries[number, column] = entry
     return [
         Row(cell, step, tuple(entries[number, column] for column in columns))
@@ -176,7 +169,8 @@ def _entry(
                 return Entry(column, "failed", failure.reason, base=old)
         return Entry(column, "missing", base=old)
     metric = after.metrics[column.metric]
-    return Entry(column, "measured", base=old, after=metric, detectable=_detectable(metric))
+    fit = cell.fit_key or cell.title()
+    return Entry(column, "measured", base=old, after=metric, value=metric.value, fits=(fit,))
 
 
 def _tested(
@@ -184,71 +178,88 @@ def _tested(
     column: Column,
     pairs: dict[int, tuple[Measured, Measured]],
     entries: dict[tuple[int, Column], Entry],
-    resampler: Resampler,
 ) -> Iterable[tuple[int, Entry]]:
-    """The entries of a column with their tests and intervals.
+    """The entries of a column with their changes and tests.
 
-    Cells that stand on the same two measurements (`identity` from any source) are tested once.
+    Cells with the same two measurements (`identity` from any source) share one entry.
     """
     places: dict[tuple[Place, Place], list[int]] = {}
     for number, (base, after) in pairs.items():
         places.setdefault((base.place, after.place), []).append(number)
     firsts = [members[0] for members in places.values()]
     tables = [(reader.items(base), reader.items(after)) for base, after in places]
-    drawn: dict[int, Draws | None] = {}
-    by_metric: dict[Metric, list[int]] = {}
-    for at, number in enumerate(firsts):
+    metrics: list[Metric] = []
+    for number in firsts:
         metric = entries[number, column].after
         assert metric is not None
-        by_metric.setdefault(_shape(metric), []).append(at)
-    balanced: dict[int, Half] = {}
-    for shape, members in by_metric.items():
-        found = resampler.paired(shape, [tables[at] for at in members])
-        drawn.update(zip(members, found, strict=True))
-    halved = {at: _halves(pairs[number], column) for at, number in enumerate(firsts)}
-    means = [(at, own) for at, (_, own) in halved.items() if own is not None]
-    if means:
-        shape = _shape(means[0][1].after)
-        found = resampler.paired(shape, [tables[at] for at, _ in means])
-        for (at, half), draws in zip(means, found, strict=True):
-            balanced[at] = replace(half, draws=draws)
-    for at, ((_, members), (old, new)) in enumerate(zip(places.items(), tables, strict=True)):
-        done = _with_statistics(
-            entries[members[0], column], old, new, drawn[at], halved[at][0], balanced.get(at)
-        )
-        for number in members:
-            yield number, done
-
-
-def _shape(metric: Metric) -> Metric:
-    """A metric without its value: what its estimator does."""
-    return metric.model_copy(update={"value": None, "n": 0, "numerator": None})
-
-
-def _with_statistics(
-    entry: Entry,
-    before: ItemTable,
-    after: ItemTable,
-    draws: Draws | None,
-    halves: tuple[Half, ...],
-    balanced: Half | None,
-) -> Entry:
-    assert entry.after is not None
-    test = test_decisions(entry.after, before, after)
-    p = test.p if test is not None else bootstrap_p(draws.change) if draws else None
-    detectable = entry.detectable
-    if detectable is None and draws is not None:
-        detectable = detectable_in_draws(draws.change, draws.units)
-    return replace(
-        entry,
-        test=test,
-        p=p,
-        draws=draws,
-        shared=draws.items if draws else 0,
-        halves=halves,
-        balanced=balanced,
-        detectable=detectable,
+        metrics.append(metric)
+    changes = changes_of(metrics, tables)
+    halved = [_halves(pairs[number], column) for number in firsts]
+    halves = [k for k, (_, half) in enumerate(halved) if half is not None]
+    means = changes_of(
+        [half.after for _, half in halved if half is not None], [tables[k] for k in halves]
     )
+    balanced = dict(zip(halves, means, strict=True))
+    done = []
+    for k, number in enumerate(firsts):
+        strata, half = halved[k]
+        change = changes[k]
+        entry = replace(
+            entries[number, column],
+            changes=(change,) if change is not None else (),
+            halves=strata,
+            balanced=replace(half, compared=balanced[k]) if half is not None else None,
+        )
+        done.append(entry)
+    for entry, members in zip(with_tests(done), places.values(), strict=True):
+        for number in members:
+            yield number, entry
+
+
+def changes_of(
+    metrics: Sequence[Metric], tables: Sequence[tuple[ItemTable, ItemTable]]
+) -> list[Change | None]:
+    """Changes of metrics that are mostly computed alike, those alike all at once."""
+    by_shape: dict[Metric, list[int]] = {}
+    for position, metric in enumerate(metrics):
+        shape = metric.model_copy(update={"value": None, "n": 0, "numerator": None})
+        by_shape.setdefault(shape, []).append(position)
+    found: list[Change | None] = [None] * len(metrics)
+    for shape, positions in by_shape.items():
+        changes = ChangeReader(shape).changes([tables[k] for k in positions])
+        for position, change in zip(positions, changes, strict=True):
+            found[position] = change
+    return found
+
+
+def with_tests(entries: Sequence[Entry]) -> list[Entry]:
+    """Entries of one fit or several, with the variance of their change and its p-value.
+
+    A share of decisions over independent items of one fit is tested by McNemar's exact test,
+    everything else by a t test over units, and over fits where there are several.
+    """
+    groups: dict[tuple[int, int], list[int]] = {}
+    for position, entry in enumerate(entries):
+        units = {change.units for change in entry.changes}
+        known = all(change.influences is not None for change in entry.changes)
+        if len(units) == 1 and known and entry.units >= FEWEST_UNITS:
+            groups.setdefault((len(entry.changes), entry.units), []).append(position)
+    found = list(entries)
+    for positions in groups.values():
+        members = [entries[k] for k in positions]
+        values = np.array([[change.value for change in entry.changes] for entry in members])
+        influences = np.array([[change.influences for change in e.changes] for e in members])
+        variance, df = crossed_blocks(values, influences)
+        p_values = t_p(values.mean(axis=1), variance, df)
+        for position, entry, var, freedom, p in zip(
+            positions, members, variance.tolist(), df.tolist(), p_values.tolist(), strict=True
+        ):
+            flips = entry.changes[0].flips if len(entry.changes) == 1 else None
+            tested = mcnemar_p(*flips) if flips is not None else p
+            found[position] = replace(
+                entry, variance=(var, freedom), p=None if entry.exact else tested
+            )
+    return found
 
 
 def _halves(
@@ -268,95 +279,133 @@ def _halves(
     return tuple(halves), balanced
 
 
-def test_decisions(metric: Metric, before: ItemTable, after: ItemTable) -> McNemar | None:
-    """Exact McNemar on the items' decisions, for a share of one decision."""
-    if not metric.formula().decided or len(metric.of) != 1:
-        return None
-    (name,) = metric.of
-    if before.ids == after.ids and metric.stratum is None and before.ids:
-        old, new = before.column(name), after.column(name)
-    else:
-        old_at, new_at = aligned(before, after)
-        inside = [metric.stratum in (None, after.strata[j]) for j in new_at]
-        old, new = before.column(name)[old_at][inside], after.column(name)[new_at][inside]
-    used = ~np.isnan(old + new)
-    return mcnemar(old[used], new[used]) if used.any() else None
-
-
-def _detectable(metric: Metric) -> float | None:
-    if not metric.formula().decided or len(metric.of) != 1:
-        return None
-    return minimal_detectable_change(metric.n)
-
-
-def _adjusted(rows: Sequence[Row], correction: str) -> list[Row]:
-    """Correct all tests of the matrix together.
-
-    Cells that are one computation (`identity` from any source) are one entry, and one test.
-    """
-    tests = {id(e): e for row in rows for e in row.entries if e.p is not None}
-    p_values = [e.p for e in tests.values() if e.p is not None]
-    done = {
-        name: replace(tests[name], adjusted_p=p)
-        for name, p in zip(tests, adjust(p_values, correction), strict=True)
-    }
-    return [replace(row, entries=tuple(done.get(id(e), e) for e in row.entries)) for row in rows]
-
-
-def _over_seeds(
-    rows: Sequence[Row], columns: Sequence[Column], correction: str
-) -> tuple[SeedRow, ...]:
-    """Summaries of the rows that differ in nothing but their seed."""
-    groups: dict[tuple[object, ...], dict[int, Row]] = {}
+def _pooled(rows: Sequence[Row]) -> list[Row]:
+    """Rows over the fits that differ in nothing but their seed, each computation once."""
+    groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
-        if row.cell.seed is not None:
-            name = (row.cell.identity.without("seed"), row.step)
-            groups.setdefault(name, {})[row.cell.seed] = row
-    found: dict[tuple[int, int], OverSeeds] = {}
-    tests: dict[tuple[object, ...], list[tuple[int, int]]] = {}
-    heads: list[Row] = []
-    for group in groups.values():
-        if len({row.cell.fit_key for row in group.values()}) < 2:
-            continue  # one computation under several seeds says nothing of their spread
-        fits = tuple(row.cell.fit_key for row in group.values())
-        for k, column in enumerate(columns):
-            own = _seeds_of(group, k)
-            if own is None:
-                continue
-            found[len(heads), k] = own
-            if own.p is not None:  # the same fits and base are one test, from whatever source
-                tests.setdefault((fits, column, own.change.mean), []).append((len(heads), k))
-        heads.append(next(iter(group.values())))
-    p_values = [found[places[0]].p or 0.0 for places in tests.values()]
-    for places, p in zip(tests.values(), adjust(p_values, correction), strict=True):
-        for place in places:
-            found[place] = replace(found[place], adjusted_p=p)
-    return tuple(
-        SeedRow(
-            row.cell,
-            row.step,
-            tuple(found[i, k] for k in range(len(columns)) if (i, k) in found),
+        groups.setdefault((row.cell.identity.without("seed"), row.step), []).append(row)
+    over_seeds: list[Row] = []
+    several: list[tuple[int, int, Entry]] = []
+    for members in groups.values():
+        fits = list({row.cell.fit_key or row.cell.title(): row for row in members}.values())
+        entries = list(fits[0].entries)
+        if len(fits) > 1:
+            for k in range(len(entries)):
+                entries[k] = _over_fits([row.entries[k] for row in fits])
+                several.append((len(over_seeds), k, entries[k]))
+        cells = tuple(row.cell for row in fits) if len(fits) > 1 else ()
+        over_seeds.append(Row(fits[0].cell, fits[0].step, tuple(entries), cells))
+    tested = with_tests([entry for _, _, entry in several])
+    changed: dict[int, dict[int, Entry]] = {}
+    for (number, k, _), entry in zip(several, tested, strict=True):
+        changed.setdefault(number, {})[k] = entry
+    done = [
+        replace(
+            row,
+            entries=tuple(changed.get(number, {}).get(k, e) for k, e in enumerate(row.entries)),
         )
-        for i, row in enumerate(heads)
+        for number, row in enumerate(over_seeds)
+    ]
+    return once(done)
+
+
+def _over_fits(entries: Sequence[Entry]) -> Entry:
+    """One column over several fits: the mean of those that are measured."""
+    measured = [e for e in entries if e.status == "measured" and e.value is not None]
+    if not measured:
+        return entries[0]
+    if len(measured) == 1:
+        return measured[0]
+    changes = [e.change for e in measured if e.change is not None]
+    values = [e.value for e in measured if e.value is not None]
+    first = measured[0]
+    return Entry(
+        first.column,
+        "measured",
+        base=first.base,
+        after=first.after,
+        value=sum(values) / len(values),
+        fits=tuple(name for e in measured for name in e.fits),
+        spread=over_fits(changes) if changes else None,
+        changes=tuple(change for e in measured for change in e.changes)
+        if all(e.changes for e in measured)
+        else (),
     )
 
 
-def _seeds_of(group: dict[int, Row], k: int) -> OverSeeds | None:
-    known: list[tuple[int, float, float, float]] = []
-    for seed, row in sorted(group.items()):
-        entry = row.entries[k]
-        if entry.after is None or entry.after.value is None:
-            continue
-        if entry.change is not None and entry.improvement is not None:
-            known.append((seed, entry.after.value, entry.change, entry.improvement))
-    if not known:
-        return None
-    improvements = [own[3] for own in known]
-    return OverSeeds(
-        next(iter(group.values())).entries[k].column,
-        tuple(own[0] for own in known),
-        over_seeds([own[1] for own in known]),
-        over_seeds([own[2] for own in known]),
-        over_seeds(improvements),
-        seeds_p(improvements),
+def once(rows: Sequence[Row]) -> list[Row]:
+    """Rows in their order, those that are one computation as one row.
+
+    A fit that reads no source, passage or mask (`dropout`, `identity`) has the same scores for
+    each of them. Its row is shown and tested once, without the axes that make no difference.
+    """
+    groups: dict[tuple[object, ...], list[Row]] = {}
+    for number, row in enumerate(rows):
+        cell = row.cell
+        fits = tuple(entry.fits for entry in row.entries)
+        name: tuple[object, ...] = (cell.model, cell.debiaser, row.step, cell.fit_key, fits)
+        known = groups.get(name)
+        if known and (cell.fit_key is None or not _same(known[0], row)):
+            name = (*name, number)
+        groups.setdefault(name, []).append(row)
+    every = {row.cell.source for row in rows}
+    return [_in_one(same, every) for same in groups.values()]
+
+
+def _same(one: Row, other: Row) -> bool:
+    """Whether two rows have the same measurements."""
+    return all(
+        a is b or (a.changes == b.changes and (a.status, a.value) == (b.status, b.value))
+        for a, b in zip(one.entries, other.entries, strict=True)
     )
+
+
+def _in_one(rows: Sequence[Row], every: Set[str | None]) -> Row:
+    """One row for those that are one computation."""
+    if len(rows) == 1:
+        return rows[0]
+    cell = in_common([row.cell for row in rows])
+    sources = list(dict.fromkeys(row.cell.source for row in rows))
+    if len(sources) > 1:
+        name = ANY if set(sources) == every else ", ".join(s or "" for s in sources)
+        cell = cell.model_copy(update={"source": name})
+    return replace(rows[0], cell=cell)
+
+
+def corrected(rows: Sequence[Row], correction: str) -> list[Row]:
+    """Correct the tests of each role (bias, language, diagnostic) as a family of its own.
+
+    A measurement that several rows share is one test. Models without any change are not tested.
+    """
+    families: dict[str, dict[tuple[int, ...], float]] = {}
+    for row in rows:
+        for entry in row.entries:
+            if entry.p is not None:
+                families.setdefault(entry.role, {})[_test_key(entry)] = entry.p
+    adjusted: dict[str, tuple[Mapping[tuple[int, ...], float], float]] = {}
+    for role, tests in families.items():
+        p_values = adjust(list(tests.values()), correction)
+        significant = sum(p < ALPHA for p in p_values)
+        level = CORRECTIONS[correction].level(ALPHA, len(tests), significant)
+        adjusted[role] = dict(zip(tests, p_values, strict=True)), level
+    done: dict[int, Entry] = {}
+    found = []
+    for row in rows:
+        entries = []
+        for entry in row.entries:
+            if entry.p is not None and id(entry) not in done:
+                by_test, level = adjusted[entry.role]
+                done[id(entry)] = replace(
+                    entry,
+                    adjusted_p=by_test[_test_key(entry)],
+                    level=level,
+                    family=len(by_test),
+                )
+            entries.append(done.get(id(entry), entry))
+        found.append(replace(row, entries=tuple(entries)))
+    return found
+
+
+def _test_key(entry: Entry) -> tuple[int, ...]:
+    """Identifies a test: the changes that it is about."""
+    return tuple(id(change) for change in entry.changes)

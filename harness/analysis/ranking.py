@@ -1,37 +1,42 @@
 """From the stores of one or more runs to a ranking of their methods.
 
-A method is ranked by how far its bias scores are from their target; what it costs in language
-ability stands beside it and is never mixed in. Controls are not ranked: methods are compared
-with them.
+Methods are ordered by how far their bias scores are from the ideal. What they cost in language
+ability is shown beside it and is never mixed in. Controls are not ranked: methods are compared with
+them. A method has a rank only if it improves on the base, its run is comparable with the first
+one, and the data can tell its place (`harness.analysis.rank_intervals`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harness.analysis.bootstrap import Resampler
-from harness.analysis.controls import MeanNet, alike, check_control, control_of, mean_net
-from harness.analysis.leaderboard import Leaderboard, Standing
-from harness.analysis.matched_cost import Curves, common_cost, levels, matched
-from harness.analysis.matrix import Entry, Matrix, Row, seed_summary
+from harness.analysis.comparability import differences, settings_of
+from harness.analysis.controls import PREFERENCE, alike, labelled, mean_net
+from harness.analysis.effects import Estimated, combined, mean_effect
+from harness.analysis.gains import gain_of
+from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Rank, Standing
+from harness.analysis.matched_cost import (
+    Cost,
+    Curves,
+    Matched,
+    common_cost,
+    cost_of,
+    levels,
+    matched,
+)
+from harness.analysis.matrix import Entry, Matrix, Row, fit_summary
 from harness.analysis.matrix_builder import matrix_of
+from harness.analysis.rank_intervals import MOST_OF_THE_BOARD, rank_intervals
 from harness.analysis.reported import Publication
-from harness.analysis.transfer import by_method, mean_improvement
-from harness.data.domains import NO_DOMAIN, OVERALL
-from harness.storage.cells import MethodNames, is_control
+from harness.analysis.stats import FitSummary
+from harness.analysis.transfer import by_method
+from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
 
-__all__ = ["Leaderboard", "Standing", "build_leaderboard", "rank"]
-
-
-def build_leaderboard(stores: Sequence[Store], *, step: int | None = None) -> list[Standing]:
-    """Rank methods by the mean distance of their bias scores to the target; see `rank`.
-
-    Methods without a distance (all failed) stand last.
-    """
-    return list(rank(stores, step=step).standings)
+__all__ = ["Leaderboard", "Standing", "rank"]
 
 
 def rank(
@@ -41,7 +46,7 @@ def rank(
     control: str | None = None,
     budget: float | None = None,
     match_at: float | None = None,
-    seed: int = 0,
+    only_comparable: bool = False,
     reported: Sequence[Publication] = (),
 ) -> Leaderboard:
     """Rank the methods of runs.
@@ -49,200 +54,350 @@ def rank(
     Args:
         stores: the runs.
         step: checkpoint; default: each cell's last.
-        control: debiaser, masker or passage label to compare with; default: the control most
-            like the method (`harness.analysis.controls.control_of`).
-        budget: greatest increase of the language metric, in percent of the base's.
-        match_at: cost, in percent, at which curves are read; default: the largest that the
-            curves of all methods reach.
-        seed: of the bootstrap.
+        control: debiaser, masker or passage label to compare with; default: the control that the
+            most methods can be compared with, of the kind closest to a method.
+        budget: greatest cost of the language metric, in percent of the base's.
+        match_at: cost at which curves are read; default: the largest around which the curves of
+            all methods were measured.
+        only_comparable: leave out runs that differ from the first one in limits or protocols.
         reported: publications to show beside.
 
     Raises:
         StoreError: a run has no record, not that step, or no run has that control.
     """
     readers = [RunReader(store) for store in stores]
+    matrices = [matrix_of(reader, step=step) for reader in readers]
+    runs = [
+        (matrix.name, settings_of(reader.index, matrix))
+        for reader, matrix in zip(readers, matrices, strict=True)
+    ]
+    differing = [phrases for _, phrases in differences(runs)]
+    comparable = [True, *(not phrases for phrases in differing)]
+    if only_comparable:
+        readers = [own for own, kept in zip(readers, comparable, strict=True) if kept]
+        matrices = [own for own, kept in zip(matrices, comparable, strict=True) if kept]
+        comparable = [True] * len(readers)
     names = MethodNames(cell for reader in readers for cell in reader.index.cells)
-    groups: list[_Group] = []
-    every: list[Row] = []
-    for reader in readers:
-        resampler = Resampler(seed)
-        matrix = matrix_of(reader, step=step, resampler=resampler)
-        every += matrix.rows
-        groups += _groups(reader, matrix, resampler, names)
-    if control is not None:
-        check_control(control, every)
-    methods = [[group.curves.of(row) for row in group.rows] for group in groups if group.ranked]
-    first = match_at
-    if first is None:
-        first = common_cost([points for own in methods for points in own])
-    costs = levels(methods, first)
-    standings = [_standing(group, groups, control, budget, costs) for group in groups]
-    standings.sort(
-        key=lambda s: (s.in_budget is False, s.distance is None, s.distance or 0.0, s.method)
+    groups = [
+        group
+        for reader, matrix, same in zip(readers, matrices, comparable, strict=True)
+        for group in _groups(reader, matrix, names, comparable=same)
+    ]
+    every = [row for matrix in matrices for row in matrix.pooled]
+    asked = labelled(every, control) if control is not None else None
+    methods = [
+        [group.curves.of(cell) for row in group.rows for cell in row.cells or (row.cell,)]
+        for group in groups
+        if not group.control and group.cost is not None
+    ]
+    relative = next((group.cost.relative for group in groups if group.cost), True)
+    first = match_at if match_at is not None else common_cost(methods)
+    costs = levels(methods, first, relative=relative)
+    for group in groups:
+        group.curves.prepare(group.rows, costs)
+    standings = [_standing(group, groups, asked, control, budget) for group in groups]
+    chosen = control if control is not None else _board_control(groups, standings)
+    standings = [
+        replace(
+            standing,
+            net=next((net for net in standing.nets if net.control == chosen), None)
+            if control is None
+            else standing.net,
+            matched=_matched(group, groups, asked, chosen, costs),
+        )
+        for group, standing in zip(groups, standings, strict=True)
+    ]
+    return Leaderboard(
+        tuple(_ordered(_with_front(_with_ranks(standings)))),
+        control=chosen,
+        levels=costs,
+        relative=relative,
+        language=next((group.cost.column for group in groups if group.cost), None),
+        budget=budget,
+        differences=tuple(phrase for phrases in differing for phrase in phrases),
+        reported=tuple(reported),
     )
-    language = next((group.language for group in groups if group.language), None)
-    return Leaderboard(tuple(_with_front(standings)), costs, language, budget, tuple(reported))
 
 
 @dataclass(frozen=True)
 class _Group:
-    """The rows of one method, and what is needed to judge them."""
+    """The rows of one method, and what is needed to judge them.
+
+    Attributes:
+        names: of all runs of the leaderboard.
+        rows: pooled over fits.
+        fits: a row for each fit.
+        bias: the columns of the bias scores that its model has.
+        language: the columns of the language metrics.
+        cost: the language column that is the cost.
+        curves: of all rows of the run.
+    """
 
     run: str
     model: str
     method: str
     names: MethodNames
-    """Of all runs of the leaderboard."""
     rows: tuple[Row, ...]
-    all_rows: tuple[Row, ...]
+    fits: tuple[Row, ...]
     control: bool
-    language: Column | None
     bias: tuple[Column, ...]
+    language: tuple[Column, ...]
+    cost: Cost | None
     curves: Curves
-    """Of all rows of the run."""
-
-    @property
-    def ranked(self) -> bool:
-        """Whether it has a curve and is no control."""
-        return not self.control and self.language is not None
+    comparable: bool
 
 
 def _groups(
-    reader: RunReader, matrix: Matrix, resampler: Resampler, names: MethodNames
+    reader: RunReader, matrix: Matrix, names: MethodNames, *, comparable: bool
 ) -> list[_Group]:
-    language = _language(matrix)
-    bias = [column for column in matrix.columns if _is_bias(matrix, column)]
-    curves = Curves(reader, matrix.rows, bias, language, resampler)
-    return [
-        _Group(
-            run=matrix.name,
-            model=model,
-            method=method,
-            names=names,
-            rows=tuple(rows),
-            all_rows=matrix.rows,
-            control=all(is_control(row.cell) for row in rows),
-            language=language,
-            bias=tuple(c for c in bias if (model, c) in matrix.base),
-            curves=curves,
-        )
-        for model, method, rows in by_method(matrix.rows, names)
-    ]
-
-
-def _language(matrix: Matrix) -> Column | None:
-    """The cost: the first metric of no domain of which less is better (perplexity)."""
+    roles: dict[Column, str] = {}
     for (_, column), metric in matrix.base.items():
-        if column.domain in (NO_DOMAIN, OVERALL) and metric.direction.kind == "lower":
-            return column
+        roles.setdefault(column, metric.role or "diagnostic")
+    bias = [column for column in matrix.columns if roles.get(column) == "bias"]
+    language = tuple(column for column in matrix.columns if roles.get(column) == "language")
+    cost = _cost(matrix, language)
+    curves = Curves(reader, bias, cost)
+    found = []
+    for model, method, rows in by_method(matrix.pooled, names):
+        found.append(
+            _Group(
+                run=matrix.name,
+                model=model,
+                method=method,
+                names=names,
+                rows=tuple(rows),
+                fits=tuple(_fits_of(rows, matrix.rows)),
+                control=all(is_control(row.cell) for row in rows),
+                bias=tuple(c for c in bias if (model, c) in matrix.base),
+                language=language,
+                cost=cost,
+                curves=curves,
+                comparable=comparable,
+            )
+        )
+    return found
+
+
+def _fits_of(rows: Sequence[Row], every: Sequence[Row]) -> list[Row]:
+    """The rows of the single fits behind pooled rows, each computation once."""
+    wanted = {(cell.title(), row.step) for row in rows for cell in row.cells or (row.cell,)}
+    keys = {
+        (cell.fit_key, row.step)
+        for row in rows
+        for cell in row.cells or (row.cell,)
+        if cell.fit_key is not None
+    }
+    found: dict[object, Row] = {}
+    for row in every:
+        key = (row.cell.fit_key, row.step)
+        if (row.cell.title(), row.step) in wanted or key in keys:
+            found.setdefault(key if row.cell.fit_key is not None else row.cell.title(), row)
+    return list(found.values())
+
+
+def _cost(matrix: Matrix, language: Sequence[Column]) -> Cost | None:
+    """The cost: the first language metric of which less is better (perplexity, divergence)."""
+    for column in language:
+        for (_, other), metric in matrix.base.items():
+            if other == column and metric.direction.kind == "lower":
+                return cost_of(matrix.base, column)
     return None
-
-
-def _is_bias(matrix: Matrix, column: Column) -> bool:
-    return any(
-        own == column and metric.direction.kind == "target"
-        for (_, own), metric in matrix.base.items()
-    )
 
 
 def _standing(
     group: _Group,
     groups: Sequence[_Group],
-    control: str | None,
+    asked: Sequence[Row] | None,
+    label: str | None,
     budget: float | None,
-    costs: Sequence[float],
 ) -> Standing:
-    rows = group.rows
-    measured = [(row, e) for row in rows for e in row.entries if e.status == "measured"]
-    bias = [(row, e) for row, e in measured if e.towards_target and e.improvement is not None]
-    distances: list[float] = []
-    bases: list[float] = []
-    inside: list[float] = []
-    outside: list[float] = []
-    for row, entry in bias:
-        assert entry.after is not None
-        assert entry.base is not None
-        assert entry.after.value is not None
-        assert entry.base.value is not None
-        assert entry.improvement is not None
-        distances.append(entry.after.direction.distance(entry.after.value))
-        bases.append(entry.base.direction.distance(entry.base.value))
-        (inside if entry.column.domain == row.cell.source else outside).append(entry.improvement)
-    gains = [e.improvement or 0.0 for _, e in bias]
-    mean = mean_improvement([e for _, e in bias])
-    known = Standing(
+    measured = [(row, e) for row in group.rows for e in row.entries if e.status == "measured"]
+    bias = [(r, e) for r, e in measured if e.role == "bias" and e.distance is not None]
+    entries = [entry for _, entry in bias]
+    marks = [entry.mark for entry in entries]
+    gain = gain_of(entries)
+    own = gain_of([e for r, e in bias if e.column.domain == r.cell.source])
+    others = gain_of([e for r, e in bias if e.column.domain != r.cell.source])
+    failed = [e for row in group.rows for e in row.entries if e.status == "failed"]
+    costs = _language(group, measured)
+    cost = next(
+        (found.change for column, found in costs if group.cost and column == group.cost.column),
+        None,
+    )
+    nets = () if group.control else tuple(_nets(bias, group, groups))
+    net = None
+    if asked is not None and label is not None and not group.control:
+        net = _net(bias, group, asked, label)
+    return Standing(
         run=group.run,
         model=group.model,
         method=group.method,
         control=group.control,
-        distance=_mean(distances),
-        base_distance=_mean(bases),
-        in_domain=_mean(inside),
-        transfer=_mean(outside),
-        harmed=sum(gain < 0 for gain in gains),
-        compared=len(bias),
-        cost=_cost(measured),
-        failed=sum(e.status == "failed" for row in rows for e in row.entries),
-        reasons=tuple(
-            dict.fromkeys(
-                e.reason or "" for row in rows for e in row.entries if e.status == "failed"
-            )
-        ),
-        models=len({row.cell.fit_key for row in rows}),
-        mean=mean.estimated() if mean else None,
-        over_seeds=seed_summary([(row, e.improvement or 0.0) for row, e in bias]),
-        gained=sum(gain > 0 for gain in gains),
-        surely_gained=sum(e.significant and (e.improvement or 0.0) > 0 for _, e in bias),
-        surely_harmed=sum(e.significant and (e.improvement or 0.0) < 0 for _, e in bias),
-        cost_increase=_increase(measured, group.language),
+        distance=gain.after if gain else None,
+        base_distance=gain.before if gain else None,
+        improvement=gain.estimated if gain else None,
+        shift=_shift(entries),
+        in_domain=own.estimated if own else None,
+        transfer=others.estimated if others else None,
+        gained=marks.count("better"),
+        harmed=marks.count("worse"),
+        undefined=marks.count("undefined"),
+        surely_gained=sum(e.significant and e.mark == "better" for e in entries),
+        surely_harmed=sum(e.significant and e.mark == "worse" for e in entries),
+        compared=len(entries),
+        expected=len(group.rows) * len(group.bias),
+        costs=costs,
+        cost=cost,
+        net=net,
+        nets=nets,
+        over_fits=_over_fits(group),
+        in_budget=None if budget is None else cost is not None and cost <= budget,
+        comparable=group.comparable,
+        fits=sum(row.fits for row in group.rows),
+        failed=len(failed),
+        reasons=tuple(dict.fromkeys(e.reason or "" for e in failed)),
         warnings=_warnings(bias),
-        expected=len(rows) * len(group.bias),
-    )
-    partners: dict[int, Row | None] = {}
-    if not group.control:
-        partners = {id(row): control_of(row, group.all_rows, control) for row in rows}
-    own = mean_net(bias, partners, _names(partners, group))
-    within = None
-    if budget is not None:
-        within = known.cost_increase is not None and known.cost_increase <= budget
-    return replace(
-        known,
-        net=own.effect if own else None,
-        net_of=own.control if own else None,
-        nets=tuple(_nets(bias, group, groups)),
-        matched=tuple(matched(rows, group.curves, partners, cost) for cost in costs),
-        in_budget=within,
     )
 
 
-def _names(partners: Mapping[int, Row | None], group: _Group) -> str:
-    rows = [row for row in partners.values() if row is not None]
-    return ", ".join(dict.fromkeys(group.names.name(row.cell) for row in rows))
+def _shift(entries: Sequence[Entry]) -> Estimated | None:
+    effects = [entry.effect for entry in entries if entry.effect is not None]
+    if not effects:
+        return None
+    mean = mean_effect(effects)
+    return Estimated(mean.value, mean.interval, mean.covers)
+
+
+def _language(
+    group: _Group, measured: Sequence[tuple[Row, Entry]]
+) -> tuple[tuple[Column, LanguageCost], ...]:
+    found = []
+    for column in group.language:
+        entries = [
+            e
+            for _, e in measured
+            if e.column == column and e.value is not None and e.base and e.base.value is not None
+        ]
+        entries = [e for e in entries if e.change is not None]
+        if not entries:
+            continue
+        bases = [e.base.value for e in entries if e.base and e.base.value is not None]
+        lower = entries[0].after is not None and entries[0].after.direction.kind == "lower"
+        relative = lower and all(abs(base) > 1e-9 for base in bases)
+        weights = [100.0 / base if relative else 1.0 for base in bases]
+        n = len(entries)
+        effects = [e.effect for e in entries if e.effect is not None]
+        interval = None
+        if len(effects) == n:
+            parts = zip(weights, effects, strict=True)
+            interval = combined([(w / n, effect) for w, effect in parts]).interval
+        changes = [e.change or 0.0 for e in entries]
+        mean = math.fsum(w * c for w, c in zip(weights, changes, strict=True)) / n
+        value = math.fsum(e.value or 0.0 for e in entries) / n
+        found.append((column, LanguageCost(value, mean, "%" if relative else "", interval)))
+    return tuple(found)
+
+
+def _over_fits(group: _Group) -> FitSummary | None:
+    """The gain of each seed by itself, summarised."""
+    values = _by_seed(group)
+    return fit_summary([(cell, gain) for cell, gain in values.values()])
+
+
+def _by_seed(group: _Group) -> dict[int | None, tuple[Cell, float]]:
+    """The gain of the fits of each seed, with one of its cells."""
+    seeds: dict[int | None, list[Row]] = {}
+    for row in group.fits:
+        seeds.setdefault(row.cell.seed, []).append(row)
+    found = {}
+    for seed, rows in seeds.items():
+        entries = [e for row in rows for e in row.entries if e.role == "bias" and e.distance]
+        gain = gain_of(entries)
+        if gain is not None and gain.before.distinguishable:
+            found[seed] = rows[0].cell, gain.before.value - gain.after.value
+    return found
 
 
 def _nets(
     bias: Sequence[tuple[Row, Entry]], group: _Group, groups: Sequence[_Group]
 ) -> list[MeanNet]:
     """Net of each control of the same run and model."""
-    if group.control:
-        return []
     found = []
     for other in groups:
         if other.control and (other.run, other.model) == (group.run, group.model):
-            partners = {id(row): alike(row, other.rows) for row in group.rows}
-            own = mean_net(bias, partners, other.method)
-            if own is not None:
-                found.append(own)
+            net = mean_net(bias, other.rows)
+            if net is not None:
+                found.append(MeanNet(other.method, net[0], _net_over_fits(group, other)))
     return found
 
 
-def _increase(measured: Sequence[tuple[Row, Entry]], language: Column | None) -> float | None:
-    found = [
-        100.0 * (e.after.value / e.base.value - 1.0)
-        for _, e in measured
-        if e.column == language and e.base and e.after and e.base.value and e.after.value
+def _net(
+    bias: Sequence[tuple[Row, Entry]], group: _Group, asked: Sequence[Row], label: str
+) -> MeanNet | None:
+    """Net of the rows of a label that was asked for; None for those rows themselves."""
+    own = {id(row) for row in asked}
+    if any(id(row) in own for row in group.rows):
+        return None
+    net = mean_net(bias, asked)
+    if net is None:
+        return None
+    name = ", ".join(dict.fromkeys(group.names.name(row.cell) for row in net[1]))
+    return MeanNet(name, net[0], None)
+
+
+def _net_over_fits(group: _Group, control: _Group) -> FitSummary | None:
+    """The gain of each seed minus the control's of the same seed."""
+    mine, theirs = _by_seed(group), _by_seed(control)
+    pairs = {
+        seed: (cell, gain - theirs[seed][1])
+        for seed, (cell, gain) in mine.items()
+        if seed in theirs
+    }
+    return fit_summary(list(pairs.values())) if pairs else None
+
+
+def _board_control(groups: Sequence[_Group], standings: Sequence[Standing]) -> str | None:
+    """The control of the leaderboard: one for all methods, so that its column means one thing.
+
+    It is the one that the most methods can be compared with; among these, of the kind closest to
+    a method.
+    """
+    covered: dict[str, int] = {}
+    for standing in standings:
+        for net in standing.nets:
+            covered[net.control] = covered.get(net.control, 0) + 1
+    kinds: dict[str, int] = {}
+    for group in groups:
+        if group.control:
+            kind = group.rows[0].cell.control_kind
+            kinds.setdefault(group.method, PREFERENCE.index(kind) if kind else len(PREFERENCE))
+    return min(covered, key=lambda name: (-covered[name], kinds[name]), default=None)
+
+
+def _matched(
+    group: _Group,
+    groups: Sequence[_Group],
+    asked: Sequence[Row] | None,
+    chosen: str | None,
+    costs: Sequence[float],
+) -> tuple[Matched, ...]:
+    candidates: Sequence[Row] = asked or [
+        row
+        for other in groups
+        if other.method == chosen and (other.run, other.model) == (group.run, group.model)
+        for row in other.rows
     ]
-    return _mean(found)
+    group.curves.prepare(candidates, costs)
+    usable = not group.control and bool(candidates)
+    return tuple(
+        matched(
+            group.rows,
+            group.curves,
+            cost,
+            (lambda row: alike(row, candidates)) if usable else None,
+        )
+        for cost in costs
+    )
 
 
 def _warnings(bias: Sequence[tuple[Row, Entry]]) -> tuple[str, ...]:
@@ -254,43 +409,77 @@ def _warnings(bias: Sequence[tuple[Row, Entry]]) -> tuple[str, ...]:
     )
 
 
-def _with_front(standings: Sequence[Standing]) -> list[Standing]:
-    """Mark the methods of each model that no other one beats in both improvement and cost."""
+def _with_ranks(standings: Sequence[Standing]) -> list[Standing]:
+    """Ranks of the methods that can have one, with their intervals."""
+    found: dict[int, Rank] = {}
+    able: list[tuple[int, Standing]] = []
+    for position, standing in enumerate(standings):
+        reason = _no_rank(standing)
+        if reason:
+            found[position] = Rank(None, reason=reason)
+        else:
+            able.append((position, standing))
+    able.sort(key=lambda pair: _square(pair[1]))
+    intervals = rank_intervals([s.distance.square for _, s in able if s.distance is not None])
+    for place, ((position, _), (low, high)) in enumerate(zip(able, intervals, strict=True), 1):
+        if high - low + 1 > MOST_OF_THE_BOARD * len(able):
+            reason = f"could be anywhere from {low} to {high} of {len(able)}"
+            found[position] = Rank(None, low, high, reason)
+        else:
+            found[position] = Rank(place, low, high)
+    return [replace(standing, rank=found[k]) for k, standing in enumerate(standings)]
 
-    def beaten(own: Standing) -> bool:
-        assert own.improvement is not None
-        assert own.cost_increase is not None
+
+def _no_rank(standing: Standing) -> str:
+    """Why a method cannot be ranked, whatever its place would be; empty if it can."""
+    if standing.control:
+        return "control"
+    if not standing.comparable:
+        return "its run has other limits or protocols than the first one"
+    if standing.distance is None:
+        return "failed" if standing.failed else "no bias score is measured"
+    if standing.in_budget is False:
+        return "costs more than the budget, or its cost is not known"
+    if standing.improvement is None:
+        return "the base cannot be told from the ideal, so improvement is undefined"
+    if standing.improvement.value <= 0:
+        return "no nearer to the ideal than doing nothing"
+    return ""
+
+
+def _square(standing: Standing) -> float:
+    return standing.distance.square.value if standing.distance is not None else math.inf
+
+
+def _ordered(standings: Sequence[Standing]) -> list[Standing]:
+    """Nearest to the ideal first: comparable runs within the budget before the others."""
+    return sorted(
+        standings,
+        key=lambda s: (not s.comparable, s.in_budget is False, _square(s), s.method),
+    )
+
+
+def _with_front(standings: Sequence[Standing]) -> list[Standing]:
+    """Mark the improving methods of each model that no other beats in improvement and cost."""
+    points: Mapping[int, tuple[float, float]] = {
+        k: (s.improvement.value, s.cost)
+        for k, s in enumerate(standings)
+        if not s.control and s.improvement is not None and s.cost is not None
+    }
+
+    def beaten(k: int) -> bool:
+        gain, cost = points[k]
         return any(
-            other.improvement >= own.improvement
-            and other.cost_increase <= own.cost_increase
-            and (other.improvement, other.cost_increase) != (own.improvement, own.cost_increase)
-            for other in standings
-            if other.model == own.model and not other.control
-            if other.improvement is not None and other.cost_increase is not None
+            other != k
+            and (standings[other].run, standings[other].model)
+            == (standings[k].run, standings[k].model)
+            and more >= gain
+            and less <= cost
+            and (more, less) != (gain, cost)
+            for other, (more, less) in points.items()
         )
 
     return [
-        replace(own, pareto=not beaten(own))
-        if not own.control and own.improvement is not None and own.cost_increase is not None
-        else own
-        for own in standings
+        replace(s, pareto=k in points and points[k][0] > 0 and not beaten(k))
+        for k, s in enumerate(standings)
     ]
-
-
-def _cost(measured: Sequence[tuple[Row, Entry]]) -> dict[str, tuple[float, float]]:
-    """Mean value and mean change of the metrics that are about no domain."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    for _, entry in measured:
-        if entry.column.domain not in (NO_DOMAIN, OVERALL) or entry.after is None:
-            continue
-        if entry.after.value is not None and entry.change is not None:
-            label = f"{entry.column.metric} {entry.column.protocol}"
-            found.setdefault(label, []).append((entry.after.value, entry.change))
-    return {
-        label: (sum(v for v, _ in pairs) / len(pairs), sum(c for _, c in pairs) / len(pairs))
-        for label, pairs in found.items()
-    }
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return sum(values) / len(values) if values else None

@@ -1,7 +1,8 @@
-"""Paired statistics: before and after on the same items. Seeded, no global state.
+"""Tests, intervals and detectable changes of paired measurements.
 
-Distributions are scipy's (`scipy.special`). `scipy.stats` and `statsmodels` take longer to import
-than a table takes to make, so they are the referees: the tests hold every function against them.
+Everything here is arithmetic on arrays; nothing reads a run. Distributions are those of
+`scipy.special`, because importing `scipy.stats` or statsmodels takes longer than most tables. The
+tests compare every function with these packages, and by simulation.
 """
 
 from __future__ import annotations
@@ -18,7 +19,19 @@ from harness.analysis.interval import Interval
 from harness.arrays import Floats
 
 LEVEL = 0.95
-DRAWS = 2000
+POWER = 0.8
+
+FEWEST_UNITS = 8
+"""Independent units (items, clusters or windows) that an interval or a star needs.
+
+With fewer, the distribution of a few numbers decides the result: a t interval is exact for normal
+numbers only, and a bootstrap is too narrow even for those.
+"""
+FEWEST_FITS = 3
+"""Fits that an interval over items and fits needs."""
+
+
+# -- decisions ---------------------------------------------------------------------------------
 
 
 class McNemar(NamedTuple):
@@ -36,14 +49,14 @@ class McNemar(NamedTuple):
 
 
 def mcnemar(before: Sequence[float] | Floats, after: Sequence[float] | Floats) -> McNemar:
-    """Test whether decisions changed more in one direction than in the other.
+    """Test whether decisions changed more often in one direction than in the other.
 
     Args:
-        before: 0/1 decisions, one an item.
-        after: decisions of the same items in the same order.
+        before: 0/1 decisions, one for each item.
+        after: decisions on the same items in the same order.
 
     Raises:
-        ValueError: not as many after as before.
+        ValueError: ``before`` and ``after`` differ in length.
     """
     old, new = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     if old.shape != new.shape:
@@ -55,128 +68,170 @@ def mcnemar(before: Sequence[float] | Floats, after: Sequence[float] | Floats) -
 
 @lru_cache(maxsize=4096)
 def mcnemar_p(gained: int, lost: int) -> float:
-    """Two-sided exact p-value of flip counts: under no change each flip is a fair coin's.
+    """Two-sided exact p-value of flip counts: without an effect, each flip is a fair coin toss.
 
-    Twice the binomial chance of at most the smaller count, and at most 1.
+    Twice the binomial probability of at most the smaller count, and at most 1.
     """
     return min(1.0, 2.0 * float(special.bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
-def paired_bootstrap(
-    before: Sequence[float],
-    after: Sequence[float],
-    clusters: Sequence[str | None],
-    *,
-    seed: int = 0,
-    draws: int = DRAWS,
-    level: float = LEVEL,
-) -> Interval | None:
-    """Percentile interval of the mean change ``after - before``, resampling whole clusters.
+def share_change_interval(gained: int, lost: int, items: int) -> Interval:
+    """95 % interval of the change of a share of independent items, in points.
 
-    Items without a cluster are clusters of their own. None for fewer than two clusters: no
-    interval is not a zero interval. `harness.analysis.bootstrap` does the same for every metric.
-    """
-    groups: dict[str, list[float]] = {}
-    triples = zip(before, after, clusters, strict=True)
-    for i, (b, a, cluster) in enumerate(triples):
-        groups.setdefault(f"item {i}" if cluster is None else cluster, []).append(a - b)
-    if len(groups) < 2:
-        return None
-    sums = np.array([[math.fsum(group), len(group)] for group in groups.values()])
-    drawn = resample(len(groups), np.random.default_rng(seed), draws) @ sums
-    return percentile_interval(drawn[:, 0] / drawn[:, 1], level)
-
-
-def resample(units: int, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
-    """How often each unit is drawn in each bootstrap sample, shape ``(draws, units)``."""
-    chosen = rng.integers(0, units, size=(draws, units))
-    chosen += np.arange(draws)[:, None] * units
-    counts = np.bincount(chosen.ravel(), minlength=draws * units)
-    return counts.reshape(draws, units).astype(np.float64)
-
-
-def percentile_interval(drawn: Floats, level: float = LEVEL) -> Interval | None:
-    """Percentile interval of bootstrap values; None if more than one in twenty is no number.
-
-    A draw is no number where the metric has none (a stratum that was never drawn).
-    """
-    n = len(drawn) - int(np.count_nonzero(np.isnan(drawn)))
-    if n < 0.95 * len(drawn) or n == 0:
-        return None
-    tail = (1.0 - level) / 2.0
-    ranks = [(at, min(int(at), n - 1)) for at in (tail * (n - 1), (1.0 - tail) * (n - 1))]
-    wanted = sorted({rank for _, below in ranks for rank in (below, min(below + 1, n - 1))})
-    placed = np.partition(drawn, wanted)  # sorted at those ranks, nan last: all that is asked for
-    low, high = (_between(placed, at, below, n) for at, below in ranks)
-    return Interval(low, high)
-
-
-def _between(placed: Floats, at: float, below: int, n: int) -> float:
-    """The value at a fractional rank, linear between its neighbours (numpy's default)."""
-    low, high = float(placed[below]), float(placed[min(below + 1, n - 1)])
-    return low + (high - low) * (at - below)
-
-
-def bootstrap_p(drawn: Floats) -> float:
-    """Two-sided p-value of "no change" from bootstrap values of a change.
-
-    Twice the smaller share of draws on either side of zero, zeros counted on both sides; the
-    observed sample counts as one more draw, so it is never 0.
-    """
-    known = drawn[~np.isnan(drawn)]
-    tail = min(int(np.sum(known <= 0)), int(np.sum(known >= 0)))
-    return min(1.0, 2.0 * (tail + 1) / (len(known) + 1))
-
-
-def minimal_detectable_change(
-    n: int, *, discordant: float = 0.1, alpha: float = 0.05, power: float = 0.8
-) -> float | None:
-    """Smallest change, in points, that a paired test of ``n`` items would likely see.
-
-    Normal approximation of McNemar's test with a share ``discordant`` of the items flipping
-    either way. None for fewer than two items.
-    """
-    if n < 2:
-        return None
-    return 100.0 * _margin(alpha, power) * math.sqrt(discordant / n)
-
-
-def detectable_in_draws(
-    drawn: Floats, units: int, *, alpha: float = 0.05, power: float = 0.8
-) -> float | None:
-    """The same for a metric that is no share of decisions, in the metric's own unit.
-
-    The standard error is that of the bootstrap values of the change, so it is known only after
-    the measurement, for the change that was made.
+    The interval of Agresti and Min (2005): half an item is added to each cell of the 2 x 2 table,
+    so that few flips, or none, do not give an interval without width.
 
     Args:
-        drawn: bootstrap values of the change.
-        units: how many units were resampled; of few, the bootstrap's spread is too small by
-            the root of (n - 1) / n, which is made good.
-        alpha: of the test.
-        power: chance to see such a change.
+        gained: items that went from 0 to 1.
+        lost: items that went from 1 to 0.
+        items: all items.
+    """
+    n = items + 2.0
+    up, down = gained + 0.5, lost + 0.5
+    change = (up - down) / n
+    half = t_quantile(items - 1.0) * math.sqrt(((up + down) / n - change**2) / n)
+    return Interval(100.0 * max(-1.0, change - half), 100.0 * min(1.0, change + half))
+
+
+# -- t tests and intervals ---------------------------------------------------------------------
+
+
+@lru_cache(maxsize=4096)
+def t_quantile(df: float, level: float = LEVEL) -> float:
+    """Two-sided t quantile; ``df`` may be a fraction."""
+    return float(special.stdtrit(max(df, 1.0), (1.0 + level) / 2.0))
+
+
+def t_interval(estimate: float, variance: float, df: float, level: float = LEVEL) -> Interval:
+    """Interval of an estimate with the given variance and degrees of freedom."""
+    half = t_quantile(df, level) * math.sqrt(variance)
+    return Interval(estimate - half, estimate + half)
+
+
+def t_p(estimate: Floats | float, variance: Floats | float, df: Floats | float) -> Floats:
+    """Two-sided p-value of "the true value is zero"; 1 where estimate and variance are both zero.
+
+    Shapes broadcast. A change without any variance is possible only if every unit changed by the
+    same amount; its p-value is 0.
+    """
+    size = np.abs(np.asarray(estimate, dtype=float))
+    spread = np.sqrt(np.asarray(variance, dtype=float))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        t = np.where(size > 0, size / spread, 0.0)
+    found: Floats = 2.0 * special.stdtr(np.maximum(df, 1.0), -t)
+    return found
+
+
+# -- influence of units ------------------------------------------------------------------------
+
+
+def influence(without: Floats) -> Floats:
+    """Influence of each unit on a statistic, from its values without that unit (jackknife).
+
+    Args:
+        without: the statistic computed without each unit, shape ``(…, units)``.
 
     Returns:
-        None where there are fewer than two units, or the values do not vary.
+        Influences of the same shape. They sum to zero, and the sum of their squares is the
+        jackknife variance of the statistic (Efron and Stein 1981). For a mean that is s²/n.
     """
-    known = drawn[~np.isnan(drawn)]
-    spread = float(known.std()) if units > 1 and len(known) > 1 else 0.0
-    return _margin(alpha, power) * spread * math.sqrt(units / (units - 1)) if spread > 0 else None
+    n = without.shape[-1]
+    centred: Floats = without.mean(axis=-1, keepdims=True) - without
+    return centred * math.sqrt((n - 1) / n)
 
 
-def _margin(alpha: float, power: float) -> float:
-    """Standard errors that a change must have to be seen: 2.8 by default."""
-    return float(special.ndtri(1 - alpha / 2) + special.ndtri(power))
+def squared_distance(deviation: Floats, influences: Floats) -> tuple[Floats, Floats]:
+    """Unbiased estimate of a squared distance to the ideal, with the influence of each unit.
+
+    The squared deviation of an estimate exceeds that of the true value by its sampling variance,
+    so that is subtracted: (p - 1/2)² - p(1 - p)/(n - 1) for a share of n items, m² - s²/n for a
+    mean. The result can be negative.
+
+    Args:
+        deviation: estimate minus ideal, shape ``(…,)``.
+        influences: of the estimate, shape ``(…, units)``; at least three units.
+
+    Returns:
+        Estimates of shape ``(…,)`` and influences of shape ``(…, units)``.
+    """
+    n = influences.shape[-1]
+    values = deviation[..., None] + influences * math.sqrt(n * (n - 1))  # one for each unit
+    total = n * deviation
+    squares = (values * values).sum(axis=-1)
+    estimate = (total * total - squares) / (n * (n - 1))
+    rest = total[..., None] - values
+    without = (rest * rest - (squares[..., None] - values * values)) / ((n - 1) * (n - 2))
+    return estimate, influence(without)
 
 
-class SeedSummary(NamedTuple):
-    """A number over independent fits that differ in their seed.
+# -- items and fits ----------------------------------------------------------------------------
+
+
+class Variance(NamedTuple):
+    """Variance of an estimate with its degrees of freedom; arrays where many are computed."""
+
+    value: Floats
+    df: Floats
+
+
+def crossed(items: Variance, fits: Variance, both: Variance) -> Variance:
+    """Variance of a mean over items and fits that are both random, by the method of moments.
+
+    The change of item i in fit f is mu + a_i + b_f + e_if. Treating items as random estimates
+    var(a)/n + var(e)/(nF), treating fits as random estimates var(b)/F + var(e)/(nF), and the
+    residual estimates var(e)/(nF). Their sum less the residual is the variance of the mean. A
+    component that is estimated as negative is taken as zero. The degrees of freedom are those of
+    Satterthwaite.
+
+    Args:
+        items: variance of the mean with items (or clusters) as the only random units.
+        fits: variance of the mean with fits as the only random units.
+        both: variance of the mean from the residual of both.
+    """
+    a, b, e = items.value, fits.value, both.value
+    total = a + b - e
+    with np.errstate(divide="ignore", invalid="ignore"):
+        df = total**2 / (a**2 / items.df + b**2 / fits.df + e**2 / both.df)
+    no_fits, no_items = b <= e, a <= e
+    value = np.where(no_fits, np.maximum(a, e), np.where(no_items, b, total))
+    found = np.where(no_fits, items.df, np.where(no_items, fits.df, df))
+    return Variance(value, np.where(np.isfinite(found), found, items.df))
+
+
+def crossed_blocks(values: Floats, influences: Floats) -> Variance:
+    """`crossed` for many estimates that share their units, all at once.
+
+    Args:
+        values: of each fit, shape ``(estimates, fits)``.
+        influences: of each unit on each fit, shape ``(estimates, fits, units)``.
+
+    Returns:
+        Variance and degrees of freedom of the mean over fits, shape ``(estimates,)``. With fewer
+        than `FEWEST_FITS` fits they are over units alone.
+    """
+    _, count, units = influences.shape
+    mean = influences.mean(axis=1)
+    over_items = Variance((mean * mean).sum(axis=-1), np.full(len(values), units - 1.0))
+    if count < FEWEST_FITS:
+        return over_items
+    over_fits = values.var(axis=1, ddof=1) / count
+    residual = influences - mean[:, None, :]
+    both = (residual * residual).sum(axis=(1, 2)) / (count * (count - 1))
+    return crossed(
+        over_items,
+        Variance(over_fits, np.full(len(values), count - 1.0)),
+        Variance(both, np.full(len(values), (count - 1.0) * (units - 1.0))),
+    )
+
+
+class FitSummary(NamedTuple):
+    """A number over independent fits that differ in their seed, on the same items.
 
     Attributes:
-        n: seeds.
+        n: fits.
         mean: arithmetic mean.
-        sd: standard deviation with n - 1; None for one seed.
-        interval: 95 % t interval of the mean; None for one seed.
+        sd: standard deviation with n - 1; None for one fit.
+        interval: 95 % t interval of the mean over fits alone; None for one fit.
     """
 
     n: int
@@ -185,32 +240,109 @@ class SeedSummary(NamedTuple):
     interval: Interval | None
 
 
-def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedSummary:
-    """Mean, standard deviation and t interval over seeds; one seed has a mean and no more.
+def over_fits(values: Sequence[float], level: float = LEVEL) -> FitSummary:
+    """Mean, standard deviation and t interval over fits; one fit has a mean only.
+
+    The interval is about further fits on the same items. It is narrower than one over items and
+    fits, so tables show it as a footnote.
 
     Raises:
-        ValueError: no value.
+        ValueError: there is no value.
     """
     n = len(values)
     if n == 0:
         raise ValueError("no value to summarise")
     mean = math.fsum(values) / n
     if n < 2:
-        return SeedSummary(n, mean, None, None)
+        return FitSummary(n, mean, None, None)
     sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
-    half = float(special.stdtrit(n - 1, (1 + level) / 2)) * sd / math.sqrt(n)
-    return SeedSummary(n, mean, sd, Interval(mean - half, mean + half))
+    return FitSummary(n, mean, sd, t_interval(mean, sd**2 / n, n - 1.0, level))
 
 
-def seeds_p(values: Sequence[float]) -> float | None:
-    """Two-sided one-sample t test that the mean over seeds is zero; None for one seed.
+# -- differences and ratios --------------------------------------------------------------------
 
-    Values that are all alike leave nothing to test with: 1 if they are zero, else None.
+
+def difference_interval(
+    first: tuple[float, Interval], second: tuple[float, Interval], correlation: float
+) -> Interval:
+    """Interval of first minus second from their own intervals, which may be lopsided.
+
+    The method of variance estimates recovery (Zou and Donner 2008; with correlation: Zou 2007).
+
+    Args:
+        first: estimate and interval.
+        second: estimate and interval.
+        correlation: of the two estimates.
     """
-    found = over_seeds(values)
-    if found.sd is None:
+    (a, (a_low, a_high)), (b, (b_low, b_high)) = first, second
+    down = (a - a_low) ** 2 + (b_high - b) ** 2 - 2 * correlation * (a - a_low) * (b_high - b)
+    up = (a_high - a) ** 2 + (b - b_low) ** 2 - 2 * correlation * (a_high - a) * (b - b_low)
+    return Interval(a - b - math.sqrt(max(down, 0.0)), a - b + math.sqrt(max(up, 0.0)))
+
+
+def ratio_interval(
+    top: float, bottom: float, var_top: float, var_bottom: float, covariance: float, df: float
+) -> Interval | None:
+    """Fieller's 95 % interval of a ratio of estimates; None where it is unbounded.
+
+    It is bounded if and only if the interval of the denominator excludes zero.
+    """
+    t2 = t_quantile(df) ** 2
+    a = bottom**2 - t2 * var_bottom
+    b = top * bottom - t2 * covariance
+    c = top**2 - t2 * var_top
+    if a <= 0:
         return None
-    if found.sd == 0.0:
-        return 1.0 if found.mean == 0.0 else None
-    t = abs(found.mean) / (found.sd / math.sqrt(found.n))
-    return float(2.0 * special.stdtr(found.n - 1, -t))
+    root = math.sqrt(max(0.0, b * b - a * c))
+    return Interval((b - root) / a, (b + root) / a)
+
+
+# -- what a design can see ---------------------------------------------------------------------
+
+
+def detectable_change(
+    variance: float, df: float, *, alpha: float = 0.05, power: float = POWER
+) -> float:
+    """Change that a two-sided test with this variance finds with the given probability.
+
+    Args:
+        variance: of the estimate.
+        df: degrees of freedom of the test.
+        alpha: level of one test, after the correction for a family of tests.
+        power: probability to find such a change.
+    """
+    freedom = max(df, 1.0)
+    quantiles = special.stdtrit(freedom, 1.0 - alpha / 2.0) + special.stdtrit(freedom, power)
+    return float(quantiles) * math.sqrt(variance)
+
+
+def detectable_share_change(
+    items: int, discordant: float, *, alpha: float = 0.05, power: float = POWER
+) -> float:
+    """Change of a share, in points, that McNemar's test finds with the given probability.
+
+    Connor (1987): solves z_alpha sqrt(f) + z_power sqrt(f - d²) = d sqrt(n) for the change d.
+
+    Args:
+        items: independent items.
+        discordant: share f of the items that flip either way; take it from the run.
+        alpha: level of one test, after the correction for a family of tests.
+        power: probability to find such a change.
+
+    Returns:
+        Where even flips that all go one way are too few, the change that more of them would need.
+    """
+    z_alpha, z_power = special.ndtri(1.0 - alpha / 2.0), special.ndtri(power)
+    root = math.sqrt(discordant)
+
+    def missing(change: float) -> float:
+        spread = math.sqrt(max(discordant - change**2, 0.0))
+        return float(z_alpha * root + z_power * spread - change * math.sqrt(items))
+
+    low, high = 0.0, max(discordant, 1e-12)
+    if missing(high) > 0:
+        return 100.0 * float(z_alpha + z_power) * root / math.sqrt(items)
+    for _ in range(60):
+        middle = (low + high) / 2.0
+        low, high = (middle, high) if missing(middle) > 0 else (low, middle)
+    return 100.0 * high

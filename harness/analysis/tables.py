@@ -39,6 +39,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from harness.analysis.interval import Interval
+from harness.metrics import Role
+from harness.storage.reader import Column
 
 Form = Literal["text", "rank", "number", "score", "effect", "cost", "count"]
 
@@ -168,7 +170,8 @@ class Table:
         direction: ``ideal 50``, ``higher is better`` or ``lower is better`` where all numbers
             are of one metric, else empty.
         heads: how many leading columns head the rows.
-        metric, evaluator, protocol: what a matrix is about; empty for other tables.
+        metric, evaluator, protocol, role: what a matrix is about; empty for other tables.
+        targets: the stored columns behind the columns after the headings, for a matrix.
     """
 
     key: str
@@ -182,6 +185,8 @@ class Table:
     metric: str = ""
     evaluator: str = ""
     protocol: str = ""
+    role: Role | None = None
+    targets: tuple[Column, ...] = ()
 
     def column(self, key: str) -> int:
         """Position of a column by its key.

@@ -40,6 +40,11 @@ from harness.cli.session import Session, pass_session
     metavar="NAME",
     help="Show a publication's numbers (paper, meade2022, …) in a section of their own.",
 )
+@click.option(
+    "--only-comparable",
+    is_flag=True,
+    help="Leave out runs that differ from the first one in limits or protocols.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the standings as JSON.")
 @pass_session
 def leaderboard_command(
@@ -51,6 +56,7 @@ def leaderboard_command(
     budget: float | None,
     match_at: float | None,
     reported: tuple[str, ...],
+    only_comparable: bool,
     as_json: bool,
 ) -> None:
     """Rank the methods of RUNS by distance to the ideal, with the language cost beside it."""
@@ -66,9 +72,10 @@ def leaderboard_command(
         control=control,
         budget=budget,
         match_at=match_at,
+        only_comparable=only_comparable,
         reported=[find_publication(name) for name in reported],
     )
     if as_json:
-        echo(leaderboard_json(board.standings))
+        echo(leaderboard_json(board))
     else:
         print_leaderboard(session.stdout, board)

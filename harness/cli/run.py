@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness.cli.options import executor_options, make_executor, results_option, set_option
 from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.storage.store import Store
 
 
 @click.command("run")
@@ -55,18 +59,27 @@ def run_command(
     done = f"{outcome.measured} measured, {outcome.reused} already there"
     session.stderr.print(f"{done}; results in {store.folder}", soft_wrap=True)
     if outcome.failures:
-        session.stderr.print(
-            f"{len(outcome.failures)} measurements failed; the same command tries them again",
+        session.stderr.say(
+            f"{len(outcome.failures)} measurements failed; the same command tries them again"
         )
         sys.exit(9)
+    session.stderr.say(_next(store.folder))
 
 
-def _show(session: Session, store: object) -> None:
+def _show(session: Session, store: Store) -> None:
     from harness.analysis.matrix_builder import build_matrix
-    from harness.analysis.ranking import build_leaderboard
-    from harness.render.console.matrix import print_leaderboard, print_matrix
-    from harness.storage.store import Store
+    from harness.analysis.ranking import rank
+    from harness.analysis.verdict import verdict
+    from harness.render.console.leaderboard import print_leaderboard
+    from harness.render.console.matrix import print_matrix
 
-    assert isinstance(store, Store)
-    print_matrix(session.stdout, build_matrix(store))
-    print_leaderboard(session.stdout, build_leaderboard([store]))
+    matrix, board = build_matrix(store), rank([store])
+    print_matrix(session.stdout, matrix, verdict(matrix, board), long=False)
+    print_leaderboard(session.stdout, board)
+
+
+def _next(folder: Path) -> str:
+    """Return the commands that go on from here."""
+    run = str(folder) if folder.parent != Path("runs") else folder.name
+    name = shlex.quote(run)
+    return f"next: harness matrix {name}    harness report {name}    harness leaderboard {name}"

@@ -6,11 +6,12 @@ cells of `harness.analysis.tables`; nothing here computes a number.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.tables import RowKind, Table, TableCell
 from harness.render import palette
+from harness.render.tables.cell_text import column_title
 from harness.render.tables.numbers import signed
 
 ANY_SOURCE = "any"
@@ -55,7 +56,7 @@ class Grid:
 
 def grids(table: Table) -> list[Grid]:
     """Return the grids of one matrix table, in the order of its rows, methods before controls."""
-    targets = tuple(column.title for column in table.columns[table.heads :])
+    targets = tuple(column_title(table, column) for column in table.columns[table.heads :])
     lines = [row for row in table.rows if row.kind in ("method", "control")]
     scores = [cell for row in lines for cell in row.cells[table.heads :]]
     strongest = max((abs(c.improvement) for c in scores if c.improvement is not None), default=0.0)
@@ -74,13 +75,25 @@ def grids(table: Table) -> list[Grid]:
 def _cell(cell: TableCell, strongest: float) -> GridCell:
     if cell.absent or cell.change is None:
         return GridCell(cell, cell.absent or "–")
-    undefined = cell.improvement is None
-    if undefined:
-        return GridCell(cell, signed(cell.change, 1), undefined=True)
-    assert cell.improvement is not None
+    if cell.improvement is None:
+        return GridCell(cell, signed(cell.change, 1), undefined=cell.mark == "undefined")
     shade = palette.level(cell.improvement, strongest, significant=cell.significant)
     side = "better" if cell.improvement > 0 else "worse"
     return GridCell(cell, signed(cell.improvement, 1), f"{side}-{shade}" if shade else "")
+
+
+def bias_tables(tables: Iterable[Table]) -> list[Table]:
+    """Return the matrix tables of bias metrics that have grids, those with improvements first.
+
+    A metric whose base is at its ideal has no improvement to show, only changes.
+    """
+    found = [table for table in tables if table.role == "bias" and grids(table)]
+
+    def improves(table: Table) -> bool:
+        return any(cell.improvement is not None and cell.evidence != "exact"
+                   for row in table.rows for cell in row.cells)  # fmt: skip
+
+    return sorted(found, key=lambda table: not improves(table))
 
 
 def width_of(found: Sequence[Grid]) -> int:

@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
+from harness.analysis.bootstrap import Resampler
 from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar as statsmodels_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from harness.analysis.bootstrap import Resampler
 from harness.analysis.corrections import adjust
 from harness.analysis.interval import Interval
 from harness.analysis.resampling_units import layout_of

@@ -8,59 +8,34 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.corrections import ALPHA
+from harness.analysis.comparison_tables import comparison_legend, comparison_tables
 from harness.analysis.reported import Publication
 from harness.analysis.reported_comparison import Beside
-from harness.analysis.run_comparison import Compared, Comparison
+from harness.analysis.run_comparison import Comparison
+from harness.render.console.tables import print_table
 from harness.render.console.terminal import Terminal
-
-WIDTH = 100
+from harness.render.tables.cell_text import MARK_NOTE
 
 
 def print_comparison(console: Terminal, found: Comparison) -> None:
     """Print a table for each model that both runs have."""
-    width = min(WIDTH, console.width)
     console.print(f"A: {found.first}   B: {found.second}")
-    for cell in found.cells:
-        steps = f"step {cell.first_step}"
-        if cell.first_step != cell.second_step:
-            steps += f" and {cell.second_step}"
-        table = _table(f"{cell.title}, {steps}")
-        table.add_column("metric", overflow="fold")
-        table.add_column("A", justify="right", no_wrap=True)
-        table.add_column("B", justify="right", no_wrap=True)
-        table.add_column("B - A", justify="right", no_wrap=True)
-        table.add_column("items", justify="right", no_wrap=True)
-        for own in cell.numbers:
-            table.add_row(
-                Text(f"{own.column.metric}, {own.column.domain} ({own.column.evaluator})"),
-                _number(own.first.value),
-                _number(own.second.value),
-                _difference(own),
-                str(own.shared) if own.shared else Text("none shared", "yellow"),
-            )
-        console.print(table, width=width)
+    for table in comparison_tables(found):
+        print_table(console, table, below="intervals")
     lines = [
-        "B - A on the items that both have, with its 95 % interval; + B is nearer to the ideal, ! "
-        "further from it; * p < 0.05, corrected over all of this comparison (exact McNemar for "
-        "shares of items, else the paired bootstrap); no test where no item is shared",
-        *(
-            ["A and B are over each run's own items, so their difference may be another one"]
-            if any(own.on_shared for cell in found.cells for own in cell.numbers)
-            else []
-        ),
+        *comparison_legend(found),
+        f"{MARK_NOTE}.",
         *(f"only in {found.first}: {title}" for title in found.only_first),
         *(f"only in {found.second}: {title}" for title in found.only_second),
     ]
     for line in lines:
-        console.print(line, style="dim", width=width)
+        console.print(line, style="dim")
 
 
 def print_reported(
     console: Terminal, run: str, publication: Publication, found: Sequence[Beside]
 ) -> None:
     """Print a run's numbers beside those of a publication."""
-    width = min(WIDTH, console.width)
     groups: dict[tuple[str, int | None], list[Beside]] = {}
     for own in found:
         groups.setdefault((own.title, own.step), []).append(own)
@@ -83,7 +58,7 @@ def print_reported(
                 _number(own.value),
                 _signed(own.change),
             )
-        console.print(table, width=width)
+        console.print(table)
     left = len(publication.numbers) - len({id(own.number) for own in found})
     lines = [
         f"{publication.id}: {publication.citation}",
@@ -93,7 +68,7 @@ def print_reported(
     if left:
         lines.append(f"{left} reported numbers have no counterpart in this run")
     for line in lines:
-        console.print(line, style="dim", width=width)
+        console.print(line, style="dim")
 
 
 def _table(title: str) -> Table:
@@ -104,20 +79,6 @@ def _table(title: str) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-
-
-def _difference(own: Compared) -> Text:
-    if own.difference is None:
-        return Text("-")
-    better = own.better or 0.0
-    mark = "+" if better > 0 else "!" if better < 0 else " "
-    surely = own.adjusted_p is not None and own.adjusted_p < ALPHA
-    interval = ""
-    if own.interval is not None:
-        interval = f" [{own.interval.low:+.2f}, {own.interval.high:+.2f}]"
-    colour = "green" if better > 0 else "red" if better < 0 else "dim"
-    text = f"{own.difference:+.2f}{interval}{mark}{'*' if surely else ' '}"
-    return Text(text, f"bold {colour}" if surely else colour)
 
 
 def _number(value: float | None) -> str:

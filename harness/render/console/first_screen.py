@@ -10,7 +10,7 @@ from rich.text import Text
 from harness.analysis.tables import Table
 from harness.render import palette
 from harness.render.console.terminal import Terminal
-from harness.render.grids import Grid, GridCell, grids
+from harness.render.grids import Grid, GridCell, bias_tables, grids
 
 MOST_GRIDS = 9
 """Grids on the first screen; the table below has all methods."""
@@ -34,13 +34,11 @@ def print_first_screen(
     console.print()
     console.print(verdict, style="bold")
     console.print()
-    bias = [table for table in tables if table.role == "bias"]
+    bias = bias_tables(tables)
     if not bias:
         return
     first, *others = bias
     found = grids(first)
-    if not found:
-        return
     console.print(Text.assemble((first.title, "bold"), f": {what_is_shown(first)}"))
     console.print()
     _print_grids(console, found[:MOST_GRIDS])

@@ -69,7 +69,7 @@ class Ruled:
     def _lines(self, console: Console, k: int, cell: Text, width: int) -> Sequence[Text]:
         if k == self.fold and _width(cell) > width:
             return list(cell.wrap(console, width))
-        return cell.split("\n") if "\n" in cell.plain else [cell]
+        return list(cell.split("\n")) if "\n" in cell.plain else [cell]
 
     def _line(
         self, cells: Sequence[Sequence[tuple[str, Style | None]]], widths: Sequence[int]

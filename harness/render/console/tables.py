@@ -3,132 +3,122 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
+from rich.cells import cell_len
 from rich.text import Text
 
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
 from harness.render import palette
-from harness.render.cell_text import MARKS_LEGEND, Detail, cell_text
 from harness.render.console.ruled import Ruled
 from harness.render.console.terminal import Terminal
+from harness.render.tables.cell_text import (
+    FRONT,
+    MARK_NOTE,
+    CellText,
+    column_title,
+    full_title,
+    row_texts,
+    shown_columns,
+)
 
-NARROW = 14
-"""Letters that a heading cell keeps when there is little room."""
+Below = Literal["nothing", "intervals", "p-values"]
+"""What the second line of a cell shows."""
+
+NARROW = 24
+"""Letters that the names of methods keep where there is little room."""
 
 
-def print_table(
-    console: Terminal,
-    table: Table,
-    *,
-    title: str = "",
-    details: bool = False,
-    detail: Detail = "interval",
-    legend: bool = True,
-) -> None:
-    """Print a table, in several parts side by side where it is wider than the console.
+def print_table(console: Terminal, table: Table, *, below: Below = "nothing") -> None:
+    """Print a table, in several parts where it is wider than the console.
 
     Args:
         console: the console to print to; all of its width is used.
-        table: what to print.
-        title: in place of the table's own.
-        details: show the intervals (or p-values) of changes, in a second line.
-        detail: which of the two.
-        legend: print the table's legend and notes below it.
+        table: what to print; its legend is left to `print_legends`.
+        below: what to show below a change.
     """
-    hidden = set() if table.several_steps else {"step"}
-    heads = [k for k, c in enumerate(table.columns[: table.heads]) if c.key not in hidden]
-    body = range(table.heads, len(table.columns))
+    shown = shown_columns(table)
+    heads = [k for k in shown if k < table.heads]
     cells = {
-        (i, k): text_of(row, row.cells[k], table.columns[k], details, detail)
+        (i, k): _cell(row, row.cells[k], table.columns[k], text, below)
         for i, row in enumerate(table.rows)
-        for k in (*heads, *body)
+        for k, text in enumerate(row_texts(table, row))
     }
-    shown = title or _title(table)
-    for part in _parts(table, heads, body, cells, console.width):
+    headers = {k: folded_header(column_title(table, table.columns[k])) for k in shown}
+    title = full_title(table)
+    body = [k for k in shown if k >= table.heads]
+    for part in _parts(table, heads, body, cells, headers, console.width):
         columns = [*heads, *part]
-        header = [folded_header(table.columns[k].title) for k in columns]
         rows = [[cells[i, k] for k in columns] for i in range(len(table.rows))]
         left = [place for place, k in enumerate(columns) if table.columns[k].left]
         fold = left[0] if left else 0
-        console.print(Ruled(shown, header, rows, left=left, fold=fold))
-        shown = ""
-    if legend:
-        print_legend(console, table)
+        console.print(Ruled(title, [headers[k] for k in columns], rows, left=left, fold=fold))
+        title = ""
 
 
-def print_legend(console: Terminal, table: Table) -> None:
-    """Print the lines that explain a table, then its notes."""
-    lines = list(table.legend)
-    if table.key == "matrix" and lines:
-        lines.insert(1, MARKS_LEGEND + "; underlined: source and target are the same.")
-    for line in (*lines, *table.notes):
+def print_legends(console: Terminal, tables: Iterable[Table], notes: Iterable[str] = ()) -> None:
+    """Print the lines that explain tables, each once, then the notes about their data.
+
+    Args:
+        console: the console to print to.
+        tables: the tables above.
+        notes: further notes.
+    """
+    found = list(tables)
+    lines = [line for table in found for line in table.legend]
+    if any(table.key in ("matrix", "comparison") for table in found):
+        lines.insert(1, f"{MARK_NOTE}; underlined: source and target are the same.")
+    lines += [line for table in found for line in table.notes]
+    for line in dict.fromkeys([*lines, *notes]):
         console.print(line, style="dim")
 
 
-def _title(table: Table) -> str:
-    steps = {row.step for row in table.rows if row.kind == "method"}
-    parts = [table.title, table.direction]
-    if table.key == "matrix" and len(steps) == 1:
-        parts.append(f"step {next(iter(steps))}")
-    return ", ".join(part for part in parts if part)
-
-
-def text_of(
-    row: TableRow, cell: TableCell, column: TableColumn, details: bool, detail: Detail
+def _cell(
+    row: TableRow, cell: TableCell, column: TableColumn, text: CellText, below: Below
 ) -> Text:
-    """Return a cell in colour: strong where a change is significant, pale where it may be chance.
-
-    Args:
-        row: of the cell.
-        cell: what to show.
-        column: of the cell.
-        details: whether to add the interval or p-value as a second line.
-        detail: which of the two.
-    """
-    shown = cell_text(cell, column, detail)
-    if shown.absent:
-        return Text(shown.main, "bold red" if cell.absent == "failed" else "dim")
+    """Return a cell in colour: strong where a change is significant, pale where it may not be."""
+    if cell.absent:
+        return Text(cell.absent, "bold red" if cell.absent == "failed" else "dim")
     if column.form == "text":
-        return _heading(row, shown.main, column)
+        return _heading(row, text, column)
     if row.kind == "detectable":
-        return Text(f"±{shown.main}  " if cell.value is not None else "", "dim")
-    text = Text(style=_style(cell))
-    text.append(f"{shown.main} {shown.change}".strip())
-    if column.form in ("score", "effect"):
-        text.append(f"{shown.mark or ' '}{shown.star or ' '}")
-    if shown.detail and (details or column.form in ("rank", "count")):
-        text.append(f"\n{shown.detail}", "not underline dim")
-    return text
+        return Text(f"{text.value}  ", "dim")
+    found = Text(style=style_of(cell))
+    scored = column.form == "score"
+    found.append(text.main + (text.marks.ljust(2) if scored else text.marks))
+    second = text.p if below == "p-values" else text.detail if below == "intervals" else ""
+    if second:
+        found.append(f"\n{second}", "not bold not underline dim")
+    return found
 
 
-def _heading(row: TableRow, words: str, column: TableColumn) -> Text:
-    text = Text(words, "bold" if row.kind == "base" else "dim" if row.kind == "detectable" else "")
-    if column.key == "method":
-        if row.pareto:
-            text.append(" ◆")
-        if row.kind == "control":
-            text.append(" control", "dim")
-    return text
+def _heading(row: TableRow, text: CellText, column: TableColumn) -> Text:
+    """Return a name; the tags of a method stand apart from it."""
+    if column.key != "method":
+        return Text(text.value, "dim" if row.kind == "detectable" else "")
+    style = {"base": "bold", "detectable": "dim"}.get(row.kind, "")
+    found = Text(row.method, style)
+    found.append(f" {FRONT}" if row.pareto else "")
+    return found.append(" control" if row.kind == "control" else "", "dim")
 
 
-def _style(cell: TableCell) -> str:
-    """Return colour by direction and strength by evidence."""
-    own = "underline " if cell.own else ""
-    if cell.mark not in ("better", "worse"):
-        return f"{own}dim" if cell.mark == "undefined" else own
-    strength = "bold " if cell.significant else "" if cell.evidence is None else "dim "
-    return f"{own}{strength}{palette.TERMINAL[cell.mark]}"
+def style_of(cell: TableCell) -> str:
+    """Return the style of a cell: colour by direction, strength by evidence."""
+    own = "underline" if cell.own else ""
+    colour = palette.TERMINAL.get(cell.mark, "")
+    strength = "bold" if cell.significant else "dim" if cell.evidence is not None else ""
+    return " ".join(part for part in (own, strength, colour) if part)
 
 
 def folded_header(title: str) -> str:
-    """Break a title between its words and after underscores; no word is ever cut."""
+    """Break a title between words and after underscores; no word is ever cut."""
     words = re.findall(r"[^\s_]+_?|_", title)
-    longest = max(map(len, words), default=0)
+    longest = max(map(cell_len, words), default=0)
     lines = [""]
     for word in words:
         glue = "" if not lines[-1] or lines[-1].endswith("_") else " "
-        if lines[-1] and len(lines[-1]) + len(glue) + len(word) > max(longest, 11):
+        if lines[-1] and cell_len(lines[-1] + glue + word) > max(longest, 11):
             lines.append(word)
         else:
             lines[-1] += glue + word
@@ -139,25 +129,33 @@ def _parts(
     table: Table,
     heads: Sequence[int],
     body: Sequence[int],
-    cells: dict[tuple[int, int], Text],
+    cells: Mapping[tuple[int, int], Text],
+    headers: Mapping[int, str],
     width: int,
 ) -> Iterator[list[int]]:
     """Yield columns in groups that fit the width beside the headings of the rows."""
 
     def needs(k: int) -> int:
         lines = [line for i in range(len(table.rows)) for line in cells[i, k].plain.split("\n")]
-        lines += folded_header(table.columns[k].title).split("\n")
-        return max(map(len, lines)) + 1
+        return max(map(cell_len, [*lines, *headers[k].split("\n")])) + 1
 
+    widths = {k: needs(k) for k in (*heads, *body)}
     named = next((k for k in heads if table.columns[k].left), heads[0])
-    others = sum(needs(k) for k in heads if k != named)
-    room = width - 2 - min(needs(named), max(NARROW, width // 3)) - others
+    others = sum(widths[k] for k in heads if k != named)
+    rooms = [width - 2 - others - widths[named], width - 2 - others - min(widths[named], NARROW)]
+    # names stay whole if that costs no further part
+    whole, folded = ([*_filled(body, widths, room)] for room in rooms)
+    yield from whole if len(whole) <= len(folded) else folded
+
+
+def _filled(body: Sequence[int], widths: Mapping[int, int], room: int) -> Iterator[list[int]]:
     part: list[int] = []
     left = room
     for k in body:
-        if part and needs(k) > left:
+        if part and widths[k] > left:
             yield part
             part, left = [], room
         part.append(k)
-        left -= needs(k)
-    yield part
+        left -= widths[k]
+    if part or not body:
+        yield part

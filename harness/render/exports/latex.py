@@ -10,31 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from harness.analysis.leaderboard import Leaderboard, Standing
+from harness.analysis.leaderboard import Leaderboard
+from harness.analysis.leaderboard_tables import board_tables
 from harness.analysis.matrix import Matrix
-from harness.analysis.transfer import Estimated
+from harness.analysis.matrix_tables import matrix_tables
+from harness.analysis.tables import Table, TableRow
 from harness.render.exports.export_format import ExportFormat, ExportOptions
-from harness.render.tables.leaderboard_table import (
-    NETS_NOTE,
-    SEEDS_NOTE,
-    Rows,
-    controls_note,
-    matched_note,
-    matched_table,
-    nets_table,
-    seeds_table,
-)
-from harness.render.tables.matrix_table import (
-    ANY_NOTE,
-    Absent,
-    Line,
-    Score,
-    Sheet,
-    matrix_note,
-    matrix_sheets,
-)
-from harness.render.tables.numbers import interval, number, signed
-from harness.render.tables.rows import SMALLEST
+from harness.render.tables.cell_text import MARK_NOTE, CellText, column_title, full_title, row_texts
 from harness.storage.store import Store
 
 MOST_ROWS = 18
@@ -66,6 +48,9 @@ _SPECIAL = {
     "×": r"\ensuremath{\times}",
     "±": r"\ensuremath{\pm}",
     "◇": r"\ensuremath{\diamond}",
+    "◆": r"\ensuremath{\diamond}",
+    "✓": r"\ensuremath{\surd}",
+    "✗": r"\ensuremath{\times}",
     "[": "{[}",
     "]": "{]}",
 }
@@ -77,15 +62,6 @@ HEAD = r"""%% Tables of the run %s, made by `harness export --format latex`.
   \ifdim\wd0>\linewidth\resizebox{\linewidth}{!}{\usebox0}\else\usebox0\fi}
 """
 
-BOARD_NOTE = (
-    "distance: mean distance of the bias scores to their ideal, in points; improvement: how much "
-    "nearer than the base; net of control: improvement minus that of the control most like the "
-    "method, on the same items; source / others: mean improvement on the source itself and on the "
-    "other domains; harmed: scores further from their ideal than the base's (surely: corrected "
-    "p < 0.05); ◇: on the Pareto front of improvement and language; c: control; last: mean "
-    "language score and its increase"
-)
-
 
 class Cell(NamedTuple):
     """Two lines of LaTeX; the second may be empty."""
@@ -95,31 +71,17 @@ class Cell(NamedTuple):
 
 
 def latex_text(matrix: Matrix, board: Leaderboard) -> str:
-    """Table environments to be read by ``\\input``: one a metric, then the leaderboard."""
+    """Table environments to be read by ``\\input``: one for each metric, then the leaderboard."""
     parts = [HEAD % " ".join(matrix.name.split()).replace("%", "%%")]
     run = matrix.name
-    sheets = matrix_sheets(matrix)
-    note = f"{matrix_note(matrix)}; † further from the ideal; c: control; "
-    note += "underlined: source and target the same"
-    if any(sheet.anywhere for sheet in sheets):
-        note += f"; {ANY_NOTE}"
-    for order, sheet in enumerate(sheets, 1):
-        about = f"In a cell: {note}" if order == 1 else "Cells as in the first table"
-        parts += _matrix(run, sheet, f"{_label(run)}-{order}", f"{about}.")
-    note = "; ".join(filter(None, (BOARD_NOTE, controls_note(board))))
-    caption = f"leaderboard. {_capital(note)}."
-    parts += _tables(run, f"{_label(run)}-leaderboard", caption, *_leaderboard(board))
-    for name, table, about in (
-        ("nets", nets_table(board), f"net of each control. {_capital(NETS_NOTE)}"),
-        ("seeds", seeds_table(board), f"over seeds. {_capital(SEEDS_NOTE)}"),
-        (
-            "matched",
-            matched_table(board),
-            f"at the same language ability. {_capital(matched_note(board))}",
-        ),
-    ):
-        if table is not None:
-            parts += _text(run, f"{_label(run)}-{name}", f"{about}.", table)
+    marks = f"{MARK_NOTE}; c: control; underlined: source and target are the same."
+    for order, table in enumerate(matrix_tables(matrix), 1):
+        below = [*table.legend, *table.notes, *([marks] if order == 1 else [])]
+        caption = f"{full_title(table)}. {' '.join(below)}"
+        parts += _table(run, table, f"{_label(run)}-{order}", caption)
+    for table in board_tables(board):
+        caption = f"{table.title}. {' '.join((*table.legend, *table.notes))}"
+        parts += _table(run, table, f"{_label(run)}-{table.key}", caption)
     for title, reason in matrix.failures:
         parts.append(f"% failed: {_one_line(title)}: {_one_line(reason)}\n")
     return "\n".join(parts)
@@ -135,129 +97,51 @@ def escape(text: str) -> str:
 _LATIN = "äöüÄÖÜßàâçéèêëîïôùûñóíáú"
 
 
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
-
-
 def _one_line(text: str) -> str:
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
-def _matrix(run: str, sheet: Sheet, label: str, caption: str) -> Iterator[str]:
-    """Two columns a target: the score, and its change with the interval below both."""
-    for first in range(0, len(sheet.targets), MOST_TARGETS):
-        at = slice(first, first + MOST_TARGETS)
-        targets = sheet.targets[at]
-        heads = " & ".join(rf"\multicolumn{{2}}{{c}}{{{escape(target)}}}" for target in targets)
-        rules = [rf"\cmidrule(l){{{2 + 2 * i}-{3 + 2 * i}}}" for i in range(len(targets))]
-        below = " & ".join(["score & change"] * len(targets))
-        head = [rf" & {heads} \\", "".join(rules), rf"debiased by & {below} \\"]
-        steps = {line.step for line in sheet.lines if not line.base and not line.control}
-        rows = [row for line in sheet.lines for row in [_row(line, at, len(steps) > 1)]]
-        if any(sheet.smallest[at]):
-            least = [f"± {number(own)}" if own else "" for own in sheet.smallest[at]]
-            cells = " & ".join(rf"\multicolumn{{2}}{{r}}{{{escape(own)}}}" for own in least)
-            rows.append([rf"\midrule {SMALLEST} & {cells} \\"])
-        step = f", step {next(iter(steps))}" if len(steps) == 1 else ""
-        title = f"{sheet.title}{step}, {sheet.direction}. {caption}"
-        more = f"-{first // MOST_TARGETS + 1}" if first else ""
-        spec = "l" + r"@{\hskip 7pt}rr" * len(targets)
-        yield from _split(run, label + more, title, spec, head, rows)
+def _table(run: str, table: Table, label: str, caption: str) -> Iterator[str]:
+    """A table, a few columns at a time: headings first, intervals below their numbers."""
+    columns = range(table.heads, len(table.columns))
+    most = MOST_TARGETS if table.key == "matrix" else MOST_COLUMNS
+    heads = [k for k in range(table.heads) if table.columns[k].key not in ("source", "step")]
+    for first in range(0, len(columns), most):
+        shown = [*heads, *columns[first : first + most]]
+        rows = []
+        for row in table.rows:
+            texts = row_texts(table, row)
+            rows.append([_cell(table, row, k, texts[k]) for k in shown])
+        more = f"-{first // most + 1}" if first else ""
+        header = [column_title(table, table.columns[k]) for k in shown]
+        left = [table.columns[k].left for k in shown]
+        bases = [row.kind == "base" for row in table.rows]
+        yield from _tables(run, label + more, caption, header, rows, left, bases)
 
 
-def _row(line: Line, at: slice, with_step: bool) -> list[str]:
-    """The lines of a row of the matrix."""
-    name = escape(line.method) + (r"\textsuperscript{c}" if line.control else "")
-    where = f"from {line.source}" if line.source else ""
-    if with_step and not line.base:
-        where += f", step {line.step}"
-    scores = line.scores[at]
-    found = [rf"{name} & {' & '.join(_score(score) for score in scores)} \\"]
-    bounds = [_bounds(score) for score in scores]
-    if where or any(bounds):
-        cells = " & ".join(
-            rf"\multicolumn{{2}}{{r}}{{\scriptsize {escape(bound)}}}" if bound else " & "
-            for bound in bounds
-        )
-        found.append(rf"\quad {{\scriptsize {escape(where)}}} & {cells} \\[2pt]")
-    if line.base:
-        found.append(r"\midrule")
-    return found
+def _cell(table: Table, row: TableRow, position: int, text: CellText) -> Cell:
+    if table.columns[position].key == "method":
+        mark = r"\textsuperscript{c}" if row.kind == "control" else ""
+        mark += r"\textsuperscript{\ensuremath{\diamond}}" if row.pareto else ""
+        heading = _heading(row.method, mark)
+        where = f"from {row.source}" if row.source else ""
+        if table.several_steps and row.kind != "base" and row.step is not None:
+            where += f", step {row.step}"
+        return heading if not where else Cell(_joined(heading), rf"\quad {escape(where)}")
+    cell = row.cells[position]
+    if cell.absent:
+        return Cell(rf"\emph{{{escape(cell.absent)}}}")
+    main = escape(text.main)
+    main = rf"\underline{{{main}}}" if cell.own else main
+    raised = "".join(_RAISED[mark] for mark in text.marks)
+    return Cell(main + (f"$^{{{raised}}}$" if raised else ""), escape(text.detail))
 
 
-def _bounds(score: Score | Absent) -> str:
-    if isinstance(score, Absent):
-        return ""
-    spread = f"± {number(score.sd)} " if score.sd is not None else ""
-    return (spread + interval(score.low, score.high)).strip()
+_RAISED = {"✓": r"\surd", "✗": r"\times", "~": r"\sim", "*": "*"}
 
 
-def _score(score: Score | Absent) -> str:
-    """Two cells: score and change."""
-    if isinstance(score, Absent):
-        text = "--" if score.what == "no value" else score.what
-        return rf"\multicolumn{{2}}{{c}}{{\emph{{{text}}}}}"
-    value = escape(number(score.value))
-    if score.own:
-        value = rf"\underline{{{value}}}"
-    if score.change is None:
-        return f"{value} & "
-    marks = ("*" if score.significant else "") + (r"\dagger" if score.mark == "worse" else "")
-    raised = f"^{{{marks}}}" if marks else ""
-    return rf"{value} & ${signed(score.change).replace('−', '-')}{raised}$"
-
-
-def _leaderboard(board: Leaderboard) -> tuple[list[str], list[list[Cell]]]:
-    language = board.language
-    label = f"{language.metric} {language.protocol}" if language else None
-    header = ["", "method", "distance", "improvement", "net of control", "source / others"]
-    header.append("harmed")
-    if language is not None:
-        header.append(language.metric)
-    rows = []
-    rank = 0
-    for s in board.standings:
-        rank += not s.control
-        front = r"\textsuperscript{\ensuremath{\diamond}}" if s.pareto else ""
-        mark = r"\textsuperscript{c}" if s.control else front
-        harmed = f"{s.surely_harmed} surely" if s.surely_harmed else ""
-        cells = [
-            Cell("" if s.control else str(rank)),
-            _heading(_named(s, board), mark),
-            Cell(escape(number(s.distance))),
-            _estimated(s.mean),
-            _estimated(s.net),
-            Cell(escape(signed(s.in_domain)), escape(signed(s.transfer))),
-            Cell(f"{s.harmed}/{s.compared}", harmed),
-        ]
-        if label is not None:
-            cost = s.cost.get(label)
-            rise = "" if s.cost_increase is None else escape(f"{signed(s.cost_increase, 1)} %")
-            cells.append(Cell(escape(number(cost[0] if cost else None)), rise))
-        rows.append(cells)
-    return header, rows
-
-
-def _named(standing: Standing, board: Leaderboard) -> str:
-    several = len({(s.run, s.model) for s in board.standings}) > 1
-    return f"{standing.run}/{standing.model}: {standing.method}" if several else standing.method
-
-
-def _estimated(own: Estimated | None) -> Cell:
-    if own is None:
-        return Cell("--")
-    bounds = interval(*own.interval) if own.interval else ""
-    return Cell(escape(signed(own.value)), escape(bounds))
-
-
-def _text(run: str, label: str, caption: str, table: Rows) -> Iterator[str]:
-    """A table of text, a few columns at a time; what is in brackets stands below."""
-    header, rows = table
-    for first in range(1, len(header), MOST_COLUMNS):
-        at = slice(first, first + MOST_COLUMNS)
-        cells = [[_heading(row[0]), *(_broken(cell) for cell in row[at])] for row in rows]
-        more = f"-{first // MOST_COLUMNS + 1}" if first > 1 else ""
-        yield from _tables(run, label + more, caption, [header[0], *header[at]], cells)
+def _joined(cell: Cell) -> str:
+    return f"{cell.top} {cell.below}".strip()
 
 
 def _heading(name: str, mark: str = "") -> Cell:
@@ -268,27 +152,26 @@ def _heading(name: str, mark: str = "") -> Cell:
     return Cell(escape(first), escape(second) + mark)
 
 
-def _broken(text: str) -> Cell:
-    places = [at for mark in (" [", " (") if (at := text.find(mark)) > 0]
-    at = min(places, default=len(text))
-    return Cell(escape(text[:at]), escape(text[at:]))
-
-
 def _tables(
-    run: str, label: str, caption: str, header: Sequence[str], rows: Sequence[Sequence[Cell]]
+    run: str,
+    label: str,
+    caption: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    left: Sequence[bool],
+    bases: Sequence[bool],
 ) -> Iterator[str]:
     """Tables of two-line cells; headings of several words are broken in two."""
-    left = sum(name in ("", "method") for name in header)
     broken = [_halved(name) for name in header]
     head = [" & ".join(escape(own) for own in line) + r" \\" for line in zip(*broken, strict=True)]
     lines = []
-    for row in rows:
+    for row, base in zip(rows, bases, strict=True):
         own = [" & ".join(cell.top for cell in row) + r" \\"]
         if any(cell.below for cell in row):
             small = (rf"{{\scriptsize {cell.below}}}" if cell.below else "" for cell in row)
             own.append(" & ".join(small) + r" \\[2pt]")
-        lines.append(own)
-    spec = "l" * left + "r" * (len(header) - left)
+        lines.append([*own, r"\midrule"] if base else own)
+    spec = "".join("l" if flush else "r" for flush in left)
     yield from _split(run, label, caption, spec, head, lines)
 
 

@@ -10,9 +10,11 @@ from pathlib import Path
 from harness.analysis.halves import HalvesPanel
 from harness.analysis.item_changes import SpreadPanel
 from harness.analysis.step_curves import Panel, RunCurves
+from harness.analysis.tables import Table
 from harness.errors import StoreError
 from harness.render.figures.canvas import KINDS, Figure
 from harness.render.figures.curves import curves_figure
+from harness.render.figures.grid import grid_figure
 from harness.render.figures.looks import Looks
 from harness.render.figures.rows import halves_figure, spread_figure
 from harness.render.figures.trade_off import trade_off_figure
@@ -23,6 +25,7 @@ from harness.render.files import write_file
 class RunFigures:
     """The figures of a run, by what they show; a part for which it has no data is empty."""
 
+    grids: tuple[Figure, ...] = ()
     steps: tuple[Figure, ...] = ()
     perplexity: tuple[Figure, ...] = ()
     trade_off: tuple[Figure, ...] = ()
@@ -31,11 +34,21 @@ class RunFigures:
 
     def __iter__(self) -> Iterator[Figure]:
         """Yield every figure, in the order of the page."""
-        yield from (*self.steps, *self.perplexity, *self.trade_off, *self.halves, *self.items)
+        yield from (
+            *self.grids,
+            *self.steps,
+            *self.perplexity,
+            *self.trade_off,
+            *self.halves,
+            *self.items,
+        )
 
 
 def run_figures(
-    curves: RunCurves, halves: Sequence[HalvesPanel], items: Sequence[SpreadPanel]
+    curves: RunCurves,
+    halves: Sequence[HalvesPanel],
+    items: Sequence[SpreadPanel],
+    matrices: Sequence[Table],
 ) -> RunFigures:
     """Describe the figures of a run; each is drawn when it is asked for.
 
@@ -43,11 +56,17 @@ def run_figures(
         curves: scores over steps, perplexities, and bias against language.
         halves: halves of the paired suites.
         items: changes of items.
+        matrices: the matrix tables.
     """
     looks = Looks([fit.source or "" for fit in curves.fits], [fit.method for fit in curves.fits])
     names = _Names()
     plot = curves.trade_off
     return RunFigures(
+        grids=tuple(
+            grid_figure(names.new("matrix", t.evaluator, t.protocol, t.metric), t)
+            for t in matrices
+            if any(row.kind in ("method", "control") for row in t.rows)
+        ),
         steps=tuple(
             curves_figure(names.new("steps", domain), panel, looks, group=domain)
             for domain, panels in curves.bias_panels.items()

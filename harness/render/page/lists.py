@@ -10,7 +10,7 @@ from harness.analysis.item_changes import NoItemValueError, item_changes, moved_
 from harness.analysis.matrix import Matrix
 from harness.analysis.reported import Publication, ReportedNumber
 from harness.analysis.step_curves import is_bias
-from harness.render.page.tables import Table
+from harness.render.figures.canvas import Numbers
 from harness.render.tables.numbers import signed
 from harness.storage.reader import RunReader
 
@@ -30,7 +30,7 @@ class ItemList:
 def item_lists(
     reader: RunReader, matrix: Matrix, texts: Mapping[str, Mapping[str, str]]
 ) -> list[ItemList]:
-    """Return the items whose decision flipped, for each bias score of each method, largest first."""
+    """Return the items whose decision flipped, largest first, for each bias score and method."""
     found = []
     for column in matrix.columns:
         if not is_bias(matrix, column):
@@ -57,8 +57,8 @@ def item_lists(
 
 def reported_tables(
     publications: Sequence[Publication], matrix: Matrix
-) -> list[tuple[Publication, Table]]:
-    """Published numbers on the data sets and domains that the run measured, as they stand."""
+) -> list[tuple[Publication, Numbers]]:
+    """Return the published numbers on the data sets and domains that the run measured."""
     wanted = {(c.evaluator, c.domain) for c in matrix.columns}
     found = []
     for publication in publications:
@@ -86,7 +86,7 @@ def reported_tables(
             for (name, step), values in lines.items()
         )
         header = (
-            "",
+            "method",
             *(
                 f"{evaluator}, {domain} ({protocol})"
                 if domain not in ("none", "overall")
@@ -94,7 +94,7 @@ def reported_tables(
                 for evaluator, metric, domain, protocol in columns
             ),
         )
-        found.append((publication, Table(publication.citation, header, rows)))
+        found.append((publication, Numbers(header, rows)))
     return found
 
 

@@ -1,0 +1,184 @@
+"""Changes of one metric between a base and debiased models, with the influence of every unit.
+
+A metric is a function of sums over units (`harness.analysis.resampling_units`). Leaving out one
+unit at a time (the jackknife) shows how much each unit moves the metric, for every estimator alike.
+All intervals and tests are made of these influences: they add up over metrics, subtract from those
+of a control on the same units, and combine with the spread between fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from harness.analysis.resampling_units import Layout, Layouts, Sums
+from harness.analysis.stats import influence, squared_distance
+from harness.arrays import Floats
+from harness.metrics import Direction, Metric
+from harness.storage.item_table import ItemTable
+
+
+@dataclass(frozen=True)
+class Side:
+    """One metric of one model on the units that two models share.
+
+    Attributes:
+        value: of the metric.
+        influences: of each unit on it, shape ``(units,)``; None where it has no value without
+            one of the units.
+        square: unbiased squared distance to the ideal; None for a metric without a target.
+        square_influences: of each unit on that, shape ``(units,)``.
+    """
+
+    value: float
+    influences: Floats | None
+    square: float | None = None
+    square_influences: Floats | None = None
+
+    @cached_property
+    def variance(self) -> float | None:
+        """Sampling variance over units."""
+        if self.influences is None:
+            return None
+        return float((self.influences * self.influences).sum())
+
+
+class Flips(NamedTuple):
+    """Items whose decision changed."""
+
+    gained: int
+    lost: int
+
+
+@dataclass(frozen=True)
+class Change:
+    """One metric of a debiased model and its base on the same units.
+
+    Attributes:
+        before, after: both models.
+        direction: of the metric.
+        units: names of the units; equal names are equal items, in whatever metric.
+        items: how many items both models have.
+        flips: of a share of 0/1 decisions over independent items; None for any other metric.
+        same: whether both sides are the same numbers, unit by unit.
+    """
+
+    before: Side
+    after: Side
+    direction: Direction
+    units: tuple[str, ...]
+    items: int
+    flips: Flips | None
+    same: bool
+
+    @property
+    def value(self) -> float:
+        """After minus before."""
+        return self.after.value - self.before.value
+
+    @cached_property
+    def influences(self) -> Floats | None:
+        """Influence of each unit on the change, shape ``(units,)``."""
+        before, after = self.before.influences, self.after.influences
+        return None if before is None or after is None else after - before
+
+
+class ChangeReader:
+    """Computes changes of one metric for many pairs of tables, all at once."""
+
+    def __init__(self, metric: Metric) -> None:
+        self._metric = metric
+        self._layouts = Layouts(metric)
+
+    def changes(self, pairs: Sequence[tuple[ItemTable, ItemTable]]) -> list[Change | None]:
+        """Compare (before, after) tables.
+
+        Returns:
+            One answer for each pair: None where they share no item that has the metric's values,
+            or the metric has no value on them.
+        """
+        prepared = [self._layouts.paired(before, after) for before, after in pairs]
+        groups: dict[int, list[int]] = {}
+        for position, sums in enumerate(prepared):
+            if sums is not None:
+                groups.setdefault(id(sums[0].layout), []).append(position)
+        found: list[Change | None] = [None] * len(pairs)
+        for positions in groups.values():
+            members = [(position, prepared[position]) for position in positions]
+            self._compare([(position, sums) for position, sums in members if sums], found)
+        return found
+
+    def _compare(
+        self, members: Sequence[tuple[int, tuple[Sums, Sums]]], found: list[Change | None]
+    ) -> None:
+        """Fill in the changes of pairs that share a layout; each table is computed once."""
+        tables = {id(sums): sums for _, pair in members for sums in pair}
+        layout = members[0][1][0].layout
+        stacked = np.stack([sums.sums for sums in tables.values()])  # (tables, components, units)
+        sides = dict(zip(tables, self._sides(layout, stacked), strict=True))
+        parts = dict(zip(tables, stacked, strict=True))
+        alone = len(layout.units) == layout.items
+        shares = layout.estimator.decided and alone and len(self._metric.of) == 1
+        decided = {
+            name: shares and part.shape[0] == 1 and bool(((part == 0) | (part == 1)).all())
+            for name, part in parts.items()
+        }
+        for position, (old, new) in members:
+            before, after = sides[id(old)], sides[id(new)]
+            if before is None or after is None:
+                continue
+            moved = parts[id(new)] - parts[id(old)]
+            flips = None
+            if decided[id(old)] and decided[id(new)]:
+                flips = Flips(int((moved > 0).sum()), int((moved < 0).sum()))
+            found[position] = Change(
+                before,
+                after,
+                self._metric.direction,
+                layout.units,
+                layout.items,
+                flips,
+                not moved.any(),
+            )
+
+    def _sides(self, layout: Layout, stacked: Floats) -> list[Side | None]:
+        sums = np.moveaxis(stacked, 0, 1)  # (components, tables, units)
+        totals, counts = sums.sum(axis=-1), layout.counts.sum(axis=-1)
+        values = layout.value(totals, np.broadcast_to(counts[:, None], (len(counts), len(stacked))))
+        units = len(layout.units)
+        if units < 2:
+            return [Side(float(v), None) if np.isfinite(v) else None for v in values]
+        rest = layout.counts.sum(axis=-1, keepdims=True) - layout.counts
+        shape = (len(rest), len(stacked), units)
+        with np.errstate(invalid="ignore"):
+            without = layout.value(
+                totals[..., None] - sums, np.broadcast_to(rest[:, None, :], shape)
+            )
+        influences = influence(without)
+        target = self._metric.direction.target
+        squares = spread = None
+        if target is not None and units > 2:
+            squares, spread = squared_distance(values - target, influences)
+        return [
+            self._side(
+                float(value),
+                influences[k],
+                None if squares is None else float(squares[k]),
+                None if spread is None else spread[k],
+            )
+            if np.isfinite(value)
+            else None
+            for k, value in enumerate(values)
+        ]
+
+    @staticmethod
+    def _side(
+        value: float, influences: Floats, square: float | None, spread: Floats | None
+    ) -> Side:
+        if not np.isfinite(influences.sum()):
+            return Side(value, None)
+        return Side(value, influences, square, spread)

@@ -1,0 +1,462 @@
+"""The leaderboard and what follows from it, as typed tables.
+
+To add a column to the leaderboard, add an entry to `BOARD_COLUMNS`. Every format shows it, with its
+description in the legend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from harness.analysis.effects import Estimated
+from harness.analysis.leaderboard import LanguageCost, Leaderboard, Standing
+from harness.analysis.matched_cost import FEWEST_STEPS, Matched
+from harness.analysis.stats import FitSummary
+from harness.analysis.tables import Evidence, Form, Mark, Table, TableCell, TableColumn, TableRow
+from harness.storage.reader import Column
+
+NONE = TableCell(absent="–")
+
+
+@dataclass(frozen=True)
+class BoardColumn:
+    """A column of the leaderboard.
+
+    Attributes:
+        key: short unique name, for exports.
+        title: the header; ``{control}`` is replaced by the leaderboard's control.
+        description: one sentence for the legend.
+        cell: makes the cell of a method.
+        form: how the cell is printed, see `harness.analysis.tables`.
+        shown: whether a leaderboard has the column; default: always.
+    """
+
+    key: str
+    title: str
+    description: str
+    cell: Callable[[Standing, Leaderboard], TableCell]
+    form: Form
+    shown: Callable[[Leaderboard], bool] = lambda board: True
+
+
+def _rank(standing: Standing, board: Leaderboard) -> TableCell:
+    rank = standing.rank
+    text = "over" if standing.in_budget is False and not standing.control else ""
+    return TableCell(
+        rank=rank.value, rank_low=rank.low, rank_high=rank.high, text=text, note=rank.reason
+    )
+
+
+def _name(standing: Standing, board: Leaderboard) -> TableCell:
+    return TableCell(text=standing_name(standing, board))
+
+
+def standing_name(standing: Standing, board: Leaderboard) -> str:
+    """A method, with its run and model where there are several."""
+    if not board.several:
+        return standing.method
+    return f"{standing.run} / {standing.model} / {standing.method}"
+
+
+def _distance(standing: Standing, board: Leaderboard) -> TableCell:
+    if standing.distance is None:
+        reason = "; ".join(standing.reasons)
+        return TableCell(absent="failed" if standing.failed else "not run", note=reason)
+    return TableCell(value=standing.distance.value)
+
+
+def _improvement(standing: Standing, board: Leaderboard) -> TableCell:
+    if standing.distance is None:
+        return NONE
+    if standing.improvement is not None:
+        return effect_cell(standing.improvement)
+    if standing.shift is None:
+        return TableCell(absent="undefined", mark="undefined", note=UNDEFINED)
+    return TableCell(
+        value=standing.shift.value,
+        interval=standing.shift.interval,
+        interval_covers=standing.shift.covers,
+        mark="undefined",
+        note=UNDEFINED,
+    )
+
+
+UNDEFINED = "the base cannot be told from the ideal: mean signed change instead of improvement"
+
+
+def effect_cell(found: Estimated | None, *, marked: bool = True) -> TableCell:
+    """A cell of form ``effect``: an estimate with its interval, better above zero."""
+    if found is None:
+        return NONE
+    mark: Mark = "same"
+    if marked and found.value:
+        mark = "better" if found.value > 0 else "worse"
+    return TableCell(
+        value=found.value,
+        interval=found.interval,
+        interval_covers=found.covers if found.interval is not None else "",
+        mark=mark,
+        evidence=_evidence(found),
+    )
+
+
+def _evidence(found: Estimated) -> Evidence | None:
+    """Means over cells are not tested; an interval without zero is the evidence there is."""
+    return "untested" if found.interval is None else None
+
+
+def _net(standing: Standing, board: Leaderboard) -> TableCell:
+    if standing.net is None:
+        return NONE
+    cell = effect_cell(standing.net.effect)
+    other = standing.net.control != board.control
+    return cell if not other else _with_note(cell, f"minus {standing.net.control}")
+
+
+def _with_note(cell: TableCell, note: str) -> TableCell:
+    return replace(cell, note=note)
+
+
+def _in_domain(standing: Standing, board: Leaderboard) -> TableCell:
+    return effect_cell(standing.in_domain)
+
+
+def _transfer(standing: Standing, board: Leaderboard) -> TableCell:
+    return effect_cell(standing.transfer)
+
+
+def _harmed(standing: Standing, board: Leaderboard) -> TableCell:
+    return TableCell(
+        count=standing.harmed,
+        total=standing.compared,
+        certain=standing.surely_harmed,
+        mark="worse" if standing.harmed else "same",
+    )
+
+
+def _undefined(standing: Standing, board: Leaderboard) -> TableCell:
+    return TableCell(count=standing.undefined, total=standing.compared)
+
+
+def _measured(standing: Standing, board: Leaderboard) -> TableCell:
+    return TableCell(count=standing.compared, total=standing.expected)
+
+
+BOARD_COLUMNS: tuple[BoardColumn, ...] = (
+    BoardColumn(
+        "rank",
+        "#",
+        "rank by distance, with its 95 % interval; none where the interval covers most of the "
+        "board, or where a method is no nearer to the ideal than the base",
+        _rank,
+        "rank",
+    ),
+    BoardColumn("method", "method", "", _name, "text"),
+    BoardColumn(
+        "distance",
+        "distance",
+        "root mean square distance of the bias scores to their ideals, in points, less what "
+        "sampling adds to it",
+        _distance,
+        "number",
+    ),
+    BoardColumn(
+        "improvement",
+        "improvement",
+        "points nearer to the ideal than the base, with a 95 % interval; ~: undefined, mean change "
+        "instead",
+        _improvement,
+        "effect",
+    ),
+    BoardColumn(
+        "net",
+        "net of {control}",
+        "improvement minus that of this control on the same items",
+        _net,
+        "effect",
+        lambda board: board.control is not None,
+    ),
+    BoardColumn(
+        "in_domain", "on source", "improvement on the source domain itself", _in_domain, "effect"
+    ),
+    BoardColumn("transfer", "elsewhere", "improvement on the other domains", _transfer, "effect"),
+    BoardColumn(
+        "harmed",
+        "harmed",
+        "scores further from their ideal than the base's (significant ones in brackets)",
+        _harmed,
+        "count",
+    ),
+    BoardColumn(
+        "undefined",
+        "undefined",
+        "scores whose base cannot be told from the ideal, or that moved past it",
+        _undefined,
+        "count",
+        lambda board: any(standing.undefined for standing in board.standings),
+    ),
+    BoardColumn(
+        "measured",
+        "measured",
+        "scores measured of those planned",
+        _measured,
+        "count",
+        lambda board: any(s.compared < s.expected for s in board.standings),
+    ),
+)
+"""The columns of the leaderboard in their order; the language metrics follow."""
+
+
+def leaderboard_table(board: Leaderboard) -> Table:
+    """The leaderboard: methods nearest to the ideal first, controls without a rank."""
+    columns = [column for column in BOARD_COLUMNS if column.shown(board)]
+    language = list(dict.fromkeys(c for s in board.standings for c, _ in s.costs))
+    control = board.control or "control"
+    titles = _language_titles(language)
+    return Table(
+        key="leaderboard",
+        title="Leaderboard: mean distance of the bias scores to their ideals",
+        columns=(
+            *(
+                TableColumn(c.key, c.title.format(control=control), c.description, c.form)
+                for c in columns
+            ),
+            *(
+                TableColumn(
+                    f"language:{'/'.join(column)}",
+                    titles[column],
+                    "language metric, and its change from the base",
+                    "cost",
+                )
+                for column in language
+            ),
+        ),
+        rows=tuple(
+            _board_row(
+                standing,
+                board,
+                [
+                    *(column.cell(standing, board) for column in columns),
+                    *(_cost(dict(standing.costs).get(column)) for column in language),
+                ],
+            )
+            for standing in board.standings
+        ),
+        legend=tuple(_board_legend(board, columns, language)),
+        notes=tuple(_board_notes(board)),
+        heads=2,
+    )
+
+
+def _language_titles(columns: Sequence[Column]) -> dict[Column, str]:
+    """The metric, with as much of evaluator, protocol and domain as tells columns apart."""
+    found = {}
+    for column in columns:
+        title = column.metric.replace("_", " ")
+        alike = [other for other in columns if other.metric == column.metric and other != column]
+        if any(other.evaluator != column.evaluator for other in alike):
+            title += f" {column.evaluator}"
+        if any(other.protocol != column.protocol for other in alike):
+            title += f" {column.protocol}"
+        if any(other.domain != column.domain for other in alike):
+            title += f" {column.domain}"
+        found[column] = title
+    return found
+
+
+def _cost(cost: LanguageCost | None) -> TableCell:
+    if cost is None:
+        return NONE
+    return TableCell(
+        value=cost.value,
+        change=cost.change,
+        change_unit=cost.unit,
+        interval=cost.interval,
+        evidence="untested" if cost.interval is None else None,
+    )
+
+
+def _board_row(standing: Standing, board: Leaderboard, cells: Sequence[TableCell]) -> TableRow:
+    return TableRow(
+        "control" if standing.control else "method",
+        tuple(cells),
+        model=standing.model,
+        method=standing_name(standing, board),
+        pareto=standing.pareto,
+    )
+
+
+def _board_legend(
+    board: Leaderboard, columns: Sequence[BoardColumn], language: Sequence[Column]
+) -> list[str]:
+    control = board.control or "control"
+    described = [column for column in columns if column.description]
+    parts = [f"{c.title.format(control=control)}: {c.description}" for c in described]
+    if language:
+        parts.append("last: language metrics and their change from the base")
+    lines = ["; ".join(parts) + "."]
+    if any(s.pareto for s in board.standings):
+        lines.append(
+            "◆ Pareto front: improves, and no other method improves more at a lower or equal cost."
+        )
+    return lines
+
+
+def _board_notes(board: Leaderboard) -> list[str]:
+    found = []
+    if board.differences:
+        found.append(
+            "Not ranked together, because the runs differ: "
+            + "; ".join(board.differences[:6])
+            + (f"; and {len(board.differences) - 6} more" if len(board.differences) > 6 else "")
+            + ". --only-comparable leaves the others out."
+        )
+    if board.budget is not None:
+        unit = " %" if board.relative else ""
+        found.append(
+            f"over: costs more than {board.budget:g}{unit} by the language metric, or its cost is "
+            "not known; not ranked."
+        )
+    unranked = [s for s in board.standings if s.rank.low is not None and s.rank.value is None]
+    if unranked:
+        found.append(
+            f"{len(unranked)} methods have no rank, because the data cannot tell their place: "
+            "# shows the ranks that each could have."
+        )
+    for s in board.standings:
+        if 0 < s.compared < s.expected:
+            name = standing_name(s, board)
+            found.append(f"{name}: {s.compared} of {s.expected} scores are measured.")
+    return found
+
+
+def nets_table(board: Leaderboard) -> Table | None:
+    """Methods by controls: improvement net of each control; None for fewer than two controls."""
+    names = list(dict.fromkeys(net.control for s in board.standings for net in s.nets))
+    if len(names) < 2:
+        return None
+    rows = []
+    for standing in board.standings:
+        if standing.nets:
+            nets = {net.control: net.effect for net in standing.nets}
+            cells = [_name(standing, board), *(effect_cell(nets.get(name)) for name in names)]
+            rows.append(_board_row(standing, board, cells))
+    return Table(
+        key="nets",
+        title="Net of each control",
+        columns=(
+            TableColumn("method", "method"),
+            *(TableColumn(name, f"net of {name}", form="effect") for name in names),
+        ),
+        rows=tuple(rows),
+        legend=(
+            "Improvement minus that of one control a column, on the same items, with 95 % "
+            "intervals. –: the control cannot be compared with that method.",
+        ),
+    )
+
+
+def fits_table(board: Leaderboard) -> Table | None:
+    """Improvement, and that net of the control, over fits; None where methods have one fit."""
+    rows = []
+    for s in board.standings:
+        if s.over_fits is not None:
+            net = s.net.over_fits if s.net is not None else None
+            cells = [
+                _name(s, board),
+                TableCell(count=s.over_fits.n),
+                _summary(s.over_fits),
+                _summary(net),
+            ]
+            rows.append(_board_row(s, board, cells))
+    if not rows:
+        return None
+    control = board.control or "control"
+    return Table(
+        key="fits",
+        title="Over fits alone",
+        columns=(
+            TableColumn("method", "method"),
+            TableColumn("fits", "fits", form="count"),
+            TableColumn("improvement", "improvement", form="effect"),
+            TableColumn("net", f"net of {control}", form="effect"),
+        ),
+        rows=tuple(rows),
+        legend=(
+            "Footnote: mean ± standard deviation over fits, with a 95 % t interval over fits on "
+            "the same items. What other items would give is in the intervals above.",
+        ),
+    )
+
+
+def _summary(found: FitSummary | None) -> TableCell:
+    if found is None:
+        return NONE
+    mark: Mark = "same" if not found.mean else "better" if found.mean > 0 else "worse"
+    return TableCell(
+        value=found.mean,
+        spread=found.sd,
+        interval=found.interval,
+        interval_covers="fits",
+        mark=mark,
+    )
+
+
+def matched_table(board: Leaderboard) -> Table | None:
+    """Methods by costs: improvement, and that net of the control, at the same cost.
+
+    None where no curve of a method was measured around a common cost.
+    """
+    if not board.levels or board.language is None:
+        return None
+    rows, missing = [], []
+    for standing in board.standings:
+        cells = [_name(standing, board)]
+        for found in standing.matched:
+            cells += [_matched(found, net=False), _matched(found, net=True)]
+        if any(found.gain is not None for found in standing.matched):
+            rows.append(_board_row(standing, board, cells))
+        elif not standing.control:
+            missing.append(standing_name(standing, board))
+    if not rows:
+        return None
+    columns = [TableColumn("method", "method")]
+    for cost in board.levels:
+        at = f"at +{cost:.3g} %" if board.relative else f"at {cost:.3g}"
+        columns.append(TableColumn(f"at:{cost:.6g}", at, form="effect"))
+        columns.append(TableColumn(f"net:{cost:.6g}", f"net {at}", form="effect"))
+    metric = board.language.metric.replace("_", " ")
+    what = "the same language ability" if board.relative else "the same dose"
+    notes = []
+    if missing:
+        notes.append(
+            f"Not measured at {FEWEST_STEPS} steps around any of these: {', '.join(missing)}."
+        )
+    return Table(
+        key="matched",
+        title=f"At {what}",
+        columns=tuple(columns),
+        rows=tuple(rows),
+        legend=(
+            f"Improvement where each curve over steps first crosses one {metric}"
+            + (", in percent above the base's" if board.relative else "")
+            + ", read between measured steps; net: minus that of the control at the same cost. "
+            f"95 % intervals; ± standard deviation over fits. –: fewer than {FEWEST_STEPS} "
+            "measured steps around that cost.",
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _matched(found: Matched, *, net: bool) -> TableCell:
+    estimate, spread = (found.net, found.net_spread) if net else (found.gain, found.spread)
+    if estimate is None:
+        return TableCell(absent="–", note=found.reason)
+    return replace(effect_cell(estimate), spread=spread.sd if spread is not None else None)
+
+
+def board_tables(board: Leaderboard) -> list[Table]:
+    """The leaderboard and the tables that follow from it, those that have rows."""
+    found = [leaderboard_table(board), nets_table(board), matched_table(board), fits_table(board)]
+    return [table for table in found if table is not None]

@@ -1,0 +1,196 @@
+"""The answer of a run in one sentence: what moved, where, at what cost, and could it be chance.
+
+The verdict reads the same entries and standings as the tables, so the two cannot disagree.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from harness.analysis.leaderboard import Leaderboard
+from harness.analysis.matrix import Entry, Matrix, Row
+from harness.storage.cells import is_control
+from harness.storage.reader import Column
+
+Where = Literal["source", "elsewhere"]
+
+
+@dataclass(frozen=True)
+class Moved:
+    """How the bias scores of all methods moved, on the sources or on other domains.
+
+    Attributes:
+        where: on the source domains themselves, or elsewhere.
+        scores: how many there are.
+        better, worse: significant changes nearer to the ideal, and further from it.
+        undefined: significant changes that are neither, because the base cannot be told from the
+            ideal.
+        not_significant: tested changes that can be chance.
+        untested: changes of too few units to be tested.
+    """
+
+    where: Where
+    scores: int
+    better: int
+    worse: int
+    undefined: int
+    not_significant: int
+    untested: int
+
+
+@dataclass(frozen=True)
+class Cost:
+    """The range of a language metric's change over the methods, in percent or its own unit."""
+
+    column: Column
+    low: float
+    high: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a run shows.
+
+    Attributes:
+        methods: how many methods it has, controls left out.
+        moved: on the sources and elsewhere; empty where no bias score is measured.
+        cost: of the language metric; None where it is not measured.
+        control_moved: significant changes of controls, of `control_scores`.
+        detectable: the typical minimum detectable change, in points; None where nothing is tested.
+        fits: the fewest fits of a method.
+        text: all of it in one sentence or two.
+    """
+
+    methods: int
+    moved: tuple[Moved, ...]
+    cost: Cost | None
+    control_moved: int
+    control_scores: int
+    detectable: float | None
+    fits: int
+    text: str
+
+
+def verdict(matrix: Matrix, board: Leaderboard | None = None) -> Verdict:
+    """Sum up a matrix and its leaderboard.
+
+    Args:
+        matrix: of a run.
+        board: its leaderboard; None: the cost is left out.
+    """
+    methods = [row for row in matrix.pooled if not is_control(row.cell)]
+    controls = [row for row in matrix.pooled if is_control(row.cell)]
+    scores = _scores(methods)
+    moved = tuple(
+        found
+        for where in ("source", "elsewhere")
+        if (found := _moved(where, scores)).scores  # type: ignore[arg-type]
+    )
+    control_scores = [entry for _, entry in _scores(controls) if entry.evidence != "exact"]
+    known = [entry.detectable for _, entry in scores if entry.detectable is not None]
+    cost = _cost(board) if board is not None else None
+    found = Verdict(
+        methods=len({matrix.names.name(row.cell) for row in methods}),
+        moved=moved,
+        cost=cost,
+        control_moved=sum(entry.significant for entry in control_scores),
+        control_scores=len(control_scores),
+        detectable=statistics.median(known) if known else None,
+        fits=min((row.fits for row in methods), default=0),
+        text="",
+    )
+    return Verdict(**{**vars(found), "text": _text(found)})
+
+
+def _scores(rows: Sequence[Row]) -> list[tuple[Row, Entry]]:
+    return [
+        (row, entry)
+        for row in rows
+        for entry in row.entries
+        if entry.role == "bias" and entry.towards_target and entry.change is not None
+    ]
+
+
+def _moved(where: Where, scores: Sequence[tuple[Row, Entry]]) -> Moved:
+    entries = [
+        entry
+        for row, entry in scores
+        if (entry.column.domain == row.cell.source) == (where == "source")
+    ]
+    significant = [entry.mark for entry in entries if entry.significant]
+    untested = sum(entry.evidence == "untested" for entry in entries)
+    return Moved(
+        where,
+        len(entries),
+        significant.count("better"),
+        significant.count("worse"),
+        significant.count("undefined") + significant.count("same"),
+        len(entries) - len(significant) - untested,
+        untested,
+    )
+
+
+def _cost(board: Leaderboard) -> Cost | None:
+    if board.language is None:
+        return None
+    found = [
+        cost
+        for standing in board.standings
+        if not standing.control
+        for column, cost in standing.costs
+        if column == board.language
+    ]
+    if not found:
+        return None
+    changes = [cost.change for cost in found]
+    return Cost(board.language, min(changes), max(changes), found[0].unit)
+
+
+def _text(found: Verdict) -> str:
+    """The verdict in words."""
+    if not found.methods:
+        return "This run compares no debiased model with its base."
+    if not found.moved:
+        return "This run measured no bias score of a debiased model."
+    parts = [_words(moved) for moved in found.moved]
+    sentence = "; ".join(parts)
+    sentence = sentence[0].upper() + sentence[1:]
+    if found.cost is not None:
+        low, high, unit = found.cost.low, found.cost.high, found.cost.unit
+        span = f"{low:+.1f}" if f"{low:+.1f}" == f"{high:+.1f}" else f"{low:+.1f} to {high:+.1f}"
+        name = found.cost.column.metric.replace("_", " ")
+        sentence += f", at a change in {name} of {span}{' ' + unit if unit else ''}"
+    sentence = f"{sentence}.".replace("-", "−")
+    if found.control_scores:
+        sentence += (
+            f" Of the controls' scores, {found.control_moved} of {found.control_scores} changed "
+            "significantly."
+        )
+    if found.detectable is not None:
+        sentence += f" Typical minimum detectable change: {found.detectable:.1f} points."
+    if found.fits == 1:
+        sentence += " One fit per method: what another seed would give is not known."
+    return sentence
+
+
+def _words(moved: Moved) -> str:
+    where = "on the source domain" if moved.where == "source" else "on other domains"
+    if moved.untested == moved.scores:
+        return f"{where}, none of {moved.scores} bias scores can be tested"
+    parts = [
+        f"{count} {what}"
+        for count, what in (
+            (moved.better, "nearer to the ideal"),
+            (moved.worse, "further from it"),
+            (moved.undefined, "changed where better and worse are undefined"),
+        )
+        if count
+    ]
+    tested = moved.scores - moved.untested
+    if not parts:
+        return f"{where}, no significant change in {tested} tested bias scores"
+    return f"{where}, significant changes in {tested} tested bias scores: {', '.join(parts)}"
