@@ -99,13 +99,13 @@ def write_run(folder: Path, measurements: int, items: int) -> int:
     fsync, os.fsync = os.fsync, lambda _: None  # the disk is not what is measured
     try:
         write_record(store, "base", items, 0.0, rng)
-        base = (MeasureRef(step=0, evaluator="pairs", key="base"),)
+        base = (MeasureRef(step=0, evaluator="pairs", key="ba5e"),)
         cells = [Cell(model="made", measures=base)]
         count, fit = len(TARGETS), 0
         while count < measurements:
             refs = list(base)
             for step in STEPS:
-                key = f"fit{fit}-{step}"
+                key = f"{fit:04x}{step:04x}"
                 write_record(store, key, items, 0.01 * step * rng.random(), rng)
                 refs.append(MeasureRef(step=step, evaluator="pairs", key=key))
                 count += len(TARGETS)
@@ -118,7 +118,7 @@ def write_run(folder: Path, measurements: int, items: int) -> int:
                     source=TARGETS[fit % 9],
                     label="hateful",
                     seed=0,
-                    fit_key=str(fit),
+                    fit_key=f"{fit:x}",
                     measures=tuple(refs),
                 )
             )

@@ -99,6 +99,9 @@ class Plugin(ABC, Generic[ConfigT]):
     Config: ClassVar[type[PluginConfig]] = PluginConfig
     pins: ClassVar[tuple[Pin, ...]] = ()
     """Data sets it may read: shown, fetched and verified by `harness data`."""
+    every_domain: ClassVar[bool] = False
+    """True: it reads the term lists of all domains, so all of them are in its content key. False:
+    those of the source domain alone are."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Take `Config` from the type argument: ``class Mine(Debiaser[MineConfig])`` needs no
@@ -154,7 +157,9 @@ class Corpus(Plugin[ConfigT]):
 
     family = "corpus"
     domains: ClassVar[frozenset[str]] = frozenset()
-    """Canonical domains it can speak of; empty: any (a user's own file)."""
+    """Domains that it has passages of; empty: any (a user's own file)."""
+    plain: ClassVar[bool] = False
+    """True: plain text in domain ``none``, fit to be the neutral text of a spec that names none."""
 
     @abstractmethod
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
@@ -176,6 +181,14 @@ class Masker(Plugin[ConfigT]):
     @abstractmethod
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
         """Return one masked passage for each passage, in order."""
+
+    def server(self) -> str | None:
+        """Return the address of the service that `mask` sends passages to; None: there is none.
+
+        Redoing a fit of a stored run asks a service only if its address is given on the command
+        line, because the run may come from anyone.
+        """
+        return None
 
     def estimate(self, request: MaskRequest) -> MaskEstimate:
         """Say what `mask` would cost. Makes no call."""

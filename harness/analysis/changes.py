@@ -9,7 +9,7 @@ of a control on the same units, and combine with the spread between fits.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from harness.analysis.resampling_units import Layout, Layouts, Sums
 from harness.analysis.stats import influence, squared_distance
 from harness.arrays import Floats
 from harness.metrics import Direction, Metric
-from harness.storage.item_table import ItemTable
+from harness.storage.item_table import ItemTable, aligned
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,8 @@ class Change:
         units: names of the units; equal names are equal items, in whatever metric.
         items: how many items both models have.
         flips: of a share of 0/1 decisions over independent items; None for any other metric.
-        same: whether both sides are the same numbers, unit by unit.
+        same: whether both sides have the same value of everything that was stored of each item, as
+            a model that was not changed has.
     """
 
     before: Side
@@ -85,6 +86,16 @@ class Change:
         """Influence of each unit on the change, shape ``(units,)``."""
         before, after = self.before.influences, self.after.influences
         return None if before is None or after is None else after - before
+
+
+def _equal(before: ItemTable, after: ItemTable) -> bool:
+    """Whether two tables hold the same values of the items that both have."""
+    old, new = aligned(before, after)
+    names = before.names()
+    return names == after.names() and all(
+        np.array_equal(before.column(name)[old], after.column(name)[new], equal_nan=True)
+        for name in names
+    )
 
 
 class ChangeReader:
@@ -110,7 +121,10 @@ class ChangeReader:
         for positions in groups.values():
             members = [(position, prepared[position]) for position in positions]
             self._compare([(position, sums) for position, sums in members if sums], found)
-        return found
+        return [
+            replace(change, same=_equal(*pair)) if change is not None and change.same else change
+            for change, pair in zip(found, pairs, strict=True)
+        ]
 
     def _compare(
         self, members: Sequence[tuple[int, tuple[Sums, Sums]]], found: list[Change | None]

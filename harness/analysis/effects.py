@@ -23,7 +23,6 @@ from harness.analysis.stats import (
     FEWEST_UNITS,
     Variance,
     crossed,
-    difference_interval,
     t_interval,
     t_p,
 )
@@ -242,12 +241,10 @@ class Distance:
         square: the mean of the unbiased squared distances.
         noise: the mean of the sampling variances that were subtracted, by set of units; scores
             on the same units share their sampling error.
-        signed: score minus ideal, where there is a single score of a single model.
     """
 
     square: Effect
     noise: Mapping[tuple[str, ...], float]
-    signed: Effect | None = None
 
     @property
     def value(self) -> float:
@@ -270,17 +267,15 @@ class Distance:
         return float(special.fdtrc(df, float(self.square.variance.df), ratio)) < 0.05
 
     @cached_property
-    def interval(self) -> Interval | None:
-        """95 % interval of the distance; its low end is 0 where it may be none at all."""
-        if self.signed is not None and self.signed.interval is not None:
-            low, high = sorted(abs(end) for end in self.signed.interval)
-            low = low if self.signed.interval.excludes(0.0) else 0.0
-            return Interval(min(low, self.value), max(high, self.value))
-        squares = self.square.interval
-        if squares is None:
-            return None
-        low = math.sqrt(max(squares.low, 0.0)) if self.distinguishable else 0.0
-        return Interval(min(low, self.value), math.sqrt(max(squares.high, 0.0)))
+    def points(self) -> Effect:
+        """Influences on the distance itself, linear in those on its square (delta method).
+
+        Where the distance may be zero, the slope is that at the distance which sampling alone
+        would show, so that the influences stay finite.
+        """
+        noise = math.fsum(self.noise.values())
+        root = math.sqrt(max(self.square.value, noise, 1e-12))
+        return combined([(1.0 / (2.0 * root), self.square)])
 
 
 def mean_distance(distances: Sequence[Distance]) -> Distance:
@@ -290,9 +285,7 @@ def mean_distance(distances: Sequence[Distance]) -> Distance:
     for distance in distances:
         for units, part in distance.noise.items():
             noise[units] = noise.get(units, 0.0) + weight * part
-    single = distances[0] if len(distances) == 1 else None
-    square = mean_effect([distance.square for distance in distances])
-    return Distance(square, noise, single.signed if single else None)
+    return Distance(mean_effect([distance.square for distance in distances]), noise)
 
 
 @dataclass(frozen=True)
@@ -307,23 +300,19 @@ class Estimated:
 def nearer(before: Distance, after: Distance) -> Estimated:
     """How much nearer to the ideal ``after`` is than ``before``; negative: further.
 
-    The interval is made from those of both distances and their correlation
-    (`harness.analysis.stats.difference_interval`), because a distance that may be zero has a
-    lopsided interval.
+    The difference of both distances, with a t interval from the influences on both.
     """
-    difference = combined([(1.0, after.square), (-1.0, before.square)])
     value = before.value - after.value
-    if abs(difference.value) <= 1e-9 * max(before.square.value, after.square.value, 1e-9):
+    if abs(value) <= 1e-9 * max(before.value, after.value):
         value = 0.0
-    intervals = before.interval, after.interval
-    variances = before.square.variance, after.square.variance, difference.variance
-    if intervals[0] is None or intervals[1] is None or None in variances:
+    effect = combined([(1.0, before.points), (-1.0, after.points)])
+    return estimated(value, effect)
+
+
+def estimated(value: float, effect: Effect) -> Estimated:
+    """A value with the interval that an effect's variance gives it."""
+    variance = effect.variance
+    if variance is None or variance.value <= 1e-18:
         return Estimated(value)
-    one, two, between = (float(v.value) for v in variances if v is not None)
-    correlation = (one + two - between) / (2.0 * math.sqrt(one * two)) if one * two > 0 else 0.0
-    interval = difference_interval(
-        (before.value, intervals[0]),
-        (after.value, intervals[1]),
-        min(1.0, max(-1.0, correlation)),
-    )
-    return Estimated(value, interval, difference.covers)
+    interval = t_interval(value, float(variance.value), float(variance.df))
+    return Estimated(value, interval, effect.covers)

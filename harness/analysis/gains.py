@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -39,13 +38,8 @@ class Gain:
 
     @cached_property
     def effect(self) -> Effect:
-        """Influences on the points gained, linear in those on the squared distances."""
-        parts = []
-        for sign, distance in ((1.0, self.before), (-1.0, self.after)):
-            noise = math.fsum(distance.noise.values())
-            root = math.sqrt(max(distance.square.value, noise, 1e-12))
-            parts.append((sign / (2.0 * root), distance.square))
-        return combined(parts)
+        """Influences on the points gained."""
+        return combined([(1.0, self.before.points), (-1.0, self.after.points)])
 
 
 def gain_of(entries: Sequence[Entry]) -> Gain | None:

@@ -384,10 +384,7 @@ def distance_of(fits: Sequence[str], sides: Sequence[Side], change: Change) -> D
         return Distance(_effect(fits, like, plain, [None] * len(sides)), {})
     effect = _effect(fits, like, squares, [side.square_influences for side in sides])
     noise = math.fsum(variances) / len(variances)
-    signed = None
-    if len(sides) == 1:
-        signed = _effect(fits, like, [sides[0].value - target], [sides[0].influences])
-    return Distance(effect, {change.units: noise}, signed)
+    return Distance(effect, {change.units: noise})
 
 
 @dataclass(frozen=True)

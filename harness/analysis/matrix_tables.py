@@ -194,11 +194,15 @@ def _legend(matrix: Matrix, entries: Sequence[Entry]) -> list[str]:
         correction = CORRECTIONS[matrix.correction].title
         role = tested[0].role
         lines.append(
-            f"* p < 0.05 after {correction} correction over the {tested[0].family} {role} tests "
-            f"of this run; exploratory. {DETECTABLE.capitalize()}: found in 4 of 5 cases at "
+            f"* p < 0.05 after {correction} correction over {_tests(tested[0].family, role)} of "
+            f"this run; exploratory. {DETECTABLE.capitalize()}: found in 4 of 5 cases at "
             "that level, median of the column."
         )
     return lines
+
+
+def _tests(count: int, role: Role) -> str:
+    return f"the only {role} test" if count == 1 else f"the {count} {role} tests"
 
 
 def _notes(rows: Sequence[Row], entries: Sequence[Entry]) -> list[str]:

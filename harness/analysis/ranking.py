@@ -36,7 +36,12 @@ from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
 
-__all__ = ["Leaderboard", "Standing", "rank"]
+__all__ = ["Leaderboard", "Standing", "build_leaderboard", "rank"]
+
+
+def build_leaderboard(stores: Sequence[Store], *, step: int | None = None) -> list[Standing]:
+    """The standings of `rank` with its defaults."""
+    return list(rank(stores, step=step).standings)
 
 
 def rank(
@@ -422,7 +427,9 @@ def _with_ranks(standings: Sequence[Standing]) -> list[Standing]:
     able.sort(key=lambda pair: _square(pair[1]))
     intervals = rank_intervals([s.distance.square for _, s in able if s.distance is not None])
     for place, ((position, _), (low, high)) in enumerate(zip(able, intervals, strict=True), 1):
-        if high - low + 1 > MOST_OF_THE_BOARD * len(able):
+        if len(able) == 1:
+            found[position] = Rank(None, reason="there is no other method to rank it against")
+        elif high - low + 1 > MOST_OF_THE_BOARD * len(able):
             reason = f"could be anywhere from {low} to {high} of {len(able)}"
             found[position] = Rank(None, low, high, reason)
         else:

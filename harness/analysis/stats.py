@@ -259,25 +259,7 @@ def over_fits(values: Sequence[float], level: float = LEVEL) -> FitSummary:
     return FitSummary(n, mean, sd, t_interval(mean, sd**2 / n, n - 1.0, level))
 
 
-# -- differences and ratios --------------------------------------------------------------------
-
-
-def difference_interval(
-    first: tuple[float, Interval], second: tuple[float, Interval], correlation: float
-) -> Interval:
-    """Interval of first minus second from their own intervals, which may be lopsided.
-
-    The method of variance estimates recovery (Zou and Donner 2008; with correlation: Zou 2007).
-
-    Args:
-        first: estimate and interval.
-        second: estimate and interval.
-        correlation: of the two estimates.
-    """
-    (a, (a_low, a_high)), (b, (b_low, b_high)) = first, second
-    down = (a - a_low) ** 2 + (b_high - b) ** 2 - 2 * correlation * (a - a_low) * (b_high - b)
-    up = (a_high - a) ** 2 + (b - b_low) ** 2 - 2 * correlation * (a_high - a) * (b - b_low)
-    return Interval(a - b - math.sqrt(max(down, 0.0)), a - b + math.sqrt(max(up, 0.0)))
+# -- ratios --------------------------------------------------------------------------------------
 
 
 def ratio_interval(

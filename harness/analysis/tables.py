@@ -51,7 +51,7 @@ neither an improvement nor harm."""
 
 Evidence = Literal["significant", "not significant", "untested", "exact"]
 """``significant``: the corrected p-value is below 0.05. ``untested``: there are too few units for
-a test. ``exact``: the same computation as the base, so there is nothing to test."""
+a test. ``exact``: every stored value of every item is the base's, so there is nothing to test."""
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from harness.analysis.effects import Estimated
+from harness.analysis.effects import Estimated, combined, estimated
 from harness.analysis.gains import Gain, Ratio, gain_of, ratio
 from harness.analysis.matrix import Entry, Matrix, Row
-from harness.analysis.stats import difference_interval
 from harness.storage.cells import Identity, MethodNames, in_common, is_control, method_of
 
 __all__ = ["Asymmetry", "MethodRows", "Pairwise", "Transfer", "by_method", "ratio", "transfers"]
@@ -197,12 +196,11 @@ def _estimated(gain: Gain | None) -> Estimated | None:
 def _asymmetries(others: dict[tuple[str, str], Entry]) -> Iterable[Asymmetry]:
     for (source, target), entry in others.items():
         back = others.get((target, source))
-        if back is None or source > target or entry.improved is None or back.improved is None:
+        if back is None or source > target:
             continue
-        one, two = entry.improved, back.improved
-        interval = None
-        if one.interval is not None and two.interval is not None:
-            interval = difference_interval(
-                (one.value, one.interval), (two.value, two.interval), 0.0
-            )
-        yield Asymmetry(source, target, Estimated(one.value - two.value, interval, one.covers))
+        there, here = gain_of([entry]), gain_of([back])
+        if there is None or here is None or there.estimated is None or here.estimated is None:
+            continue
+        difference = combined([(1.0, there.effect), (-1.0, here.effect)])
+        value = there.estimated.value - here.estimated.value
+        yield Asymmetry(source, target, estimated(value, difference))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.analysis.leaderboard import Leaderboard
@@ -85,17 +85,13 @@ def verdict(matrix: Matrix, board: Leaderboard | None = None) -> Verdict:
     methods = [row for row in matrix.pooled if not is_control(row.cell)]
     controls = [row for row in matrix.pooled if is_control(row.cell)]
     scores = _scores(methods)
-    moved = tuple(
-        found
-        for where in ("source", "elsewhere")
-        if (found := _moved(where, scores)).scores  # type: ignore[arg-type]
-    )
+    both = (_moved("source", scores), _moved("elsewhere", scores))
     control_scores = [entry for _, entry in _scores(controls) if entry.evidence != "exact"]
     known = [entry.detectable for _, entry in scores if entry.detectable is not None]
     cost = _cost(board) if board is not None else None
     found = Verdict(
         methods=len({matrix.names.name(row.cell) for row in methods}),
-        moved=moved,
+        moved=tuple(moved for moved in both if moved.scores),
         cost=cost,
         control_moved=sum(entry.significant for entry in control_scores),
         control_scores=len(control_scores),
@@ -103,7 +99,7 @@ def verdict(matrix: Matrix, board: Leaderboard | None = None) -> Verdict:
         fits=min((row.fits for row in methods), default=0),
         text="",
     )
-    return Verdict(**{**vars(found), "text": _text(found)})
+    return replace(found, text=_text(found))
 
 
 def _scores(rows: Sequence[Row]) -> list[tuple[Row, Entry]]:
@@ -179,18 +175,23 @@ def _text(found: Verdict) -> str:
 
 def _words(moved: Moved) -> str:
     where = "on the source domain" if moved.where == "source" else "on other domains"
-    if moved.untested == moved.scores:
-        return f"{where}, none of {moved.scores} bias scores can be tested"
+    tested = moved.scores - moved.untested
+    if not tested:
+        return f"{where}, none of {_count(moved.scores, 'bias score')} can be tested"
     parts = [
         f"{count} {what}"
         for count, what in (
             (moved.better, "nearer to the ideal"),
             (moved.worse, "further from it"),
-            (moved.undefined, "changed where better and worse are undefined"),
+            (moved.undefined, "with a base that cannot be told from the ideal"),
         )
         if count
     ]
-    tested = moved.scores - moved.untested
     if not parts:
-        return f"{where}, no significant change in {tested} tested bias scores"
-    return f"{where}, significant changes in {tested} tested bias scores: {', '.join(parts)}"
+        return f"{where}, none of {_count(tested, 'bias score')} changed significantly"
+    changed = moved.better + moved.worse + moved.undefined
+    return f"{where}, {changed} of {_count(tested, 'bias score')} changed ({', '.join(parts)})"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

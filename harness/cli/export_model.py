@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import results_option
+from harness.cli.options import results_option, server_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ HOW_TO_LOAD = {
     "--merge", is_flag=True, help="Fold an adapter or projections into the weights, if exact."
 )
 @click.option("--device", help="Where to fit again; default: as the run did.")
+@server_option
 @click.option(
     "--no-check", is_flag=True, help="Do not compare a refitted model with the stored scores."
 )
@@ -46,6 +47,7 @@ def export_model_command(
     step: int | None,
     merge: bool,
     device: str | None,
+    server: str | None,
     no_check: bool,
 ) -> None:
     """Write the debiased model of CELL into the folder PATH, for transformers or peft.
@@ -62,7 +64,7 @@ def export_model_command(
 
     store = find_run(run, results)
     with ConsoleReporter(session.stderr) as reporter:
-        rerun = Rerun(store, session.registry, session.data, reporter, device=device)
+        rerun = Rerun(store, session.registry, session.data, reporter, device=device, server=server)
         chosen = select_cell(rerun.index.cells, cell)
         at = chosen.debiased_step(step)
         title = f"{chosen.title()} / step {at}"

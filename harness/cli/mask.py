@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.output import echo_json
+from harness.cli.output import echo, echo_json
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
-    from harness.analysis.mask_summary import MaskSummary
-    from harness.families import Family
-    from harness.plugins import Registry
-    from harness.types import MaskedPassage, MaskEstimate, Passage
+    from harness.running.mask_preview import Asked
+    from harness.types import Label, MaskedPassage, MaskEstimate, MaskUsage, Split
 
 LABELS = ("hateful", "non-hateful")
 SPLITS = ("train", "test")
+Answers = Mapping[str, "Sequence[MaskedPassage]"]
 
 
 @click.command("mask")
+@click.argument("maskers", nargs=-1)
+@click.option("--compare", is_flag=True, help="Show how far MASKERS agree on the same passages.")
 @click.option("--corpus", help="Corpus (with --spec: a label in it).  [default: embedded]")
 @click.option("--masker", help="Masker (with --spec: a label in it).  [default: wordlist]")
 @click.option("--domain", "-d", help="Domain of the passages.  [default: gender]")
-@click.option("--spec", help="Take corpus, masker, domain and label from a spec.")
+@click.option("--spec", help="Take corpus, maskers, domain and label from a spec.")
 @click.option("--label", type=click.Choice(LABELS), help="[default: hateful]")
 @click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True)
+@click.option("--limit", type=click.IntRange(min=1), help="Passages.  [default: 10; compare: 200]")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Passages to mask."
+    "--show",
+    type=click.IntRange(min=0),
+    help="Passages to print.  [default: all; compare: none; there, those that differ]",
 )
-@click.option("--show", type=click.IntRange(min=0), help="Passages to print.  [default: all]")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Config of the masker.")
 @click.option(
@@ -42,203 +46,208 @@ SPLITS = ("train", "test")
     metavar="KEY=VALUE",
     help="Config of the corpus.",
 )
-@click.option("--yes", "-y", is_flag=True, help="Do not ask before a service is called.")
-@click.option("--json", "as_json", is_flag=True, help="Print passages, spans and summary as JSON.")
+@click.option("--yes", "-y", is_flag=True, help="Use a service without asking first.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--csv", "as_csv", is_flag=True, help="With --compare: print the table as CSV.")
 @pass_session
 def mask_command(
     session: Session,
+    maskers: tuple[str, ...],
+    compare: bool,
     corpus: str | None,
     masker: str | None,
     domain: str | None,
     spec: str | None,
-    label: str | None,
-    split: str,
-    limit: int,
+    label: Label | None,
+    split: Split,
+    limit: int | None,
     show: int | None,
     seed: int,
     settings: tuple[str, ...],
     corpus_settings: tuple[str, ...],
     yes: bool,
     as_json: bool,
+    as_csv: bool,
 ) -> None:
-    """Show passages with their masked words highlighted, and what the masks amount to.
+    """Preview the masked words of some passages, before you pay for a run.
 
-    So a mask rule can be judged before a run is paid for. What a service would cost is told
-    first; it is called after a yes.
+    A masker that uses a service shows the estimated cost and asks first; afterwards it shows what
+    was spent.
+
+    With --compare, give two or more MASKERS, each a name and maybe settings, in quotes:
+
+        harness mask --compare wordlist "wordlist rules=harm" random
+
+    With --spec, they are labels of the spec, and the default is all of its maskers.
     """
-    from harness.analysis.mask_summary import summarise
-    from harness.data.domains import check_domain
-    from harness.errors import DataError
+    from harness.running.mask_preview import Asked, Preview, Watch
 
-    texts = _Use(session.registry, "corpus", corpus, "embedded", corpus_settings)
-    rule = _Use(session.registry, "masker", masker, "wordlist", settings)
-    if spec is not None:
-        source, spec_label = _from_spec(session.registry, spec, texts, rule)
-        domain, label = domain or source, label or spec_label
-    domain = check_domain(domain or "gender", session.data.domains)
-    passages = _passages(session, texts, domain, label or LABELS[0], split, limit, seed)
-    if not passages:
-        raise DataError(
-            f"corpus '{texts.name}' has no {label or LABELS[0]} passage of '{domain}' in its "
-            f"{split} split; choose another --corpus, --domain, --label or --split"
+    preview = Preview(session.registry, session.data, spec)
+    asked = _asked(maskers, compare, masker, settings, preview.labels("masker"), as_csv)
+    domain = preview.domain(domain)
+    label = preview.label(label)
+    uses = [preview.use("masker", one, "wordlist") for one in asked]
+    source = preview.use("corpus", Asked(corpus, corpus_settings, "--corpus-set"), "embedded")
+    count = limit or (200 if compare else 10)
+    passages = preview.passages(source, domain, label, split, count, seed)
+    used: dict[str, MaskUsage] = {}
+
+    def account(name: str, usage: MaskUsage) -> None:
+        used[name] = usage
+        _print_usage(name, usage)
+
+    answers = {}
+    for use in uses:
+        with _progress(session) as progress:
+            watch = Watch(lambda name, cost: _confirm(name, cost, yes), account, progress)
+            answers[use.label] = preview.masks(use, passages, domain, seed, watch)
+    if compare:
+        _compare(session, domain, answers, used, show or 0, as_json, as_csv)
+    else:
+        ((name, masked),) = answers.items()
+        _show(session, uses[0].use, domain, masked, used.get(name), show, as_json)
+
+
+def _asked(
+    maskers: Sequence[str],
+    compare: bool,
+    masker: str | None,
+    settings: Sequence[str],
+    in_spec: Sequence[str],
+    as_csv: bool,
+) -> list[Asked]:
+    """The maskers that the command line names.
+
+    Raises:
+        SpecError: too few, too many, or the same one twice.
+    """
+    from harness.errors import SpecError
+    from harness.running.mask_preview import Asked
+
+    if not compare:
+        if maskers or as_csv:
+            given = f"'{maskers[0]}'" if maskers else "--csv"
+            raise SpecError(f"{given} needs --compare; name a single masker with --masker")
+        return [Asked(masker, settings)]
+    if masker is not None or settings:
+        raise SpecError(
+            "--masker and --set do not go with --compare; write settings after a masker's name, "
+            'in quotes: "wordlist rules=harm"'
         )
-    answers = _masked(session, rule, passages, domain, seed, yes)
+    if len(set(maskers)) < len(maskers):
+        raise SpecError("--compare: a masker is named twice")
+    asked = []
+    for written in maskers or in_spec:
+        try:
+            name, *pairs = [written] if written in in_spec else shlex.split(written)
+        except ValueError as error:
+            raise SpecError(f"--compare {written}: {error}") from None
+        asked.append(Asked(name, pairs, f"--compare {name}:", written))
+    if len(asked) < 2:
+        raise SpecError("--compare needs two maskers or more")
+    return asked
+
+
+def _confirm(name: str, estimate: MaskEstimate, yes: bool) -> None:
+    """Show what a service would cost, and go on only after a yes."""
+    from harness.errors import SpecError
+
+    cost = "price unknown" if estimate.cost is None else f"about ${estimate.cost:.4f}"
+    line = f"{estimate.calls} calls, about {estimate.tokens_in} tokens in and "
+    echo(f"masker {name}: {line}{estimate.tokens_out} out, {cost}", err=True)
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise SpecError(f"masker '{name}' would use a service; give --yes to allow it")
+    click.confirm("Continue?", abort=True, err=True)
+
+
+def _print_usage(name: str, usage: MaskUsage) -> None:
+    from harness.render.console.masks import usage_line
+
+    echo(f"masker {name}: {usage_line(usage)}", err=True)
+
+
+def _show(
+    session: Session,
+    masker: str,
+    domain: str,
+    answers: Sequence[MaskedPassage],
+    usage: MaskUsage | None,
+    show: int | None,
+    as_json: bool,
+) -> None:
+    from harness.analysis.mask_summary import summarise
+    from harness.render.console.masks import print_masked, print_summary
+
     summary = summarise(answers)
     shown = answers if show is None else answers[:show]
     if as_json:
-        echo_json(_as_json(rule, domain, shown, summary))
+        echo_json(
+            {
+                "masker": masker,
+                "domain": domain,
+                "passages": [answer.model_dump(mode="json") for answer in shown],
+                "summary": summary.model_dump(mode="json"),
+                "usage": None if usage is None else usage.model_dump(mode="json"),
+            }
+        )
         return
-    from harness.render.console.masks import print_masked, print_summary
-
     print_masked(session.stdout, shown)
     print_summary(session.stdout, summary)
 
 
-class _Use:
-    """A plugin by name, and its config from a spec and from options."""
-
-    def __init__(
-        self,
-        registry: Registry,
-        family: Family,
-        name: str | None,
-        default: str,
-        settings: tuple[str, ...],
-    ) -> None:
-        self.registry = registry
-        self.family: Family = family
-        self.asked = name
-        self.name = name or default
-        self.option = "--set" if family == "masker" else "--corpus-set"
-        self._settings = settings
-        self._config: Mapping[str, Any] = {}
-
-    def take(self, use: str, config: Mapping[str, Any]) -> None:
-        """Be what a spec names."""
-        self.name, self._config = use, config
-
-    def create(self) -> Any:
-        """Construct the plugin.
-
-        Raises:
-            PluginError: there is none of that name.
-            SpecError: an option does not fit its config.
-        """
-        from pydantic import ValidationError
-
-        from harness.errors import SpecError
-        from harness.plugins import config_problem
-
-        entry = self.registry.get(self.family, self.name)
-        config = _with_settings(self._config, self._settings, self.option)
-        try:
-            return self.registry.create(self.family, self.name, config)
-        except ValidationError as error:
-            _, message = config_problem(error, entry.plugin.Config.model_fields)
-            raise SpecError(f"{self.option}: {self.family} '{self.name}': {message}") from None
-
-
-def _with_settings(
-    config: Mapping[str, Any], settings: tuple[str, ...], option: str
-) -> dict[str, Any]:
-    """Set dotted ``key=value`` pairs, each value being YAML."""
-    from harness.errors import SpecError
-    from harness.planning.yaml_lines import parse_yaml
-
-    found: dict[str, Any] = dict(config)
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key.strip():
-            raise SpecError(f"{option} {setting}: must be key=value")
-        *parents, last = key.strip().split(".")
-        here = found
-        for parent in parents:
-            below = here.get(parent)
-            here[parent] = dict(below) if isinstance(below, dict) else {}
-            here = here[parent]
-        here[last], _ = parse_yaml(text, f"{option} {key}")
-    return found
-
-
-def _from_spec(
-    registry: Registry, path: str, texts: _Use, rule: _Use
-) -> tuple[str | None, str | None]:
-    """Let a spec name corpus and masker; return its first source domain and label."""
-    from harness.errors import SpecError, did_you_mean
-    from harness.planning.spec_reader import load_spec
-
-    spec = load_spec(path, registry)
-    for use, entries in ((texts, spec.corpus), (rule, spec.masker)):
-        labels = [entry.label for entry in entries]
-        if not labels and use.asked is None:
-            raise SpecError(f"{path}: names no {use.family}; give --{use.family}")
-        wanted = use.asked or labels[0]
-        if wanted in labels:
-            entry = entries[labels.index(wanted)]
-            use.take(entry.use, entry.config)
-        elif wanted not in registry.names(use.family):
-            raise SpecError(f"{path}: no {use.family} '{wanted}'{did_you_mean(wanted, labels)}")
-    return next(iter(spec.source), None), next(iter(spec.label), None)
-
-
-def _passages(
-    session: Session, use: _Use, domain: str, label: str, split: str, limit: int, seed: int
-) -> tuple[Passage, ...]:
-    from harness.boundary import read_passages
-    from harness.types import PassageRequest
-
-    request = PassageRequest.model_validate(
-        {
-            "domain": domain,
-            "label": label,
-            "split": split,
-            "limit": limit,
-            "seed": seed,
-            "data": session.data,
-        }
+def _compare(
+    session: Session,
+    domain: str,
+    answers: Answers,
+    used: Mapping[str, MaskUsage],
+    show: int,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    from harness.analysis.mask_agreement import agreements, differing
+    from harness.analysis.mask_summary import summarise
+    from harness.render.console.masks import (
+        agreement_csv,
+        agreement_row,
+        print_agreement,
+        print_differing,
     )
-    corpus = use.create()
-    return read_passages(session.registry.get("corpus", use.name), corpus, request)
 
-
-def _masked(
-    session: Session, use: _Use, passages: tuple[Passage, ...], domain: str, seed: int, yes: bool
-) -> tuple[MaskedPassage, ...]:
-    from harness.boundary import mask_passages
-    from harness.types import MaskRequest
-
-    masker = use.create()
-    with _progress(session) as progress:
-        request = MaskRequest(
-            passages=passages, domain=domain, seed=seed, data=session.data, progress=progress
-        )
-        estimate = masker.estimate(request)
-        if estimate.calls:
-            _ask(session, use.name, estimate, yes)
-        return mask_passages(session.registry.get("masker", use.name), masker, request)
-
-
-def _ask(session: Session, name: str, estimate: MaskEstimate, yes: bool) -> None:
-    """Tell what a service would cost, and go on only after a yes."""
-    from harness.errors import SpecError
-
-    cost = "price unknown" if estimate.cost is None else f"about ${estimate.cost:.4f}"
-    session.stderr.print(
-        f"masker {name}: {estimate.calls} calls, about {estimate.tokens_in} tokens in and "
-        f"{estimate.tokens_out} out, {cost}",
-        soft_wrap=True,
-    )
-    if yes:
+    pairs = agreements(answers)
+    if as_csv:
+        click.echo(agreement_csv(pairs), nl=False)
         return
-    if not sys.stdin.isatty():
-        raise SpecError(f"masker '{name}' would call a service; give --yes to let it")
-    click.confirm("go on?", abort=True, err=True)
+    examples = {(p.first, p.second): differing(answers[p.first], answers[p.second]) for p in pairs}
+    if as_json:
+        rows: list[dict[str, Any]] = [
+            {
+                **agreement_row(pair),
+                "examples": [
+                    {"first": a.model_dump(mode="json"), "second": b.model_dump(mode="json")}
+                    for a, b in examples[pair.first, pair.second][:show]
+                ],
+            }
+            for pair in pairs
+        ]
+        maskers = {
+            name: {
+                "summary": summarise(masked).model_dump(mode="json"),
+                "usage": used[name].model_dump(mode="json") if name in used else None,
+            }
+            for name, masked in answers.items()
+        }
+        echo_json({"domain": domain, "maskers": maskers, "pairs": rows})
+        return
+    print_agreement(session.stdout, answers, pairs)
+    for (first, second), differ in examples.items():
+        print_differing(session.stdout, first, second, differ[:show])
 
 
 @contextmanager
 def _progress(session: Session) -> Iterator[Callable[[int, int, str], None]]:
     """A line on a terminal that says how far the masker is."""
-    from harness.render.safe_text import one_line
     from harness.types import no_progress
 
     if not session.stderr.is_terminal:
@@ -247,7 +256,7 @@ def _progress(session: Session) -> Iterator[Callable[[int, int, str], None]]:
     last = [""]
 
     def tell(done: int, total: int, what: str) -> None:
-        line = f"{one_line(what)}: {done} of {total}"
+        line = f"{what}: {done} of {total}"
         click.echo(f"\r{line:<{len(last[0])}}", nl=False, err=True)
         last[0] = line
 
@@ -255,14 +264,3 @@ def _progress(session: Session) -> Iterator[Callable[[int, int, str], None]]:
         yield tell
     finally:
         click.echo(f"\r{'':<{len(last[0])}}\r", nl=False, err=True)
-
-
-def _as_json(
-    use: _Use, domain: str, shown: tuple[MaskedPassage, ...], summary: MaskSummary
-) -> dict[str, Any]:
-    return {
-        "masker": use.name,
-        "domain": domain,
-        "passages": [answer.model_dump(mode="json") for answer in shown],
-        "summary": summary.model_dump(mode="json"),
-    }

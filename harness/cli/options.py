@@ -40,6 +40,16 @@ def results_option(command: F) -> F:
     )(command)
 
 
+def server_option(command: F) -> F:
+    """``--server URL``: the service that a masker may ask while a stored fit is redone."""
+    return click.option(
+        "--server",
+        metavar="URL",
+        help="Let the run's masker ask this server, if the run did not store its masks. Servers "
+        "that are named only in the run are never asked.",
+    )(command)
+
+
 def executor_options(command: F) -> F:
     """``--executor`` and what the Ray executor takes; `make_executor` reads them."""
     options = (

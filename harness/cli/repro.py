@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import results_option
+from harness.cli.options import results_option, server_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ ITEMS = 20
     help="Score in another dtype than the run's, to see what that changes.",
 )
 @click.option("--device", help="Where to score; default: as the run did.")
+@server_option
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0),
@@ -62,6 +63,7 @@ def repro_command(
     items: int,
     dtype: str | None,
     device: str | None,
+    server: str | None,
     tolerance: float | None,
 ) -> None:
     """Score a sample of RUN's items again, each text alone, and compare with what is stored.
@@ -79,7 +81,7 @@ def repro_command(
     store = find_run(run, results)
     good = True
     with ConsoleReporter(session.stderr) as reporter:
-        rerun = Rerun(store, session.registry, session.data, reporter, device=device)
+        rerun = Rerun(store, session.registry, session.data, reporter, device=device, server=server)
         if tolerance is None and dtype in (None, rerun.spec.dtype):
             tolerance = TOLERANCE[rerun.spec.dtype]
         if cell is not None:

@@ -16,10 +16,11 @@ from harness.cli.session import Session, pass_session
 @results_option
 @pass_session
 def verify_command(session: Session, run: str, results: Path) -> None:
-    """Recompute every stored number of RUN from its stored items, and say where they differ.
+    """Check RUN: its hashes, its keys, its index, and every number against its stored items.
 
-    Also checks that each key is the hash of the inputs stored with it. Ends with exit code 1 if
-    anything differs.
+    Values, counts and numerators are recomputed. Every file carries a hash, so any change of an
+    index, record or items file since it was written is named. Ends with exit code 1 if anything
+    differs.
     """
     from rich.text import Text
 
@@ -35,5 +36,11 @@ def verify_command(session: Session, run: str, results: Path) -> None:
     verdict = ("all as stored", "green") if not wrong else (f"{wrong} do not agree", "red")
     counts = f"{found.numbers} numbers of {found.records} records recomputed: "
     session.stdout.say(Text.assemble(counts, verdict))
+    if found.unhashed:
+        line = (
+            f"{found.unhashed} records were written before hashes were stored: a change of their "
+            "item ids, clusters, directions or labels would go unseen"
+        )
+        session.stdout.print(line, highlight=False, markup=False, soft_wrap=True)
     if wrong:
         sys.exit(1)

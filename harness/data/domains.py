@@ -10,9 +10,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from harness.errors import DataError, SpecError, did_you_mean
 
@@ -37,8 +38,10 @@ class Counterparts(BaseModel):
 
     @field_validator("rows")
     @classmethod
-    def _plain_rows(cls, rows: tuple[tuple[str, ...], ...], info: object) -> object:
-        roles = getattr(info, "data", {}).get("roles", ())
+    def _plain_rows(
+        cls, rows: tuple[tuple[str, ...], ...], info: ValidationInfo
+    ) -> tuple[tuple[str, ...], ...]:
+        roles = info.data.get("roles", ())
         plain = tuple(tuple(_plain(word) for word in row) for row in rows)
         for number, row in enumerate(plain, start=1):
             if len(row) != len(roles) or not all(row):
@@ -55,6 +58,10 @@ class Domain(BaseModel):
         terms: for each group, the words that name it: lower case, singular and plural both. The
             group ``any`` holds words that name no single group. Empty: the domain has no lists.
         counterparts: words that methods such as CDA exchange; None: there are none.
+        in_groups: groups of ``terms`` that bias is rarely directed against, such as men. Their
+            terms alone do not make a passage of a pure source.
+        everyday: True if many terms are everyday words (old, poor, child), so that a text with
+            one of them need not be about the domain.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +70,8 @@ class Domain(BaseModel):
     description: str = ""
     terms: Mapping[str, tuple[str, ...]] = {}
     counterparts: Counterparts | None = None
+    in_groups: tuple[str, ...] = ()
+    everyday: bool = False
 
     @field_validator("name")
     @classmethod
@@ -84,6 +93,15 @@ class Domain(BaseModel):
             if not plain[group] or not all(plain[group]):
                 raise ValueError(f"group '{group}' has no term, or an empty one")
         return plain
+
+    @field_validator("in_groups")
+    @classmethod
+    def _known_groups(cls, groups: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = info.data.get("terms", {})
+        for group in groups:
+            if group not in known:
+                raise ValueError(f"in_groups: there is no group '{group}'")
+        return groups
 
     def attribute_terms(self) -> tuple[str, ...]:
         """Return the terms of all groups, each once, in a fixed order."""
@@ -108,6 +126,13 @@ class Domains(Mapping[str, Domain]):
 
     def __len__(self) -> int:
         return len(self._domains)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash(_digest([own.model_dump(mode="json") for own in self.values()]))
 
     def __or__(self, other: Iterable[Domain] | Domains) -> Domains:
         """Return the domains of both; where both have a name, the right one counts."""
@@ -146,6 +171,22 @@ class Domains(Mapping[str, Domain]):
         """
         self.term_groups(name)
         return self[name].attribute_terms()
+
+    def told_apart_from(self, name: str) -> Domains:
+        """Return the domains whose terms show that a text is about something else than ``name``.
+
+        These are the domains with term lists that share no term with ``name`` and whose terms are
+        not everyday words: race and nationality, for instance, are not told apart.
+        """
+        terms = set(self[name].attribute_terms()) if name in self else set()
+        return Domains(
+            own
+            for own in self.values()
+            if own.name != name
+            and own.terms
+            and not own.everyday
+            and terms.isdisjoint(own.attribute_terms())
+        )
 
     def terms_digest(self) -> str:
         """Return a SHA-256 of all term lists, for content keys.

@@ -19,9 +19,13 @@ def nested_sample(
     """
     if limit is None or limit >= len(things):
         return list(things)
+    return [things[i] for i in sorted(by_rank(things, seed, name)[:limit])]
+
+
+def by_rank(things: Sequence[T], seed: int, name: Callable[[T], str]) -> list[int]:
+    """Return the positions of things in the order in which a nested sample takes them."""
 
     def rank(i: int) -> bytes:
         return hashlib.sha256(f"{seed}:{name(things[i])}".encode("utf-8", "surrogatepass")).digest()
 
-    chosen = sorted(sorted(range(len(things)), key=rank)[:limit])
-    return [things[i] for i in chosen]
+    return sorted(range(len(things)), key=rank)

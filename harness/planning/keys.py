@@ -47,7 +47,8 @@ class PluginInputs:
             family: the plugin's family.
             use: the plugin and its config.
             domain: the source domain, if the plugin works on one: its fingerprint then sees the
-                term lists of this domain alone, so that another domain's cannot change the key.
+                term lists of this domain alone, unless it declares `every_domain`, so that
+                another domain's cannot change the key.
 
         Raises:
             HarnessError: the fingerprint cannot be taken (data or model missing).
@@ -56,7 +57,8 @@ class PluginInputs:
         if key not in self._known:
             entry = self._registry.get(family, use.use)
             plugin = self._registry.create(family, use.use, use.config)
-            data = self._data if domain is None else self._data.only(domain)
+            all_terms = domain is None or plugin.every_domain
+            data = self._data if all_terms else self._data.only(str(domain))
             self._known[key] = {
                 "name": use.use,
                 "distribution": entry.origin.distribution,

@@ -9,7 +9,7 @@ from harness.planning.spec import PLUGIN_KEYS
 from harness.planning.yaml_lines import parse_yaml
 
 
-def apply_override(data: dict[str, Any], override: str) -> None:
+def apply_override(data: dict[str, Any], override: str, *, option: str = "--set") -> None:
     """Set ``key=value`` in raw spec data; the value is YAML, the key may be dotted.
 
     A dotted part is a key, a position, or the name or label of a plugin in a list:
@@ -21,20 +21,20 @@ def apply_override(data: dict[str, Any], override: str) -> None:
     """
     key, equals, text = override.partition("=")
     if not equals or not key.strip():
-        raise SpecError(f"--set {override}: must be key=value")
-    value, _ = parse_yaml(text, f"--set {key}")
+        raise SpecError(f"{option} {override}: must be key=value")
+    value, _ = parse_yaml(text, f"{option} {key}")
     *parents, last = key.strip().split(".")
     here: Any = data
     for depth, part in enumerate(parents):
-        child = _child(here, part, f"--set {override}")
+        child = _child(here, part, f"{option} {override}")
         if isinstance(child, str) and parents[0] in PLUGIN_KEYS:
             child = {"use": child}
-            _put(here, part, child, override)
-        elif child is None and depth == 0:
+            _put(here, part, child, f"{option} {override}")
+        elif child is None and (depth == 0 or parents[0] in PLUGIN_KEYS):
             child = {}
-            _put(here, part, child, override)
+            _put(here, part, child, f"{option} {override}")
         here = child
-    _put(here, last, value, override)
+    _put(here, last, value, f"{option} {override}")
 
 
 def _child(here: Any, part: str, where: str) -> Any:
@@ -62,10 +62,10 @@ def _names_of(entry: Any) -> list[str]:
     return [str(entry)]
 
 
-def _put(here: Any, part: str, value: Any, override: str) -> None:
+def _put(here: Any, part: str, value: Any, where: str) -> None:
     if isinstance(here, dict):
         here[part] = value
     elif isinstance(here, list):
-        here[_position(here, part, f"--set {override}")] = value
+        here[_position(here, part, where)] = value
     else:
-        raise SpecError(f"--set {override}: nothing can be set below '{part}'")
+        raise SpecError(f"{where}: nothing can be set below '{part}'")

@@ -28,7 +28,7 @@ from harness.planning.yaml_lines import Path as KeyPath
 
 T = TypeVar("T")
 
-KEYS = ("description", "terms", "counterparts")
+KEYS = ("description", "terms", "counterparts", "in_groups", "everyday")
 
 ANY_GROUP = "any"
 """The group of terms that are given as one list, not by group."""
@@ -79,6 +79,8 @@ def _domain(name: str, value: Any, path: KeyPath, lines: Lines, folder: Path | N
                 for group, words in groups.items()
             },
             counterparts=_counterparts(value.get("counterparts"), path, lines, folder),
+            in_groups=value.get("in_groups", ()),
+            everyday=value.get("everyday", False),
         )
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")

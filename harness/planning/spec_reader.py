@@ -102,7 +102,7 @@ def build_spec(
         where, message = config_problem(error, known)
         path = tuple(int(p) if p.isdecimal() else p for p in where.split("."))
         raise SpecError(f"{lines.where(path)}: {message}") from None
-    spec = _narrow(spec, narrowed, lines)
+    spec = _with_neutral(_narrow(spec, narrowed, lines), registry, lines)
     _check(spec, registry, lines)
     return spec
 
@@ -130,6 +130,22 @@ def _narrow(spec: Spec, narrowed: list[dict[str, list[Any]]], lines: Lines) -> S
     return spec.model_copy(update={"debiaser": tuple(uses)})
 
 
+def _with_neutral(spec: Spec, registry: Registry, lines: Lines) -> Spec:
+    """The spec with plain text as its neutral text, where a debiaser needs one and none is named.
+
+    Which corpus that is, its plugin says (`Corpus.plain`); of several, the first by name.
+    """
+    methods = [registry.get("debiaser", use.use).plugin for use in spec.debiaser]
+    if spec.neutral or not any("neutral" in method.inputs for method in methods):
+        return spec
+    corpora = [registry.get("corpus", name) for name in registry.names("corpus")]
+    plain = [entry.name for entry in corpora if entry.plugin.plain]
+    if not plain:
+        return spec
+    uses = _plugin_uses("neutral", plain[0], registry, lines)
+    return spec.model_copy(update={"neutral": uses})
+
+
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -140,7 +156,7 @@ def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tupl
     uses = []
     for i, entry in enumerate(entries):
         path = (key, i) if many else (key,)
-        uses.append(_plugin_use(key, entry, path, registry, lines))
+        uses.append(plugin_use(key, entry, path, registry, lines))
     labels = [use.label for use in uses]
     for i, label in enumerate(labels):
         if label in labels[:i]:
@@ -151,9 +167,21 @@ def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tupl
     return tuple(uses)
 
 
-def _plugin_use(
+def plugin_use(
     key: str, entry: Any, path: tuple[str | int, ...], registry: Registry, lines: Lines
 ) -> PluginUse:
+    """Validate one entry of a spec that names a plugin.
+
+    Args:
+        key: the spec's key, such as ``masker``.
+        entry: a plugin's name, or a mapping with ``use``, maybe ``as``, and its config.
+        path: where the entry is in the spec.
+        registry: the plugins it may name.
+        lines: where each key is, for messages.
+
+    Raises:
+        SpecError: it cannot be used.
+    """
     family = PLUGIN_KEYS[key]
     if isinstance(entry, str):
         entry = {"use": entry}

@@ -25,6 +25,7 @@ from harness.running.reporting import Reporter
 from harness.running.units import Unit
 from harness.running.worker import Worker
 from harness.storage.cells import Cell, MeasureRef
+from harness.storage.masks import StoredMasks
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement, Passage
@@ -45,8 +46,10 @@ class Rerun:
         reporter: Reporter,
         *,
         device: str | None = None,
+        server: str | None = None,
     ) -> None:
         self.store = store
+        self._server = server
         self.index: RunIndex = store.index()
         self.spec = _stored_spec(store, self.index, device)
         self._registry = registry
@@ -76,9 +79,8 @@ class Rerun:
     # -- models ------------------------------------------------------------------------------
 
     def kept(self, cell: Cell, step: int) -> Path | None:
-        """The folder of a checkpoint that the run kept."""
-        path = self.store.checkpoint_path(cell.fit_key or "", step)
-        return path if path.is_dir() else None
+        """Return the folder of a checkpoint that the run kept; None if it kept none."""
+        return None if cell.fit_key is None else self.store.kept_checkpoint(cell.fit_key, step)
 
     def base(self, model: str, dtype: str | None = None) -> LanguageModel:
         """Load a base model.
@@ -106,9 +108,34 @@ class Rerun:
         if problem is not None:
             raise DebiasError(problem)
         unit = Unit(self._use(cell.model), fit, ())
-        inputs = self._preparer.prepare(unit)
+        masks = self._stored_masks(cell)
+        if masks is None:
+            self._refuse_unnamed_server(fit)
+        inputs = self._preparer.prepare(unit, masks)
         checkpoint, before = self._worker().checkpoint(unit, inputs, step)
         return checkpoint.model, before
+
+    def _stored_masks(self, cell: Cell) -> StoredMasks | None:
+        """The masks that a cell was fitted with; None where the run did not store them."""
+        for ref in cell.measures:
+            if ref.step > 0 and (record := self.store.record(ref.key, items=False)) is not None:
+                return None if record.masks is None else self.store.masks(record.masks)
+        return None
+
+    def _refuse_unnamed_server(self, fit: Fit) -> None:
+        """Refuse to send passages, and with them a key, to a server that only the run names."""
+        if fit.masker is None or fit.source is None:
+            return
+        masker = self._registry.create("masker", fit.masker.use, fit.masker.config)
+        server = masker.server()
+        if server is None or server.rstrip("/") == (self._server or "").rstrip("/"):
+            return
+        calls = masker.estimate(self._preparer.mask_request(fit.source, fit.seed)).calls
+        if calls:
+            raise StoreError(
+                f"this run did not store its masks, and masker '{fit.masker.label}' would ask "
+                f"{server} about {calls} passages; if you trust that server, add --server {server}"
+            )
 
     def open(self, folder: Path, cell: Cell, dtype: str | None = None) -> LanguageModel:
         """Load a saved checkpoint of a cell.

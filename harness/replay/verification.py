@@ -1,23 +1,40 @@
-"""Recomputing every stored number from the items it came from."""
+"""Checking a stored run: hashes, keys, the index, and every number recomputed from its items."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from harness.errors import StoreError
-from harness.metrics import estimate
+from harness.data.domains import NO_DOMAIN, OVERALL
+from harness.errors import HarnessError, StoreError
+from harness.estimators import estimate_sample
 from harness.planning.keys import content_key
-from harness.storage.records import Record
+from harness.storage.cells import Cell, MeasureRef
+from harness.storage.item_table import ItemTable
+from harness.storage.records import Record, RunIndex
 from harness.storage.store import Store
 
 RELATIVE = 1e-9
 """Numbers may differ by this share: another version of a library may sum in another order."""
 
+_OF_MEASURING = ("step", "evaluator", "domains", "items", "texts")
+"""Inputs of a record that its fit does not depend on."""
+
+_AXIS_INPUTS = {"model": "model", "debiaser": "debiaser", "masker": "masker"}
+"""Axes whose value is the label of a plugin, and the input that says which plugin it was."""
+
 
 @dataclass(frozen=True)
 class Difference:
-    """A stored number that its items do not give, or a record that cannot be checked."""
+    """Something that is not as it was stored, or cannot be checked.
+
+    Attributes:
+        key: of the record; or the file, for the index and masks.
+        where: cell, measurement and metric.
+        what: what is wrong.
+    """
 
     key: str
     where: str
@@ -26,70 +43,176 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was checked, and what is wrong."""
+    """What was checked, and what is wrong.
+
+    Attributes:
+        records: how many were read.
+        numbers: how many were recomputed.
+        differences: everything that is wrong.
+        unhashed: how many records were written before hashes were stored. Their numbers follow
+            from their items, but a change of ids, clusters, directions or labels may go unseen.
+    """
 
     records: int
     numbers: int
     differences: tuple[Difference, ...]
+    unhashed: int = 0
 
 
 def verify(store: Store) -> Verification:
-    """Recompute values, counts and numerators of all records; check keys against their inputs.
+    """Check all files of a run against their hashes, their inputs and each other.
 
-    Records that no cell uses are checked too. A cell without a record is no difference: it is
-    not a stored number.
+    Values, counts and numerators are recomputed from the items; keys and the cells of the index
+    are compared with the inputs of the records. Records that no cell uses are checked too. A cell
+    without a record is not a difference: it is not a stored number.
 
     Raises:
-        StoreError: there is no index.
+        StoreError: there is no index that can be read.
     """
     index = store.index()
-    names: dict[str, str] = {}
+    titles: dict[str, str] = {}
+    uses: dict[str, list[tuple[Cell, MeasureRef]]] = {}
     for cell in index.cells:
         for ref in cell.measures:
-            names.setdefault(ref.key, f"{cell.title()} / step {ref.step} / {ref.evaluator}")
-    differences: list[Difference] = []
-    records = numbers = 0
+            titles.setdefault(ref.key, f"{cell.title()} / step {ref.step} / {ref.evaluator}")
+            uses.setdefault(ref.key, []).append((cell, ref))
+    differences = [Difference("index.json", "index", what) for what in _repeated_cells(index)]
+    records = numbers = unhashed = 0
     for key in store.record_keys():
-        where = names.get(key, "no cell of the index")
+        title = titles.get(key, "no cell of the index")
         try:
-            record = store.record(key)
-        except (StoreError, ValueError) as error:  # ValueError: items of another record
-            differences.append(Difference(key, where, str(error)))
+            record = store.record(key, items=False)
+            assert record is not None
+            tables = store.item_tables(key, record.items_sha256)
+        except StoreError as error:
+            differences.append(Difference(key, title, str(error)))
             continue
-        assert record is not None
         records += 1
-        if record.key != key:
-            differences.append(Difference(key, where, f"the file holds record {record.key}"))
-        elif content_key(record.inputs) != key:
-            differences.append(
-                Difference(key, where, "the key is not the hash of the inputs beside it")
-            )
-        own, wrong = _check(record, where)
-        numbers += own
-        differences += wrong
-    return Verification(records, numbers, tuple(differences))
+        numbers += sum(len(measurement.metrics) for measurement in record.measurements)
+        unhashed += record.items_sha256 is None
+        wrong = list(_wrong_record(key, record)) or list(
+            _wrong_uses(index.spec, record.inputs, uses.get(key, []))
+        )
+        differences += [Difference(key, title, what) for what in wrong]
+        differences += [
+            Difference(key, f"{title}: {place}", what)
+            for place, what in _wrong_numbers(record, tables)
+        ]
+    differences += _wrong_others(store)
+    return Verification(records, numbers, tuple(differences), unhashed)
 
 
-def _check(record: Record, where: str) -> tuple[int, list[Difference]]:
-    found: list[Difference] = []
-    numbers = 0
-    for measurement in record.measurements:
+def _repeated_cells(index: RunIndex) -> Iterator[str]:
+    seen = set()
+    for cell in index.cells:
+        if cell.identity in seen:
+            yield f"two cells are {cell.title()}"
+        seen.add(cell.identity)
+
+
+def _wrong_record(key: str, record: Record) -> Iterator[str]:
+    """What does not fit in a record and its inputs."""
+    if record.key != key:
+        yield f"the file holds record {record.key}"
+    elif content_key(record.inputs) != key:
+        yield "the key is not the hash of the inputs beside it"
+    domains = record.inputs.get("domains")
+    if isinstance(domains, list):
+        known = {*map(str, domains), NO_DOMAIN, OVERALL}
+        for measurement in record.measurements:
+            if measurement.domain not in known:
+                yield f"a measurement is of '{measurement.domain}', which was not asked for"
+
+
+def _wrong_uses(
+    spec: Mapping[str, Any], inputs: Mapping[str, Any], uses: list[tuple[Cell, MeasureRef]]
+) -> Iterator[str]:
+    """Cells of the index that use a record which is not of them, by the record's inputs."""
+    found: dict[str, None] = {}
+    for cell, ref in uses:
+        for what in _wrong_use(spec, inputs, cell, ref):
+            found[f"the index gives it to {cell.title()} / step {ref.step}, but {what}"] = None
+    yield from found
+
+
+def _wrong_use(
+    spec: Mapping[str, Any], inputs: Mapping[str, Any], cell: Cell, ref: MeasureRef
+) -> Iterator[str]:
+    if isinstance(inputs.get("step"), int) and inputs["step"] != ref.step:
+        yield f"it was measured at step {inputs['step']}"
+    plugins: list[tuple[str, str | None, Any]]
+    plugins = [("evaluators", ref.evaluator, inputs.get("evaluator"))]
+    axes = ["model"] if ref.step == 0 else list(_AXIS_INPUTS)
+    plugins += [(axis, getattr(cell, axis), inputs.get(_AXIS_INPUTS[axis])) for axis in axes]
+    source = inputs.get("source")
+    if ref.step > 0 and isinstance(source, Mapping):
+        for axis, stored in (("source", source.get("domain")), ("label", source.get("label"))):
+            if stored is not None and stored != getattr(cell, axis):
+                yield f"its {axis} was '{stored}'"
+        plugins.append(("corpus", cell.corpus, source.get("corpus")))
+    for part, label, plugin in plugins:
+        if isinstance(plugin, Mapping) and not _is_use(spec.get(part), label, plugin):
+            yield f"it is of the {part.removesuffix('s')} '{plugin.get('name')}', used otherwise"
+    if ref.step > 0 and "debiaser" in inputs:
+        if isinstance(inputs.get("seed"), int) and inputs["seed"] != cell.seed:
+            yield f"its seed was {inputs['seed']}"
+        fit = {name: value for name, value in inputs.items() if name not in _OF_MEASURING}
+        if cell.fit_key is not None and content_key(fit) != cell.fit_key:
+            yield f"its fit is {content_key(fit)}, not {cell.fit_key}"
+
+
+def _is_use(uses: Any, label: str | None, plugin: Mapping[str, Any]) -> bool:
+    """Whether a plugin's inputs are those of a label in the spec, and of no other one more so."""
+    known = {
+        use.get("label"): _unlike(use, plugin)
+        for use in (uses if isinstance(uses, list) else [])
+        if isinstance(use, Mapping) and use.get("use") == plugin.get("name")
+    }
+    return label in known and known[label] == min(known.values())
+
+
+def _unlike(use: Mapping[str, Any], plugin: Mapping[str, Any]) -> int:
+    """How many settings differ; some may, as a key leaves out those that change no answer."""
+    ours, theirs = use.get("config"), plugin.get("config")
+    if not isinstance(ours, Mapping) or not isinstance(theirs, Mapping):
+        return 0
+    return sum(ours.get(name) != theirs.get(name) for name in {*ours, *theirs})
+
+
+def _wrong_numbers(record: Record, tables: tuple[ItemTable, ...]) -> Iterator[tuple[str, str]]:
+    """Metrics that their items do not give: where, and what differs."""
+    if len(tables) != len(record.measurements):
+        yield "items", f"{len(record.measurements)} measurements, items of {len(tables)}"
+        return
+    for measurement, table in zip(record.measurements, tables, strict=True):
         for metric in measurement.metrics:
-            numbers += 1
-            place = f"{where}: {measurement.domain} / {measurement.protocol} / {metric.name}"
-            again = estimate(measurement.items, metric.estimator, metric.of, metric.stratum)
+            place = f"{measurement.domain} / {measurement.protocol} / {metric.name}"
+            try:
+                sample = table.sample(metric.of, metric.stratum, metric.reference)
+                again = estimate_sample(metric.formula(based=bool(metric.reference)), sample)
+            except HarnessError as error:
+                yield place, str(error)
+                continue
             for name, stored, computed in (
                 ("value", metric.value, again.value),
                 ("n", metric.n, again.n),
                 ("numerator", metric.numerator, again.numerator),
             ):
                 if not _same(stored, computed):
-                    found.append(
-                        Difference(
-                            record.key, place, f"{name} is {stored}, its items give {computed}"
-                        )
-                    )
-    return numbers, found
+                    yield place, f"{name} is {stored}, its items give {computed}"
+
+
+def _wrong_others(store: Store) -> Iterator[Difference]:
+    """Failures and masks that cannot be read."""
+    for key in store.failure_keys():
+        problem = store.failure_damage(key)
+        if problem is not None:
+            yield Difference(key, "failure", problem)
+    for name in store.mask_keys():
+        try:
+            store.masks(name)
+        except StoreError as error:
+            yield Difference(name, "masks", str(error))
 
 
 def _same(stored: float | None, computed: float | None) -> bool:

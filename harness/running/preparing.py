@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from harness.boundary import mask_passages
 from harness.data.places import DataStore
 from harness.errors import DebiasError
-from harness.planning.passages import Texts
+from harness.planning.passages import Source, Texts
 from harness.planning.plan import Fit
 from harness.plugins import Registry
 from harness.running.reporting import Reporter
 from harness.running.units import Inputs, Unit
+from harness.storage.masks import StoredMasks
 from harness.types import MaskedPassage, MaskRequest, Passage
 
 
@@ -27,8 +28,12 @@ class Preparer:
         self._texts = texts
         self._reporter = reporter
 
-    def prepare(self, unit: Unit) -> Inputs:
+    def prepare(self, unit: Unit, masks: StoredMasks | None = None) -> Inputs:
         """Read and mask; services may be asked.
+
+        Args:
+            unit: what is prepared.
+            masks: use these instead of asking the masker.
 
         Raises:
             HarnessError: there is nothing to read, or nothing was masked.
@@ -40,7 +45,7 @@ class Preparer:
         if (fit := unit.fit) is not None:
             self._reporter.phase(f"{unit.title}: choosing passages and masks")
             plugin = self._registry.get("debiaser", fit.debiaser.use).plugin
-            masked = self._mask(fit)
+            masked = self._mask(fit) if masks is None else self._stored(fit, masks)
             if fit.source is not None and plugin.inputs & {"masks", "passages"}:
                 passages = self._texts.unlearned(fit.source)
             if fit.neutral is not None:
@@ -57,17 +62,24 @@ class Preparer:
                 unseen = self._texts.unseen(task.source, task.domains)
                 yield task.key, (self._texts.unlearned(task.source), unseen)
 
+    def _stored(self, fit: Fit, masks: StoredMasks) -> tuple[MaskedPassage, ...]:
+        return () if fit.source is None else masks.apply(self._texts.unlearned(fit.source))
+
+    def mask_request(self, source: Source, seed: int) -> MaskRequest:
+        """Return what the masker of a fit is asked."""
+        return MaskRequest(
+            passages=self._texts.unlearned(source),
+            domain=source.domain,
+            seed=seed,
+            data=self._data,
+            progress=self._reporter.progress,
+        )
+
     def _mask(self, fit: Fit) -> tuple[MaskedPassage, ...]:
         if fit.masker is None or fit.source is None:
             return ()
         masker = self._registry.create("masker", fit.masker.use, fit.masker.config)
-        request = MaskRequest(
-            passages=self._texts.unlearned(fit.source),
-            domain=fit.source.domain,
-            seed=fit.seed,
-            data=self._data,
-            progress=self._reporter.progress,
-        )
+        request = self.mask_request(fit.source, fit.seed)
         masked = mask_passages(self._registry.get("masker", fit.masker.use), masker, request)
         if not any(answer.spans for answer in masked):
             raise DebiasError(

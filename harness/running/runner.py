@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from harness.data.places import DataStore
+from harness.errors import StoreError
 from harness.planning.passages import Texts
 from harness.planning.plan import Plan
 from harness.plugins import Registry
@@ -20,7 +22,8 @@ from harness.running.executors.local import LocalExecutor
 from harness.running.preparing import Preparer
 from harness.running.registration import register
 from harness.running.reporting import Reporter
-from harness.running.units import Event, Failed, Job, Kept, Measured, Note, units_of
+from harness.running.units import Event, Failed, Inputs, Job, Kept, Measured, Note, Unit, units_of
+from harness.storage.masks import StoredMasks
 from harness.storage.store import Store
 
 
@@ -63,10 +66,11 @@ class Runner:
         """
         self._store.prepare()
         with self._store.locked():
+            self._set_damaged_index_aside()
             registration = register(self._store, plan.spec.hypotheses)
             self._store.write_index(plan.index.model_copy(update={"registration": registration}))
             tasks = plan.tasks()
-            missing = {key for key in tasks if not self._store.has_record(key)}
+            missing = {key for key in tasks if not self._usable(key)}
             outcome = Outcome(reused=len(tasks) - len(missing))
             pending = Counter(tasks[key].evaluator.label for key in missing)
             self._reporter.begin(dict(pending), outcome.reused)
@@ -76,7 +80,7 @@ class Runner:
                 job = Job(
                     spec=plan.spec,
                     units=units,
-                    prepare=preparer.prepare,
+                    prepare=partial(self._prepare, preparer),
                     registry=self._registry,
                     data=self._data,
                     reporter=self._reporter,
@@ -87,6 +91,34 @@ class Runner:
                     for event in events:
                         self._take(event, outcome)
         return outcome
+
+    def _usable(self, key: str) -> bool:
+        """Whether a task is done. A damaged record is set aside, so that it is measured again."""
+        problem = self._store.damage(key)
+        if problem is not None:
+            names = ", ".join(path.name for path in self._store.set_aside(key))
+            kept = f"; the damaged files are kept as {names}" if names else ""
+            self._reporter.note(f"measuring again: {problem}{kept}")
+            return False
+        return self._store.has_record(key)
+
+    def _set_damaged_index_aside(self) -> None:
+        """Rename an index that cannot be read; the plan writes a new one."""
+        if self._store.has_index():
+            try:
+                self._store.index()
+            except StoreError as error:
+                aside = self._store.set_index_aside()
+                self._reporter.note(f"{error}; the damaged file is kept as {aside}")
+
+    def _prepare(self, preparer: Preparer, unit: Unit) -> Inputs:
+        """Prepare a unit, and store its masks: the fit can be done again from them."""
+        inputs = preparer.prepare(unit)
+        if not inputs.masked:
+            return inputs
+        masks = StoredMasks.of(inputs.masked)
+        self._store.write_masks(masks)
+        return replace(inputs, masks=masks.sha256)
 
     def _take(self, event: Event, outcome: Outcome) -> None:
         if isinstance(event, Measured):

@@ -63,6 +63,7 @@ class Inputs:
         neutral: plain text.
         texts: by key of a task that reads the source: unlearned and unseen passages.
         seconds: what choosing and masking took.
+        masks: hash of the masks; see `harness.storage.masks`.
     """
 
     passages: tuple[Passage, ...] = ()
@@ -72,6 +73,7 @@ class Inputs:
         default_factory=dict
     )
     seconds: float = 0.0
+    masks: str | None = None
 
 
 # -- what comes out, as soon as it exists ----------------------------------------------------

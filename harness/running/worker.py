@@ -252,6 +252,7 @@ class Worker:
             created_at=_now(),
             seconds={**seconds, "measure": spent},
             tokens=model.tokens_scored - tokens,
+            masks=inputs.masks,
         )
         return Measured(task.evaluator.label, title, record)
 

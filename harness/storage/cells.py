@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from harness.errors import StoreError
 from harness.types import ControlKind
@@ -73,12 +73,16 @@ class Stored(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+Key = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{1,64}$")]
+"""A content key. It names files, so it is hexadecimal and never a path."""
+
+
 class MeasureRef(Stored):
     """One evaluator at one step, and the key of the record that answers it."""
 
     step: Annotated[int, Field(ge=0, description="0: the base model")]
     evaluator: Annotated[str, Field(description="label of the evaluator in the spec")]
-    key: str
+    key: Key
 
 
 class Cell(Stored):
@@ -100,7 +104,7 @@ class Cell(Stored):
         ControlKind | None,
         Field(description="why methods are compared with it; None: it is a method"),
     ] = None
-    fit_key: str | None = None
+    fit_key: Key | None = None
     measures: tuple[MeasureRef, ...]
 
     @model_validator(mode="before")

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -66,13 +67,20 @@ class ItemTable:
 
         Raises:
             KeyError: an item lacks a field.
+            TypeError: a field is of another type than an item's.
         """
-        return cls(
+        table = cls(
             [item["id"] for item in items],
             _each(items, "cluster", None),
             _each(items, "stratum", None),
             [item["values"] for item in items],
         )
+        _check_types(table.ids, str)
+        _check_types(table.clusters, str, type(None))
+        _check_types(table.strata, str, type(None))
+        _check_types(table._values, dict)
+        _check_types(chain.from_iterable(own.values() for own in table._values), float, int)
+        return table
 
     def names(self) -> list[str]:
         """Names of the values that items have, in the order of their first appearance."""
@@ -99,17 +107,19 @@ class ItemTable:
         stratum: str | None = None,
         reference: tuple[float, ...] = (),
     ) -> Sample:
-        """Return the items of a stratum that have all of these values."""
+        """Return the items of a stratum that carry every value in ``of``, for an estimator."""
         values = self.columns(of)
-        used = ~np.isnan(values).any(axis=1)
+        kept = ~np.isnan(values).any(axis=1)
         if stratum is not None:
-            used &= np.array([own == stratum for own in self.strata], dtype=bool)
-        kept = np.flatnonzero(used)
+            kept &= np.array([own == stratum for own in self.strata], dtype=bool)
+        if kept.all():
+            return Sample(values, self.ids, self.clusters, self.strata, reference)
+        chosen = np.flatnonzero(kept).tolist()
         return Sample(
-            values[kept],
-            [self.ids[i] for i in kept],
-            [self.clusters[i] for i in kept],
-            [self.strata[i] for i in kept],
+            values[chosen],
+            [self.ids[i] for i in chosen],
+            [self.clusters[i] for i in chosen],
+            [self.strata[i] for i in chosen],
             reference,
         )
 
@@ -119,6 +129,12 @@ class ItemTable:
         if key not in self._complete:
             self._complete[key] = not np.isnan(self.columns(names)).any()
         return self._complete[key]
+
+
+def _check_types(values: Iterable[object], *kinds: type) -> None:
+    strange = set(map(type, values)) - set(kinds)
+    if strange:
+        raise TypeError(f"a value is of the type {strange.pop().__name__}")
 
 
 def _each(objects: Sequence[Mapping[str, Any]], name: str, otherwise: Any) -> list[Any]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -13,6 +15,8 @@ try:
     import fcntl
 except ImportError:  # no such locks on Windows: nothing is locked there
     fcntl = None  # type: ignore[assignment]
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 class LockedElsewhereError(Exception):
@@ -32,7 +36,7 @@ def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
 
     Raises:
         LockedElsewhereError: it is held, and ``wait`` is False.
-        OSError: the file cannot be made, or its file system has no locks.
+        OSError: the file cannot be made, is a link, or its file system has no locks.
     """
     descriptor = _acquire(path, wait)
     try:
@@ -48,8 +52,11 @@ def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
 
 def _acquire(path: Path, wait: bool) -> int:
     while True:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _NO_FOLLOW, 0o644)
         try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+                raise OSError(errno.EINVAL, "the lock is not a file of its own", str(path))
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             # its last holder may have removed the file between our opening and locking it
@@ -69,7 +76,7 @@ def _acquire(path: Path, wait: bool) -> int:
 def _is(path: Path, descriptor: int) -> bool:
     """Whether the path still names the open file."""
     try:
-        there = path.stat()
+        there = path.lstat()
     except FileNotFoundError:
         return False
     own = os.fstat(descriptor)

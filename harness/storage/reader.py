@@ -80,11 +80,13 @@ class RunReader:
         self._derived: dict[tuple[Place, Place, str], Metric] = {}
         self._failures: dict[str, Failure | None] = {}
         self._tables: dict[str, tuple[ItemTable, ...]] = {}
+        self._hashes: dict[str, str | None] = {}
 
     def record(self, key: str) -> Measurements | None:
         """Measurements of a record; None if the task is not done."""
         if key not in self._records:
             record = self.store.record(key, items=False)
+            self._hashes[key] = record.items_sha256 if record else None
             found: Measurements | None = None if record is None else {}
             for position, m in enumerate(record.measurements if record else ()):
                 assert found is not None
@@ -113,12 +115,12 @@ class RunReader:
             StoreError: they cannot be read.
         """
         if place.key not in self._tables:
-            self._tables[place.key] = self.store.item_tables(place.key)
+            self._tables[place.key] = self.store.item_tables(place.key, self._hashes.get(place.key))
         tables = self._tables[place.key]
         if place.position >= len(tables):
             raise StoreError(
                 f"{self.store.folder}: the items of record {place.key} are not those of its "
-                "measurements; delete the record and run the spec again"
+                "measurements; run the spec again to measure it anew"
             )
         return tables[place.position]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue
 
-from harness.storage.cells import Cell, Stored
+from harness.storage.cells import Cell, Key, Stored
 from harness.types import Measurement
 
 SCHEMA_VERSION: Literal[1] = 1
@@ -67,7 +67,7 @@ class Record(Stored):
     """The answer of one measuring task: ``records/<key>.json``, written whole or not at all."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    key: str
+    key: Key
     inputs: Annotated[dict[str, JsonValue], Field(description="all that the key is a hash of")]
     measurements: tuple[Measurement, ...]
     fit_log: dict[str, JsonValue] = Field(default_factory=dict)
@@ -75,13 +75,19 @@ class Record(Stored):
     created_at: str
     seconds: Annotated[dict[str, float], Field(description="wall time by phase")]
     tokens: Annotated[int | None, Field(description="tokens scored for this record")] = None
+    items_sha256: Annotated[
+        str | None, Field(description="of the items file; None: written before hashes were stored")
+    ] = None
+    masks: Annotated[
+        Key | None, Field(description="hash of the masks that the fit learned from: masks/<hash>")
+    ] = None
 
 
 class Failure(Stored):
     """Why a task has no record: ``failures/<key>.json``. Tried again by the next run."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
-    key: str
+    key: Key
     reason: Annotated[str, Field(description="one line for a person")]
     trace: Annotated[str | None, Field(description="for a bug: the trace")] = None
     created_at: str

@@ -1,23 +1,24 @@
 """The results folder of one run: whole files, written atomically, one a task.
 
 ``index.json`` (cells and keys), ``records/<key>.json`` (metrics and provenance),
-``items/<key>.json.gz`` (the items behind them), ``failures/<key>.json``. Each is written to a
-temporary file in the same folder, synced and renamed, items first: a task is done when its
-record is there, so a killed process leaves either a whole result or none. One run writes at a
-time; ``checkpoints/<fit key>/step-<n>/`` holds debiased models that were asked to be kept.
+``items/<key>.json.gz`` (the items behind them), ``failures/<key>.json``, and
+``masks/<hash>.json.gz`` (the masks that fits learned from). Each file is written beside its place,
+synced and renamed, items first: a task is done when its record exists, so a killed process leaves
+either a whole result or none. One run writes at a time. ``checkpoints/<fit key>/step-<n>/`` holds
+debiased models that were asked to be kept. `Store.pack` puts records and items of a finished run
+into a few files, which are read in the same way.
+
+A run folder may come from anyone, so it is read with care (see `harness.storage.run_folder`).
+Index, records and items carry hashes, so damage is noticed when they are read.
 """
 
 from __future__ import annotations
 
 import errno
-import gzip
-import json
-import os
+import hashlib
 import secrets
-import shutil
 import tempfile
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -26,15 +27,29 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from harness.errors import StoreError, did_you_mean
+from harness.files import PARTIAL, is_real_folder, links_below, sync, sync_tree, use_usual_modes
 from harness.metrics import Item
+from harness.storage import packed
 from harness.storage.item_table import ItemTable, uncollected
 from harness.storage.locking import LockedElsewhereError, file_lock
+from harness.storage.masks import StoredMasks
+from harness.storage.packed import Pack
 from harness.storage.records import Failure, Record, RunIndex
+from harness.storage.run_folder import (
+    BROKEN,
+    INDEX,
+    SUFFIX,
+    Kind,
+    RunFolder,
+    check_values,
+    compressed,
+    first_line,
+    unpacked_json,
+    unwritable,
+)
+from harness.storage.seals import sealed, unsealed
 
 M = TypeVar("M", bound=BaseModel)
-
-FOLDERS = ("records", "items", "failures")
-"""Folders that every run has."""
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 """What file systems without locks answer."""
@@ -48,7 +63,10 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._files = RunFolder(folder)
         self._locked = False
+        self._packed: Pack | None = None
+        self._pack_read = False
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -57,7 +75,7 @@ class Store:
         Raises:
             StoreError: there is no run in it.
         """
-        if not (folder / "index.json").is_file():
+        if not (folder / INDEX).is_file():
             raise StoreError(
                 f"{folder}: no run here (index.json is missing); give the folder that "
                 "`harness run` named"
@@ -71,8 +89,8 @@ class Store:
             StoreError: they cannot.
         """
         try:
-            for name in FOLDERS:
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+            for kind in ("records", "items", "failures"):
+                self._files.folder(kind).mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".probe-"):
                 pass
         except OSError as error:
@@ -109,43 +127,40 @@ class Store:
             raise StoreError(f"{self.folder}: cannot lock: {error.strerror or error}") from None
         self._locked = True
         try:
-            self._remove_partials()
+            self._files.remove_partials()
             yield
         finally:
-            self._remove_partials()
+            self._files.remove_partials()
             self._locked = False
             lock.__exit__(None, None, None)
-
-    def _remove_partials(self) -> None:
-        """Remove what no living run is writing: only the holder of the lock may call this."""
-        for folder in (self.folder, *(self.folder / name for name in (*FOLDERS, "checkpoints"))):
-            for path in [*folder.glob(".*.partial"), *folder.glob(".probe-*")]:
-                if path.is_dir():
-                    shutil.rmtree(path, ignore_errors=True)
-                else:
-                    with suppress(OSError):  # litter is no reason to stop
-                        path.unlink()
 
     # -- writing -----------------------------------------------------------------------------
 
     def write_index(self, index: RunIndex) -> None:
         """Write the index."""
-        self._write(self.folder / "index.json", _json(index))
+        self._files.write_at(self.folder / INDEX, sealed(_json(index)))
 
     def write_record(self, record: Record) -> None:
         """Write a record, and drop an earlier failure of the same task."""
-        items = _ITEMS.dump_json(tuple(m.items for m in record.measurements))
+        items = compressed(_ITEMS.dump_json(tuple(m.items for m in record.measurements)))
         bare = [m.model_copy(update={"items": ()}) for m in record.measurements]
-        self._write(self._items_path(record.key), gzip.compress(items, mtime=0))
-        self._write(
-            self._record_path(record.key),
-            _json(record.model_copy(update={"measurements": tuple(bare)})),
+        stored = record.model_copy(
+            update={"measurements": tuple(bare), "items_sha256": hashlib.sha256(items).hexdigest()}
         )
-        self._failure_path(record.key).unlink(missing_ok=True)
+        self._files.write("items", record.key, items)
+        self._files.write("records", record.key, sealed(_json(stored)))
+        self._files.remove("failures", record.key)
 
     def write_failure(self, failure: Failure) -> None:
         """Write why a task failed."""
-        self._write(self._failure_path(failure.key), _json(failure))
+        self._files.write("failures", failure.key, sealed(_json(failure)))
+
+    def write_masks(self, masks: StoredMasks) -> None:
+        """Write the masks that a fit learns from, once for all fits that share them."""
+        if not self._files.has("masks", masks.sha256):
+            with suppress(FileExistsError):
+                self._files.folder("masks").mkdir()
+            self._files.write("masks", masks.sha256, compressed(masks.text))
 
     def scratch(self) -> Path:
         """Make a folder for checkpoints that are being written; gone when the lock is.
@@ -153,40 +168,74 @@ class Store:
         Raises:
             StoreError: it cannot be made.
         """
-        path = self.folder / "checkpoints" / f".{secrets.token_hex(4)}.partial"
+        path = self._files.folder("checkpoints") / f".{secrets.token_hex(4)}{PARTIAL}"
         try:
             path.mkdir(parents=True)
         except OSError as error:
-            raise _unwritable(path, error) from None
+            raise unwritable(path, error) from None
         return path
 
     def keep_checkpoint(self, fit_key: str, step: int, folder: Path) -> None:
-        """Take a saved checkpoint from the scratch folder, in place of an earlier one."""
-        place = self.checkpoint_path(fit_key, step)
+        """Take a saved checkpoint from the scratch folder, in place of an earlier one.
+
+        Raises:
+            StoreError: it cannot be taken.
+        """
+        place = self._checkpoint_place(fit_key, step)
         try:
-            for file in folder.rglob("*"):
-                _sync(file)
+            use_usual_modes(folder)
+            sync_tree(folder)
             place.parent.mkdir(parents=True, exist_ok=True)
             if place.exists():
                 place.rename(folder.with_name(f"{folder.name}-before"))
             folder.rename(place)
-            _sync(place.parent)
+            sync(place.parent)
         except OSError as error:
-            raise _unwritable(place, error) from None
+            raise unwritable(place, error) from None
 
     # -- reading -----------------------------------------------------------------------------
 
-    def checkpoint_path(self, fit_key: str, step: int) -> Path:
-        """Where a kept checkpoint lies, if it was kept."""
-        return self.folder / "checkpoints" / fit_key / f"step-{step}"
+    def kept_checkpoint(self, fit_key: str, step: int) -> Path | None:
+        """Return the folder of a checkpoint that the run kept; None if it kept none.
+
+        Raises:
+            StoreError: the folder has links or devices in it, which are never followed.
+        """
+        path = self._checkpoint_place(fit_key, step)
+        if not path.exists():
+            return None
+        strange = [path] if not is_real_folder(path) else links_below(path)
+        if strange:
+            raise StoreError(
+                f"{strange[0]}: not a regular file or folder; a kept checkpoint is read only if it "
+                "has no links"
+            )
+        return path
+
+    def _checkpoint_place(self, fit_key: str, step: int) -> Path:
+        self._files.path("records", fit_key)  # a key, and not a path
+        self._files.folder("checkpoints")
+        return self._files.folder(f"checkpoints/{fit_key}") / f"step-{step}"
 
     def index(self) -> RunIndex:
-        """Read the index."""
-        return self._read(self.folder / "index.json", RunIndex)
+        """Read the index.
+
+        Raises:
+            StoreError: it is missing, cannot be read, or was changed after it was written.
+        """
+        path = self.folder / INDEX
+        text = self._files.read_index()
+        if text is None:
+            raise StoreError(f"{path}: cannot read: No such file or directory")
+        return _parsed(path, text, RunIndex)
+
+    def has_index(self) -> bool:
+        """Whether the folder has an index, readable or not."""
+        return (self.folder / INDEX).exists()
 
     def has_record(self, key: str) -> bool:
         """Whether a task is done: a record without its items is not."""
-        return self._record_path(key).is_file() and self._items_path(key).is_file()
+        return self._has("records", key) and self._has("items", key)
 
     def record(self, key: str, *, items: bool = True) -> Record | None:
         """Read a record; None if the task is not done.
@@ -194,111 +243,284 @@ class Store:
         Args:
             key: of the task.
             items: also read the items, which are most of the bytes.
-        """
-        path = self._record_path(key)
-        if not path.is_file():
-            return None
-        record = self._read(path, Record)
-        if not items:
-            return record
-        full = [
-            measurement.model_copy(update={"items": own})
-            for measurement, own in zip(record.measurements, self._items(key), strict=True)
-        ]
-        return record.model_copy(update={"measurements": tuple(full)})
-
-    def item_tables(self, key: str) -> tuple[ItemTable, ...]:
-        """Items of each measurement of a record as columns: quick, and checked only for shape.
 
         Raises:
-            StoreError: they cannot be read.
+            StoreError: it cannot be read, or was changed after it was written.
         """
-        path = self._items_path(key)
+        text = self._read("records", key)
+        if text is None:
+            return None
+        record = _parsed(self.path("records", key), text, Record)
+        if not items:
+            return record
+        try:
+            found = _ITEMS.validate_json(self._items(key, record.items_sha256))
+            full = [
+                measurement.model_copy(update={"items": own})
+                for measurement, own in zip(record.measurements, found, strict=True)
+            ]
+        except BROKEN as error:
+            raise self._unreadable_items(key, error) from None
+        return record.model_copy(update={"measurements": tuple(full)})
+
+    def item_tables(self, key: str, sha256: str | None = None) -> tuple[ItemTable, ...]:
+        """Items of each measurement of a record as columns: quick, and checked only for shape.
+
+        Args:
+            key: of the record.
+            sha256: the `items_sha256` of the record; None: their hash is not checked.
+
+        Raises:
+            StoreError: they cannot be read, or were changed after they were written.
+        """
         try:
             with uncollected():
-                found = from_json(gzip.decompress(path.read_bytes()))
+                found = from_json(self._items(key, sha256))
                 return tuple(ItemTable.of_json(items) for items in found)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, zlib.error) as error:
-            raise _unreadable_items(path, error) from None
+        except BROKEN as error:
+            raise self._unreadable_items(key, error) from None
 
     def failure(self, key: str) -> Failure | None:
-        """Read why a task failed; None if it did not."""
-        path = self._failure_path(key)
-        return self._read(path, Failure) if path.is_file() else None
+        """Read why a task failed; None if it did not.
+
+        The reason of a damaged failure is that it cannot be read: no result is lost with it.
+        """
+        try:
+            return self._failure(key)
+        except StoreError as error:
+            return Failure(key=key, reason=str(error), created_at="")
+
+    def failure_damage(self, key: str) -> str | None:
+        """Say what is wrong with a stored failure; None if it can be read."""
+        try:
+            self._failure(key)
+        except StoreError as error:
+            return str(error)
+        return None
+
+    def _failure(self, key: str) -> Failure | None:
+        text = self._read("failures", key)
+        return None if text is None else _parsed(self.path("failures", key), text, Failure)
+
+    def masks(self, sha256: str) -> StoredMasks | None:
+        """Read the masks of a fit by their hash; None if the run does not have them.
+
+        Raises:
+            StoreError: they cannot be read, or were changed after they were written.
+        """
+        content = self._read("masks", sha256)
+        if content is None:
+            return None
+        try:
+            return StoredMasks.of_text(unpacked_json(content), sha256)
+        except BROKEN as error:
+            raise StoreError(
+                f"{self.path('masks', sha256)}: cannot read the masks: {first_line(error)}"
+            ) from None
 
     def record_keys(self) -> Iterator[str]:
         """Keys of all records, sorted."""
-        return iter(sorted(path.stem for path in (self.folder / "records").glob("*.json")))
+        return iter(sorted(self._keys("records")))
 
-    def _record_path(self, key: str) -> Path:
-        return self.folder / "records" / f"{key}.json"
+    def failure_keys(self) -> Iterator[str]:
+        """Keys of all failures, sorted."""
+        return iter(sorted(self._keys("failures")))
 
-    def _failure_path(self, key: str) -> Path:
-        return self.folder / "failures" / f"{key}.json"
+    def mask_keys(self) -> Iterator[str]:
+        """Hashes of all stored masks, sorted."""
+        return iter(sorted(self._keys("masks")))
 
-    def _items_path(self, key: str) -> Path:
-        return self.folder / "items" / f"{key}.json.gz"
+    def path(self, kind: Kind, key: str) -> Path:
+        """The file that holds a record, its items, a failure or masks."""
+        pack = self._pack()
+        if pack is not None and pack.has(kind, key) and not self._files.has(kind, key):
+            return pack.path(kind)
+        return self._files.path(kind, key)
 
-    def _items(self, key: str) -> tuple[tuple[Item, ...], ...]:
-        path = self._items_path(key)
+    # -- damage ------------------------------------------------------------------------------
+
+    def damage(self, key: str) -> str | None:
+        """Say what is wrong with the files of a record; None if they can be used.
+
+        The hash of the items is compared; items of a record without one are decompressed.
+        """
         try:
-            return _ITEMS.validate_json(gzip.decompress(path.read_bytes()))
-        except (OSError, EOFError, ValidationError, zlib.error) as error:
-            raise _unreadable_items(path, error) from None
+            record = self.record(key, items=False)
+            if record is None:
+                return None
+            if record.key != key:
+                return f"{self.path('records', key)}: holds the record {record.key}"
+            self._items(key, record.items_sha256)
+        except BROKEN as error:
+            return str(self._unreadable_items(key, error))
+        except StoreError as error:
+            return str(error)
+        return None
 
-    @staticmethod
-    def _write(path: Path, content: bytes) -> None:
-        partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
-        try:
-            with partial.open("wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            partial.replace(path)
-            _sync(path.parent)  # the new name, too, outlives a power cut
-        except OSError as error:
-            with suppress(OSError):  # the first error is the one to tell
-                partial.unlink()
-            raise _unwritable(path, error) from None
+    def set_aside(self, key: str) -> list[Path]:
+        """Rename the files of a record, so that the task is no longer done.
 
-    @staticmethod
-    def _read(path: Path, kind: type[M]) -> M:
-        try:
-            return kind.model_validate_json(path.read_bytes())
-        except OSError as error:
-            raise StoreError(f"{path}: cannot read: {error.strerror or error}") from None
-        except (ValidationError, json.JSONDecodeError, UnicodeDecodeError) as error:
-            first = str(error).splitlines()[0]
-            raise StoreError(
-                f"{path}: not a {kind.__name__} this version can read: {first}; "
-                "delete the file and run the spec again to make it anew"
-            ) from None
+        Returns:
+            The new names. Packed files cannot be renamed; a new record counts before them.
+
+        Raises:
+            StoreError: they cannot be renamed.
+        """
+        kinds: tuple[Kind, ...] = ("records", "items")
+        found = [self._files.set_aside(self._files.path(kind, key)) for kind in kinds]
+        return [path for path in found if path is not None]
+
+    def set_index_aside(self) -> Path | None:
+        """Rename the index, so that a new one can be written."""
+        return self._files.set_aside(self.folder / INDEX)
+
+    def set_pack_aside(self) -> list[Path]:
+        """Rename the files of a packed run that cannot be read."""
+        names = (packed.RECORDS, *packed.MEMBERS.values())
+        found = [self._files.set_aside(self.folder / name) for name in names]
+        self._packed, self._pack_read = None, False
+        return [path for path in found if path is not None]
+
+    # -- packing -----------------------------------------------------------------------------
+
+    def pack(self) -> list[Path]:
+        """Put records, items, failures and masks into a few files, and remove their folders.
+
+        Killed at any point it leaves a whole run.
+
+        Returns:
+            The packed files.
+
+        Raises:
+            StoreError: something is damaged or cannot be written, or a run is writing here.
+        """
+        with self.locked():
+            self.unpack()
+            for key in self.record_keys():
+                if (wrong := self.damage(key)) is not None:
+                    raise StoreError(f"{wrong}; a damaged run is not packed")
+            written, places = [], []
+            for kind, name in packed.MEMBERS.items():
+                keys = sorted(self._files.keys(kind))
+                if keys:
+                    sizes = {key: self._files.path(kind, key).stat().st_size for key in keys}
+                    places += list(_placed(kind, sizes))
+                    parts = (self._files.read(kind, key) or b"" for key in keys)
+                    written.append(self._write_packed(name, parts))
+            lines = packed.packed_lines(self._packable(), places)
+            written.insert(0, self._write_packed(packed.RECORDS, packed.compressed(lines)))
+            self._remove_files(SUFFIX)
+            self._pack_read = False
+        return written
+
+    def _packable(self) -> Iterator[tuple[Kind, str, bytes]]:
+        done = sorted(self._files.keys("records"))
+        for key in done:
+            yield "records", key, self._files.read("records", key) or b""
+        for key in sorted(set(self._files.keys("failures")) - set(done)):
+            yield "failures", key, self._files.read("failures", key) or b""
+
+    def _write_packed(self, name: str, parts: Iterable[bytes]) -> Path:
+        path = self.folder / name
+        self._files.write_at(path, parts)
+        return path
+
+    def unpack(self) -> None:
+        """Put the files of a packed run back into their folders.
+
+        Raises:
+            StoreError: a packed file cannot be read or written, or a run is writing here.
+        """
+        with self.locked():
+            pack = self._pack()
+            if pack is None:
+                return
+            kinds: tuple[Kind, ...] = ("masks", "items", "failures", "records")
+            for kind in kinds:
+                self._files.folder(kind).mkdir(exist_ok=True)
+                for key in pack.keys(kind):
+                    if not self._files.has(kind, key):
+                        self._files.write(kind, key, pack.read(kind, key) or b"")
+            for name in (packed.RECORDS, *packed.MEMBERS.values()):
+                (self.folder / name).unlink(missing_ok=True)
+            self._packed = None
+
+    def _remove_files(self, kinds: Iterable[Kind]) -> None:
+        for kind in kinds:
+            for key in list(self._files.keys(kind)):
+                self._files.remove(kind, key)
+            with suppress(OSError):  # it holds something else, which is left there
+                self._files.folder(kind).rmdir()
+
+    # -- files -------------------------------------------------------------------------------
+
+    def _pack(self) -> Pack | None:
+        if not self._pack_read:
+            path = self.folder / packed.RECORDS
+            self._packed = Pack(self.folder) if path.exists() or path.is_symlink() else None
+            self._pack_read = True
+        return self._packed
+
+    def _has(self, kind: Kind, key: str) -> bool:
+        pack = self._pack()
+        return self._files.has(kind, key) or (pack is not None and pack.has(kind, key))
+
+    def _keys(self, kind: Kind) -> set[str]:
+        pack = self._pack()
+        return {*self._files.keys(kind), *(pack.keys(kind) if pack else ())}
+
+    def _read(self, kind: Kind, key: str) -> bytes | None:
+        content = self._files.read(kind, key)
+        if content is None and (pack := self._pack()) is not None:
+            return pack.read(kind, key)
+        return content
+
+    def _items(self, key: str, sha256: str | None) -> bytes:
+        """The JSON of a record's items.
+
+        Raises:
+            OSError, ValueError, zlib.error: it cannot be read, or is not what was written.
+        """
+        content = self._read("items", key)
+        if content is None:
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise ValueError("they were changed after they were written (another hash)")
+        return unpacked_json(content)
+
+    def _unreadable_items(self, key: str, error: Exception) -> StoreError:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        return StoreError(
+            f"{self.path('items', key)}: cannot read the items of record {key}: {reason}; run the "
+            "spec again to measure it anew"
+        )
 
 
-def _sync(path: Path) -> None:
-    """Have a file or folder on the disk itself."""
-    if os.name == "nt":  # folders cannot be opened there
-        return
-    descriptor = os.open(path, os.O_RDONLY)
+def _placed(kind: Kind, sizes: dict[str, int]) -> Iterator[tuple[Kind, str, int, int]]:
+    offset = 0
+    for key, size in sizes.items():
+        yield kind, key, offset, size
+        offset += size
+
+
+def _parsed(path: Path, text: bytes, kind: type[M]) -> M:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        check_values(text)
+        plain, _ = unsealed(text)
+        return kind.model_validate_json(plain)
+    except (ValidationError, *BROKEN) as error:
+        raise StoreError(
+            f"{path}: not a {kind.__name__} this version can read: {_reason(error)}; run the spec "
+            "again to make it anew"
+        ) from None
 
 
-def _unwritable(path: Path, error: OSError) -> StoreError:
-    return StoreError(
-        f"{path}: cannot write: {error.strerror or error}; what was finished before is "
-        "kept, free some space and run the same command again"
-    )
-
-
-def _unreadable_items(path: Path, error: Exception) -> StoreError:
-    first = (str(error).splitlines() or [type(error).__name__])[0]
-    return StoreError(
-        f"{path}: cannot read the items of this record: {first}; "
-        "delete the record of the same name and run the spec again"
-    )
+def _reason(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return f"{where}: {first['msg']}" if where else str(first["msg"])
+    return first_line(error)
 
 
 def _json(value: BaseModel) -> bytes:
@@ -312,7 +534,7 @@ def find_run(name: str, results: Path) -> Store:
         StoreError: there is no such run; says which there are.
     """
     for folder in (Path(name), results / name):
-        if (folder / "index.json").is_file():
+        if (folder / INDEX).is_file():
             return Store(folder)
     known = [p.parent.name for p in results.glob("*/index.json")] if results.is_dir() else []
     raise StoreError(f"no run '{name}' here or in {results}{did_you_mean(name, known)}")

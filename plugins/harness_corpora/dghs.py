@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
@@ -10,17 +12,20 @@ from pydantic import Field, field_validator
 
 from harness.data.aliases import Aliases
 from harness.data.domains import NO_DOMAIN, Domains
+from harness.data.near_duplicates import near_duplicates
 from harness.data.pins import Pin, Row
 from harness.data.tabular import read_csv, require_text
 from harness.data.terms import term_pattern
 from harness.errors import DataError, did_you_mean
 from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Label, Passage, PassageRequest, Split
-from harness_corpora.choosing import Candidate, choose
+from harness_corpora.choosing import choose
 from harness_corpora.terms import TERMS
 
 LABELS: Mapping[str, Label] = {"hate": "hateful", "nothate": "non-hateful"}
 SPLITS = ("train", "dev", "test")
+NEAR_HATEFUL = 0.4
+"""Jaccard similarity of word trigrams from which a non-hateful text repeats a hateful one."""
 
 # Codes as the files spell them and, where they differ, as the data set's README does. Women of a
 # group count in both domains. Gay men and gay women are attacked for their orientation: they
@@ -148,7 +153,7 @@ DGHS = Pin(
 
 
 class DghsConfig(PinnedConfig):
-    """How a text is placed in a domain."""
+    """How a text is placed in a domain, and which texts are left out."""
 
     select_by: Annotated[
         Literal["auto", "codes", "terms"],
@@ -165,6 +170,22 @@ class DghsConfig(PinnedConfig):
             "of them is left whole; empty: all groups"
         ),
     ] = ()
+    pure: Annotated[
+        bool,
+        Field(
+            description="only passages that mention no other domain and that more than an "
+            "in-group (men) places in this one; domain 'none': only passages that mention no group"
+        ),
+    ] = False
+    near_hateful: Annotated[
+        Literal["keep", "leave out", "only"],
+        Field(
+            description="non-hateful passages that nearly repeat a hateful training passage of "
+            "the domain (44 % do: writers changed a few words): keep all; leave them out, for a "
+            "control that is far from the unlearned texts; only: these alone, for a control that "
+            "is matched with them"
+        ),
+    ] = "keep"
     dev: Annotated[
         Literal["leave", "train", "test"], Field(description="the split that dev rows join")
     ] = "leave"
@@ -177,12 +198,25 @@ class DghsConfig(PinnedConfig):
                 raise ValueError(f"unknown group '{group}'{did_you_mean(group, GROUPS)}")
         return groups
 
+    def split(self, split: str) -> Split | None:
+        """Return the split that a row of the file belongs to; None: it is left out."""
+        if split == "dev":
+            return None if self.dev == "leave" else self.dev
+        return "train" if split == "train" else "test"
+
+    def coded(self, target: str) -> tuple[str, ...] | None:
+        """Return the places that the codes name; None: they say nothing, and terms decide."""
+        if self.select_by == "terms":
+            return None
+        known = places_of(target)
+        return known if known is not None or self.select_by == "auto" else ()
+
 
 class Dghs(Corpus[DghsConfig]):
     """Hateful and non-hateful texts that people wrote to fool a classifier, rounds 1 to 4.
 
-    ``Passage.group`` says what placed a text: ``code:bla.wom`` or ``term:women``. Domain
-    ``none`` holds every non-hateful text, whatever it mentions.
+    ``Passage.group`` says what placed a text: ``code:bla.wom`` or ``term:women``. Domain ``none``
+    holds the non-hateful texts, with ``pure`` only those that mention no group.
     """
 
     name = "dghs"
@@ -198,79 +232,152 @@ class Dghs(Corpus[DghsConfig]):
             DataError: the data is missing, altered or malformed, or holds no such passage.
         """
         if request.domain not in self.domains:
-            return choose(self.name, (), request, domains=self.domains, train_texts=())
-        rows = pinned_rows(DGHS, self.config, request.data)
+            return choose(self.name, (), request, domains=self.domains, train_texts=list)
+        rows, config = pinned_rows(DGHS, self.config, request.data), self.config
+        known = request.data.domains
+
+        def placed(label: Label, split: Split) -> tuple[Passage, ...]:
+            return _placed(rows, config, request.domain, label, split, known)
+
+        passages = placed(request.label, request.split)
+        if config.near_hateful != "keep" and request.label == "non-hateful":
+            hateful = (
+                _labelled(rows, config, "hateful")
+                if request.domain == NO_DOMAIN
+                else [passage.text for passage in placed("hateful", "train")]
+            )
+            near = near_duplicates([p.text for p in passages], hateful, NEAR_HATEFUL)
+            wanted = config.near_hateful == "only"
+            passages = tuple(p for p, close in zip(passages, near, strict=True) if close is wanted)
         return choose(
             self.name,
-            self._candidates(rows, request),
+            passages,
             request,
             domains=self.domains,
-            train_texts=(text for _, text, _, split, _ in rows if self._split(split) == "train"),
+            train_texts=lambda: _labelled(rows, config, request.label),
         )
 
-    def _split(self, split: str) -> Split | None:
-        if split == "dev":
-            return None if self.config.dev == "leave" else self.config.dev
-        return "train" if split == "train" else "test"
 
-    def _coded(self, target: str) -> tuple[str, ...] | None:
-        """The places that the codes name; None where they say nothing and terms decide."""
-        if self.config.select_by == "terms":
-            return None
-        known = [
-            CODES[code] for part in target.split(",") if (code := part.strip().lower()) in CODES
-        ]
-        if known or self.config.select_by == "codes":
-            return tuple(place for places in known for place in places)
-        return None  # not given, none, or a code we do not know
+def places_of(target: str) -> tuple[str, ...] | None:
+    """Return the places that a row's target codes name; None where no code is known.
 
-    def _candidates(self, rows: Sequence[Row], request: PassageRequest) -> Iterator[Candidate]:
-        if request.domain == NO_DOMAIN:  # for methods that learn from neutral text
-            for id_, text, label, split, _ in rows:
-                if self._split(split) == request.split and LABELS[label] == "non-hateful":
-                    yield Candidate(
-                        f"dghs/{id_}", text, NO_DOMAIN, None, "non-hateful", request.split
-                    )
-            return
-        mentions = Mentions(request.domain, self.config.groups, request.data.domains)
-        for id_, text, label, split, target in rows:
-            own_split = self._split(split)
-            if own_split != request.split or LABELS[label] != request.label:
-                continue
-            places = self._coded(target)
-            if places is None:
-                if (mentioned := mentions.group(text)) is None:
-                    continue
-                group = f"term:{mentioned}"
-            elif mentions.covers(places):
-                group = f"code:{target}"
-            else:
-                continue
-            yield Candidate(f"dghs/{id_}", text, request.domain, group, LABELS[label], own_split)
+    A row without codes, with ``none`` or with unknown codes says nothing about its target.
+    """
+    codes = [code for part in target.split(",") if (code := part.strip().lower()) in CODES]
+    return tuple(place for code in codes for place in CODES[code]) if codes else None
+
+
+@lru_cache(maxsize=8)
+def _labelled(rows: tuple[Row, ...], config: DghsConfig, label: Label) -> list[str]:
+    """The training texts of a label, whatever their domain."""
+    return [
+        text
+        for _, text, own, split, _ in rows
+        if LABELS[own] == label and config.split(split) == "train"
+    ]
+
+
+@lru_cache(maxsize=64)
+def _placed(
+    rows: tuple[Row, ...],
+    config: DghsConfig,
+    domain: str,
+    label: Label,
+    split: Split,
+    known: Domains,
+) -> tuple[Passage, ...]:
+    """The passages of a domain, label and split, in the order of the file."""
+    place = _neutral(config, known) if domain == NO_DOMAIN else _placer(config, domain, known)
+    if domain == NO_DOMAIN and label == "hateful":
+        return ()
+    return tuple(
+        Passage(
+            id=f"dghs/{id_}",
+            text=text,
+            domain=domain,
+            group=why or None,
+            label=label,
+            split=split,
+        )
+        for id_, text, own_label, own_split, target in rows
+        if LABELS[own_label] == label
+        and config.split(own_split) == split
+        and (why := place(text, target)) is not None
+    )
+
+
+Placer = Callable[[str, str], str | None]
+"""From a text and its target codes to what places it; None: it is not of the domain."""
+
+
+def _neutral(config: DghsConfig, known: Domains) -> Placer:
+    if not config.pure:
+        return lambda text, target: ""
+    groups = term_pattern(term for own in known.values() for term in own.attribute_terms())
+    return lambda text, target: None if groups.search(text) else ""
+
+
+def _placer(config: DghsConfig, domain: str, known: Domains) -> Placer:
+    mentions = Mentions(known, domain, config.groups, without_in_groups=config.pure)
+    others = other_terms(known, domain)
+
+    def place(text: str, target: str) -> str | None:
+        places = config.coded(target)
+        if places is None:
+            group = mentions.group(text)
+            why = None if group is None else f"term:{group}"
+        else:
+            why = f"code:{target}" if mentions.covers(places) else None
+        if config.pure and why is not None:
+            domains = {place.partition("/")[0] for place in places or ()}
+            if domains - {domain} or others.search(text):
+                return None
+        return why
+
+    return place
+
+
+def other_terms(known: Domains, domain: str) -> re.Pattern[str]:
+    """Return a pattern of the terms that show that a text is about another domain too."""
+    others = known.told_apart_from(domain)
+    return term_pattern(term for own in others.values() for term in own.attribute_terms())
 
 
 class Mentions:
-    """Tells whether a text, or a code, is about a domain or those groups of it that are asked."""
+    """Tells whether a text or a code is about a domain, or about those groups of it that count."""
 
-    def __init__(self, domain: str, groups: Sequence[str], domains: Domains) -> None:
-        lists = domains.term_groups(domain)
+    def __init__(
+        self,
+        known: Domains,
+        domain: str,
+        groups: Sequence[str] = (),
+        *,
+        without_in_groups: bool = False,
+    ) -> None:
+        lists = known.term_groups(domain)
+        left_out = known[domain].in_groups if without_in_groups else ()
         asked = [group for group in groups if group in lists]
         self.domain = domain
-        self.groups = frozenset(asked) or None
+        self._asked = frozenset(asked)
+        self._left_out = frozenset(left_out)
         self._group_of = {
-            t: g for g, terms in lists.items() for t in terms if not asked or g in asked
+            term: group for group, terms in lists.items() if self._counts(group) for term in terms
         }
         self._pattern = term_pattern(self._group_of)
 
     def group(self, text: str) -> str | None:
-        """The group of the first term in the text, or None."""
+        """Return the group of the first term in the text, or None."""
         match = self._pattern.search(text)
         return None if match is None else self._group_of[" ".join(match[0].lower().split())]
 
     def covers(self, places: Sequence[str]) -> bool:
-        """Whether a place (``domain`` or ``domain/group``) is among what is asked."""
+        """Return whether a place (``domain`` or ``domain/group``) is among what counts."""
         for place in places:
             domain, _, group = place.partition("/")
-            if domain == self.domain and (self.groups is None or group in self.groups):
+            if domain == self.domain and self._counts(group):
                 return True
         return False
+
+    def _counts(self, group: str) -> bool:
+        """Whether a group is asked for; ``any`` and an unnamed one are where no group is named."""
+        return group not in self._left_out and (not self._asked or group in self._asked)

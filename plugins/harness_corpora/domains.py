@@ -21,8 +21,20 @@ _DESCRIPTIONS: Mapping[str, str] = {
     "profession": "occupations (StereoSet's fourth domain)",
 }
 
+IN_GROUPS: Mapping[str, tuple[str, ...]] = {"gender": ("men",)}
+"""In hateful text a mention of men says little about the target, but white people and Christians
+are mostly named beside the group that is attacked: leaving them out gains no precision."""
+
+EVERYDAY = frozenset({"age", "appearance", "socioeconomic"})
+
 BUILT_IN = Domains(
-    Domain(name=name, description=description, terms=TERMS.get(name, {}))
+    Domain(
+        name=name,
+        description=description,
+        terms=TERMS.get(name, {}),
+        in_groups=IN_GROUPS.get(name, ()),
+        everyday=name in EVERYDAY,
+    )
     for name, description in _DESCRIPTIONS.items()
 )
 """The domains of the built-in data sets, with this project's term lists where there are any."""

@@ -12,7 +12,7 @@ from harness.data.pins import items_hash
 from harness.data.places import DataStore
 from harness.families import Corpus, PluginConfig
 from harness.types import Label, Passage, PassageRequest, Split
-from harness_corpora.choosing import Candidate, choose
+from harness_corpora.choosing import choose_among
 from harness_corpora.embedded_templates import CLAIMS, FRAMES, GROUPS
 
 LABELS: tuple[Label, ...] = ("hateful", "non-hateful")
@@ -38,7 +38,7 @@ class Embedded(Corpus[EmbeddedConfig]):
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Hash of the passages."""
-        return {"items": items_hash((c.id, c.text, c.label) for c in candidates())}
+        return {"items": items_hash((p.id, p.text, p.label) for p in every_passage())}
 
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return the passages of a domain, split and label.
@@ -46,19 +46,17 @@ class Embedded(Corpus[EmbeddedConfig]):
         Raises:
             DataError: the domain is none of the three.
         """
-        every = list(candidates())
-        train = (c.text for c in every if c.split == "train")
-        return choose(self.name, every, request, domains=self.domains, train_texts=train)
+        return choose_among(self.name, list(every_passage()), request, domains=self.domains)
 
 
-def candidates() -> Iterator[Candidate]:
-    """Every passage, claims within groups, each claim with each group once."""
+def every_passage() -> Iterator[Passage]:
+    """Yield every passage: claims within groups, each claim with each group once."""
     for domain, label, split in product(GROUPS, LABELS, SPLITS):
         frames = FRAMES[label, split]
         pairs = product(enumerate(GROUPS[domain]), enumerate(CLAIMS[domain, label, split]))
         for (g, group), (c, claim) in pairs:
             sentence = frames[(g + c) % len(frames)].format(group=group, claim=claim)
-            yield Candidate(
+            yield Passage(
                 id=f"embedded/{domain}/{label}/{split}/{g}-{c}",
                 text=sentence[0].upper() + sentence[1:],
                 domain=domain,

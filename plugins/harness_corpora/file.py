@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, NamedTuple, TypeVar
 
-from pydantic import Field, JsonValue, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from harness.data.domains import NO_DOMAIN, Domains
-from harness.data.pins import inside, items_hash
+from harness.data.domains import NO_DOMAIN
+from harness.data.files import Stamp, is_file, shown, stamp
+from harness.data.pins import inside
 from harness.data.places import DataStore
-from harness.data.tabular import Line, read_csv, read_jsonl, require_text
+from harness.data.tabular import (
+    Record,
+    csv_records,
+    jsonl_records,
+    parquet_records,
+    require_text,
+)
 from harness.errors import DataError, did_you_mean
 from harness.families import NOT_IN_KEY, Corpus, PluginConfig
 from harness.types import Label, Passage, PassageRequest, Split
-from harness_corpora.choosing import Candidate, choose, normalised, share
-from harness_corpora.tables import dataset_of, read_parquet, rows_of
+from harness_corpora.choosing import chosen, none_left, normalised, share
+from harness_corpora.dghs import other_terms
 
-COLUMNS = ("id", "text", "domain", "group", "label", "split")
+T = TypeVar("T")
+
 FORMATS: Mapping[str, Literal["csv", "jsonl", "parquet"]] = {
     ".csv": "csv",
     ".jsonl": "jsonl",
@@ -28,7 +37,11 @@ FORMATS: Mapping[str, Literal["csv", "jsonl", "parquet"]] = {
 
 
 class FileConfig(PluginConfig):
-    """Which column says what. Values are compared as text; ``true`` and ``1`` are written so."""
+    """Which column says what.
+
+    Values are compared as text. ``True`` and ``1.0``, as pandas writes them, count as ``true`` and
+    ``1``.
+    """
 
     path: Annotated[
         str,
@@ -85,6 +98,13 @@ class FileConfig(PluginConfig):
         Field(gt=0, lt=1, description="share that is test where there is no split column"),
     ] = 0.2
     group: Annotated[str | None, Field(description="column of the target group")] = None
+    pure: Annotated[
+        bool,
+        Field(
+            description="only passages that mention no other known domain, for a source that "
+            "concerns one domain alone"
+        ),
+    ] = False
     id: Annotated[
         str | None, Field(description="column of a unique id; default: the row's number")
     ] = None
@@ -103,23 +123,30 @@ class FileConfig(PluginConfig):
             raise ValueError("give either domain (a column) or domain_value (one for all)")
         return self
 
-    def columns(self) -> list[str]:
-        """The columns that must be there."""
-        named = [self.text, self.label, self.domain, self.split, self.group, self.id]
-        return [name for name in named if name is not None]
+
+class Row(NamedTuple):
+    """A row of the file that is used; as many as there are, so it is not yet a `Passage`."""
+
+    id: str
+    text: str
+    domain: str
+    group: str | None
+    label: Label
+    split: Split
 
 
 class File(Corpus[FileConfig]):
-    """Passages from one file; nothing is fetched and nothing in it is run."""
+    """Passages from one file; nothing is fetched and nothing in it is run.
+
+    The file is read once in a process, whatever is asked of it.
+    """
 
     name = "file"
     summary = "A CSV, JSON-lines or Parquet file of your own, with named columns"
     reference = "the user's own data"
     domains: ClassVar[frozenset[str]] = frozenset()
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the passages as they are read."""
-        return {"items": items_hash(tuple(map(str, row)) for row in self._rows(data))}
+    # No fingerprint: the passages that are read are in the key, whatever else the file holds.
 
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
         """Return the passages of a domain, split and label, in the order of the file.
@@ -127,95 +154,154 @@ class File(Corpus[FileConfig]):
         Raises:
             DataError: the file is missing or malformed (says the line), or holds no such passage.
         """
-        table = dataset_of(COLUMNS, self._rows(request.data))
-        candidates = [
-            Candidate(f"file/{id_}", text, domain, group or None, label, split)
-            for id_, text, domain, group, label, split in rows_of(table, COLUMNS)
-        ]
-        return choose(
-            self.name,
-            candidates,
-            request,
-            domains=(c.domain for c in candidates),
-            train_texts=(c.text for c in candidates if c.split == "train"),
-        )
-
-    def _rows(self, data: DataStore) -> list[tuple[str, ...]]:
-        path = _find(self.config.path, data)
-        named = self.config.domain_value
-        if named is not None and named != NO_DOMAIN and named not in data.domains:
+        config, known = self.config, request.data.domains
+        named = config.domain_value
+        if named is not None and named != NO_DOMAIN and named not in known:
             raise DataError(
-                f"corpus 'file': unknown domain '{named}'{did_you_mean(named, data.domains)}; "
+                f"corpus 'file': unknown domain '{named}'{did_you_mean(named, known)}; "
                 "a spec can add a domain in its section 'domains'"
             )
-        rows: list[tuple[str, ...]] = []
-        first: dict[str, int] = {}
-        for index, line in enumerate(_lines(path, self.config.columns())):
-            row = self._row(path, index, line, data.domains)
-            if row is None:
-                continue
-            if row[0] in first:
-                raise DataError(
-                    f"{path}: line {line.number}: id '{row[0]}' is that of line {first[row[0]]}"
-                )
-            first[row[0]] = line.number
-            rows.append(row)
-        return rows
+        path = _find(config.path, request.data)
+        rows = _rows(path, stamp(path), config.model_dump_json(), tuple(known))
+        asked = rows.get((request.domain, request.label, request.split), ())
+        if config.pure:
+            others = other_terms(known, request.domain)
+            asked = [row for row in asked if not others.search(row.text)]
 
-    def _row(self, path: Path, index: int, line: Line, known: Domains) -> tuple[str, ...] | None:
-        config, values = self.config, line.values
-        text = values[config.text]
-        if not isinstance(text, str):
-            raise DataError(f"{path}: line {line.number}: {config.text!r} is no text: {text!r}")
-        require_text(path, line.number, text)
-        split = self._split(values, text)
-        if split is None:
-            return None
-        domain = config.domain_value
-        if config.domain is not None:
-            found = _word(values[config.domain])
-            domain = config.domains.get(found, found)
-            if domain not in known and domain != NO_DOMAIN:
-                raise DataError(
-                    f"{path}: line {line.number}: unknown domain '{found}'"
-                    f"{did_you_mean(found, [*known, *config.domains])}; map it with the corpus's "
-                    "'domains', or add it in the spec's section 'domains'"
-                )
-        label: str = config.label_value
-        if config.label is not None:
-            found = _word(values[config.label])
-            if found not in config.labels:
-                raise DataError(
-                    f"{path}: line {line.number}: unknown label '{found}' (known: "
-                    f"{', '.join(config.labels)}); map it with 'labels'"
-                )
-            label = config.labels[found]
-        id_ = str(index) if config.id is None else _word(values[config.id])
-        group = "" if config.group is None else _word(values[config.group])
-        return id_, text, domain or NO_DOMAIN, group, label, split
+        def train_texts() -> Iterator[str]:
+            for (_, label, split), placed in rows.items():
+                if (label, split) == (request.label, "train"):
+                    yield from (row.text for row in placed)
 
-    def _split(self, values: Mapping[str, Any], text: str) -> Split | None:
-        if self.config.split is not None:
-            return self.config.splits.get(_word(values[self.config.split]))
-        # the text decides, not the id: equal texts always fall on the same side
-        return "test" if share(f"file {normalised(text)}") < self.config.test_share else "train"
+        kept = chosen(asked, request, lambda row: row.id, lambda row: row.text, train_texts)
+        if not kept:
+            raise DataError(none_left(self.name, request, {domain for domain, _, _ in rows}))
+        return [Passage(**row._asdict()) for row in kept]
+
+
+Placed = Mapping[tuple[str, Label, Split], Sequence[Row]]
+"""The rows of a file by domain, label and split."""
+
+
+@lru_cache(maxsize=4)
+def _rows(path: Path, state: Stamp, config: str, known: tuple[str, ...]) -> Placed:
+    """Read a file; ``state`` tells one content from another."""
+    return _Reader(path, FileConfig.model_validate_json(config), frozenset(known)).read()
+
+
+class _Reader:
+    """Reads one file with one config."""
+
+    def __init__(self, path: Path, config: FileConfig, known: frozenset[str]) -> None:
+        self._path = path
+        self._config = config
+        self._known = known
+        self._domains: dict[str, str] = {}
+        self._labels: dict[str, Label] = {}
+
+    def read(self) -> Placed:
+        """Return the rows of the file.
+
+        Raises:
+            DataError: a mistake in the file, with its line.
+        """
+        config = self._config
+        named = [config.text, config.label, config.domain, config.split, config.group, config.id]
+        columns = list(dict.fromkeys(name for name in named if name is not None))
+        at = {name: i for i, name in enumerate(columns)}
+
+        def column(name: str | None) -> int | None:
+            return None if name is None else at[name]
+
+        text_at, label_at, domain_at = at[config.text], column(config.label), column(config.domain)
+        split_at, group_at, id_at = column(config.split), column(config.group), column(config.id)
+        lines: dict[str, int] = {}
+        placed: dict[tuple[str, Label, Split], list[Row]] = {}
+        records = READERS[FORMATS[self._path.suffix.lower()]](self._path, columns)
+        for index, (number, values) in enumerate(records):
+            text = values[text_at]
+            if not isinstance(text, str):
+                raise self._error(number, f"{config.text!r} is not a text: {text!r:.60}")
+            require_text(self._path, number, text)
+            split: Split | None
+            if split_at is None:
+                # the text decides, not the id: equal texts are always in the same split
+                in_test = share(f"file {normalised(text)}") < config.test_share
+                split = "test" if in_test else "train"
+            else:
+                split = _looked_up(config.splits, values[split_at])
+                if split is None:
+                    continue
+            domain, label = config.domain_value or NO_DOMAIN, config.label_value
+            if domain_at is not None:
+                domain = self._domain(number, values[domain_at])
+            if label_at is not None:
+                label = self._label(number, values[label_at])
+            id_ = str(index) if id_at is None else _word(values[id_at])
+            if lines.setdefault(id_, number) != number:
+                raise self._error(number, f"id '{id_:.60}' is that of line {lines[id_]}")
+            group = None if group_at is None else _word(values[group_at]) or None
+            row = Row(f"file/{id_}", text, domain, group, label, split)
+            placed.setdefault((domain, label, split), []).append(row)
+        return placed
+
+    def _domain(self, number: int, value: object) -> str:
+        word = _word(value)
+        if word not in self._domains:
+            domain = self._config.domains.get(word, word)
+            if domain not in self._known and domain != NO_DOMAIN:
+                known = [*self._known, *self._config.domains]
+                raise self._error(
+                    number,
+                    f"unknown domain '{word:.60}'{did_you_mean(word, known)}; map it with the "
+                    "corpus's 'domains', or add it in the spec's section 'domains'",
+                )
+            self._domains[word] = domain
+        return self._domains[word]
+
+    def _label(self, number: int, value: object) -> Label:
+        word = _word(value)
+        if word not in self._labels:
+            label = _looked_up(self._config.labels, word)
+            if label is None:
+                raise self._error(
+                    number,
+                    f"unknown label '{word:.60}' (known: "
+                    f"{', '.join(self._config.labels)}); map it with 'labels'",
+                )
+            self._labels[word] = label
+        return self._labels[word]
+
+    def _error(self, number: int, what: str) -> DataError:
+        return DataError(f"{self._path}: line {number}: {what}")
+
+
+READERS: Mapping[str, Callable[[Path, Sequence[str]], Iterator[Record]]] = {
+    "csv": csv_records,
+    "jsonl": jsonl_records,
+    "parquet": parquet_records,
+}
 
 
 def _find(name: str, data: DataStore) -> Path:
     path = Path(name).expanduser()
-    if path.is_file():
-        return path
-    if not path.is_absolute() and data.data_dir is not None:
+    if not path.is_absolute() and not is_file(path) and data.data_dir is not None:
         below = inside(data.data_dir, name)
-        if below.is_file():
+        if is_file(below):
             return below
-    raise DataError(f"corpus 'file': {path} does not exist; mend 'path'")
+    if not is_file(path):
+        stamp(path)  # says what is wrong, if it is missing
+        raise DataError(f"corpus 'file': {shown(path)} is not a file; check 'path'")
+    return path
 
 
-def _lines(path: Path, required: Sequence[str]) -> Iterator[Line]:
-    kind = FORMATS[path.suffix.lower()]
-    reader = {"csv": read_csv, "jsonl": read_jsonl, "parquet": read_parquet}[kind]
-    return reader(path, required)
+def _looked_up(meanings: Mapping[str, T], value: object) -> T | None:
+    """What a value means: as it is written, else in lower case, else as a whole number."""
+    word = _word(value)
+    for form in (word, word.lower(), word.removesuffix(".0")):
+        if form in meanings:
+            return meanings[form]
+    return None
 
 
 def _word(value: object) -> str:

@@ -14,7 +14,7 @@ from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
 from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Label, Passage, PassageRequest
-from harness_corpora.choosing import Candidate, choose, share
+from harness_corpora.choosing import choose_among, share
 
 TARGETS = Aliases(
     "hatecheck",
@@ -99,25 +99,21 @@ class HateCheck(Corpus[HateCheckConfig]):
         """
         rows = pinned_rows(HATECHECK, self.config, request.data)
         parent = {template: above for *_, template, above in rows if above}
-        candidates = [
-            Candidate(
-                f"hatecheck/{id_}",
-                text,
-                TARGETS.domain(target),
-                target,
-                LABELS[label],
-                "train" if share(_root(template, parent)) < self.config.train_share else "test",
+        passages = [
+            Passage(
+                id=f"hatecheck/{id_}",
+                text=text,
+                domain=TARGETS.domain(target),
+                group=target,
+                label=LABELS[label],
+                split="train"
+                if share(_root(template, parent)) < self.config.train_share
+                else "test",
             )
             for id_, text, label, target, template, _ in rows
             if target
         ]
-        return choose(
-            self.name,
-            candidates,
-            request,
-            domains=self.domains,
-            train_texts=(c.text for c in candidates if c.split == "train"),
-        )
+        return choose_among(self.name, passages, request, domains=self.domains)
 
 
 def _root(template: str, parent: Mapping[str, str]) -> str:

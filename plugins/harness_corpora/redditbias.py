@@ -11,7 +11,7 @@ from harness.data.pins import Pin, PinnedFile, Row
 from harness.data.tabular import read_csv, require_text
 from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Passage, PassageRequest
-from harness_corpora.choosing import Candidate, choose
+from harness_corpora.choosing import choose_among
 
 TARGETS = {
     "gender": "female",
@@ -114,21 +114,15 @@ class RedditBias(Corpus[RedditBiasConfig]):
         Raises:
             DataError: the data is missing, altered or malformed, or holds no such passage.
         """
-        candidates = [
-            Candidate(
-                f"redditbias/{id_}",
-                text,
-                AXES.domain(axis),
-                f"{axis}/{target}",
-                "hateful",
-                "train" if part == "valid" else "test",
+        passages = [
+            Passage(
+                id=f"redditbias/{id_}",
+                text=text,
+                domain=AXES.domain(axis),
+                group=f"{axis}/{target}",
+                label="hateful",
+                split="train" if part == "valid" else "test",
             )
             for id_, text, axis, target, part in pinned_rows(REDDITBIAS, self.config, request.data)
         ]
-        return choose(
-            self.name,
-            candidates,
-            request,
-            domains=self.domains,
-            train_texts=(c.text for c in candidates if c.split == "train"),
-        )
+        return choose_among(self.name, passages, request, domains=self.domains)

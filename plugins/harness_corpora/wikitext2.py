@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from harness.data.domains import NO_DOMAIN
 from harness.data.pins import Pin, Row
 from harness.data.tabular import read_utf8
+from harness.data.terms import term_pattern
 from harness.families import Corpus, PinnedConfig, pinned_rows
 from harness.types import Passage, PassageRequest
-from harness_corpora.choosing import Candidate, choose, share
+from harness_corpora.choosing import choose_among, share
 
 
 def parse(path: Path) -> Iterator[Row]:
@@ -57,6 +58,13 @@ class WikiText2Config(PinnedConfig):
     train_share: Annotated[
         float, Field(gt=0, lt=1, description="share of the articles that are train")
     ] = 0.8
+    mentions: Annotated[
+        Literal["keep", "leave out"],
+        Field(
+            description="paragraphs with a term of any known domain (woman, king, American): keep "
+            "them, as CDA and the projections need some; leave out: plain text about no group"
+        ),
+    ] = "keep"
 
 
 class WikiText2(Corpus[WikiText2Config]):
@@ -69,6 +77,7 @@ class WikiText2(Corpus[WikiText2Config]):
     summary = "WikiText-2 validation paragraphs: plain text about no group (domain 'none')"
     reference = "Merity et al. 2016, https://arxiv.org/abs/1609.07843"
     domains: ClassVar[frozenset[str]] = frozenset({NO_DOMAIN})
+    plain = True
     pins = (WIKITEXT2,)
 
     def passages(self, request: PassageRequest) -> Sequence[Passage]:
@@ -77,22 +86,20 @@ class WikiText2(Corpus[WikiText2Config]):
         Raises:
             DataError: the data is missing or altered, or another domain or label is asked.
         """
-        candidates = [
-            Candidate(
-                f"wikitext2/{id_}",
-                text,
-                NO_DOMAIN,
-                None,
-                "non-hateful",
-                "train" if share(f"article {article}") < self.config.train_share else "test",
+        groups = term_pattern(
+            term for own in request.data.domains.values() for term in own.attribute_terms()
+        )
+        leave_out = self.config.mentions == "leave out"
+        passages = [
+            Passage(
+                id=f"wikitext2/{id_}",
+                text=text,
+                domain=NO_DOMAIN,
+                label="non-hateful",
+                split="train" if share(f"article {article}") < self.config.train_share else "test",
             )
             for id_, text, article in pinned_rows(WIKITEXT2, self.config, request.data)
             if len(text.split()) >= self.config.min_words
+            and not (leave_out and groups.search(text))
         ]
-        return choose(
-            self.name,
-            candidates,
-            request,
-            domains=self.domains,
-            train_texts=(c.text for c in candidates if c.split == "train"),
-        )
+        return choose_among(self.name, passages, request, domains=self.domains)

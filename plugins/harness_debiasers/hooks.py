@@ -13,6 +13,7 @@ from harness_debiasers.dropout import Dropout
 from harness_debiasers.grad_diff import GradDiff
 from harness_debiasers.gradient_ascent import GradientAscent, NeutralAscent
 from harness_debiasers.identity import Identity
+from harness_debiasers.infill_unlearning import InfillUnlearning
 from harness_debiasers.inlp import Inlp
 from harness_debiasers.leace import Leace
 from harness_debiasers.mlm_unlearning import MlmUnlearning
@@ -34,6 +35,7 @@ def harness_debiasers() -> Sequence[type[Debiaser[Any]]]:
         GradDiff,
         GradientAscent,
         Identity,
+        InfillUnlearning,
         Inlp,
         Leace,
         MlmUnlearning,

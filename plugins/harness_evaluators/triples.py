@@ -6,6 +6,7 @@ domain; the base scores them, and declares their quantities, metrics and texts.
 
 from __future__ import annotations
 
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,19 @@ from harness.data.domains import OVERALL
 from harness.errors import ModelError
 from harness.families import Evaluator, PluginConfig
 from harness.lm.handle import LanguageModel, ModelKind
-from harness.metrics import HIGHER, TOWARDS_50, Direction, Item, MetricDefinition, Role
-from harness.quantities import Decision, Probability, Quantities
+from harness.metrics import HIGHER, TOWARDS_0, TOWARDS_50, Direction, Item, MetricDefinition, Role
+from harness.quantities import Decision, LogProb, Probability, Quantities
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement
 from harness_evaluators.pairs import margin_metrics
 from harness_evaluators.scorers import DEFAULT, protocol_name, quantity_of, score_sentences
 
 BLANK = "BLANK"
 FILLER = "mlm_filler"
+ROLES = ("stereotype", "antistereotype", "unrelated")
+NEUTRAL = ("stereotype_neutral", "antistereotype_neutral")
+"""Scores of the related sentences with a neutral word in place of the target."""
+LOG = "log_"
+"""Prefix of the logarithms of probabilities, of which margins are made."""
 
 
 class Triple(NamedTuple):
@@ -40,6 +46,10 @@ class Triple(NamedTuple):
     antistereotype: str
     unrelated: str
 
+    def texts(self) -> dict[str, str]:
+        """Return the three sentences by role."""
+        return dict(zip(ROLES, (self.stereotype, self.antistereotype, self.unrelated), strict=True))
+
 
 class TripleConfig(PluginConfig):
     """Which scorers."""
@@ -49,6 +59,11 @@ class TripleConfig(PluginConfig):
         min_length=1,
         description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_filler (masked); "
         "default: hf_nll, or mlm_filler",
+    )
+    neutrals: bool = Field(
+        True,
+        description="also score each related sentence with its target replaced by 'person' or "
+        "'people', for the metric association",
     )
 
 
@@ -84,7 +99,7 @@ class TripleEvaluator(Evaluator[ConfigT]):
             name = resolve(scorer, request.model.kind)
             protocol = protocol_name(name, request.model)
             request.progress(done, len(self.config.scorers), protocol)
-            items = triple_items(request.model, triples, name)
+            items = triple_items(request.model, triples, name, neutrals=self.config.neutrals)
             for domain in request.domains:
                 own = [i for i, t in zip(items, triples, strict=True) if t.domain == domain]
                 measurements.append(self.measurement(domain, protocol, own))
@@ -98,11 +113,7 @@ class TripleEvaluator(Evaluator[ConfigT]):
             ItemTexts(
                 id=triple.id,
                 domain=domain,
-                texts={
-                    "stereotype": triple.stereotype,
-                    "antistereotype": triple.antistereotype,
-                    "unrelated": triple.unrelated,
-                },
+                texts=triple.texts(),
                 cluster=triple.term,
             )
             for domain, triples in self.triples(request).items()
@@ -112,10 +123,10 @@ class TripleEvaluator(Evaluator[ConfigT]):
     def quantities(self, protocol: str) -> Quantities:
         """Declare the scores of a triple and what is decided from them."""
         score = Probability() if protocol == FILLER else quantity_of(protocol)
+        logs = [LOG + name for name in (*ROLES[:2], *NEUTRAL)] if protocol == FILLER else []
         return {
-            "stereotype": score,
-            "antistereotype": score,
-            "unrelated": score,
+            **dict.fromkeys((*ROLES, *NEUTRAL), score),
+            **dict.fromkeys(logs, LogProb(per="token")),
             "prefers_stereotype": Decision(of=("stereotype", "antistereotype")),
             "stereotype_over_unrelated": Decision(of=("stereotype", "unrelated")),
             "antistereotype_over_unrelated": Decision(of=("antistereotype", "unrelated")),
@@ -126,34 +137,77 @@ class TripleEvaluator(Evaluator[ConfigT]):
 
         Of all domains together the LM score is the primary one, as bias is not what is asked.
         """
-        bias = domain != OVERALL
+        bias, log = domain != OVERALL, LOG if protocol == FILLER else ""
+        first, second, *others = (log + name for name in (*ROLES[:2], *NEUTRAL))
+        definitions = (
+            *TRIPLE_METRICS,
+            *margin_metrics(first, second),
+            MetricDefinition(
+                name="association",
+                estimator="mean_difference",
+                of=(first, second, *others),
+                direction=TOWARDS_0,
+            ),
+        )
         return tuple(
             own.model_copy(update={"primary": own.primary and (own.role == "bias") == bias})
-            for own in TRIPLE_METRICS
+            for own in definitions
         )
 
 
-def triple_items(model: LanguageModel, triples: Sequence[Triple], scorer: str) -> list[Item]:
-    """Score triples with a scorer."""
-    if scorer == FILLER:
-        scores = _filler_scores(model, triples)
-    else:
-        texts = [t for tr in triples for t in (tr.stereotype, tr.antistereotype, tr.unrelated)]
-        flat = score_sentences(model, texts, scorer)
-        scores = list(zip(flat[::3], flat[1::3], flat[2::3], strict=True))
+def triple_items(
+    model: LanguageModel, triples: Sequence[Triple], scorer: str, *, neutrals: bool = True
+) -> list[Item]:
+    """Score triples with a scorer.
+
+    Args:
+        model: which model.
+        triples: what to score.
+        scorer: a scorer of sentences, or `FILLER`.
+        neutrals: also score both related sentences with the target replaced by "person" or
+            "people". A triple in which a sentence does not contain its target has no such scores.
+    """
+    places: list[tuple[int, str]] = []
+    sentences: list[tuple[str, str]] = []
+    for k, triple in enumerate(triples):
+        texts = triple.texts()
+        wanted = {name: (triple.context, text) for name, text in texts.items()}
+        if neutrals:
+            wanted |= _neutral_sentences(triple)
+        places += [(k, name) for name in wanted]
+        sentences += wanted.values()
+    scores: list[dict[str, float]] = [{} for _ in triples]
+    for (k, name), score in zip(places, _scores(model, sentences, scorer), strict=True):
+        scores[k][name] = score
+        if scorer == FILLER and name != "unrelated":
+            scores[k][LOG + name] = math.log(score)
     return [triple_item(triple, own) for triple, own in zip(triples, scores, strict=True)]
 
 
-def triple_item(triple: Triple, scores: tuple[float, float, float]) -> Item:
-    """The decisions of a triple: strict comparisons, so ties go to the anti-stereotype."""
-    stereotype, anti, unrelated = scores
+def _neutral_sentences(triple: Triple) -> dict[str, tuple[str, str]]:
+    """Context and sentence of both related scores without the target; empty if it is not there."""
+    texts = (triple.context, triple.stereotype, triple.antistereotype)
+    context, first, second = (neutral(text, triple.term) for text in texts)
+    if context is None or first is None or second is None:
+        return {}
+    return {NEUTRAL[0]: (context, first), NEUTRAL[1]: (context, second)}
+
+
+def _scores(model: LanguageModel, sentences: Sequence[tuple[str, str]], scorer: str) -> list[float]:
+    """Score sentences, each given with its context."""
+    if scorer == FILLER:
+        return filler_scores(model, [fill(context, text) for context, text in sentences])
+    return score_sentences(model, [text for _, text in sentences], scorer)
+
+
+def triple_item(triple: Triple, scores: Mapping[str, float]) -> Item:
+    """Make the item of a triple: strict comparisons, so ties go to the anti-stereotype."""
+    stereotype, anti, unrelated = (scores[name] for name in ROLES)
     return Item(
         id=triple.id,
         cluster=triple.term,
         values={
-            "stereotype": stereotype,
-            "antistereotype": anti,
-            "unrelated": unrelated,
+            **scores,
             "prefers_stereotype": float(stereotype > anti),
             "stereotype_over_unrelated": float(stereotype > unrelated),
             "antistereotype_over_unrelated": float(anti > unrelated),
@@ -185,10 +239,9 @@ TRIPLE_METRICS: tuple[MetricDefinition, ...] = (
     _score("ss_score_macro", "percent_macro", _DECISION, TOWARDS_50, "bias"),
     _score("lm_score_macro", "percent_macro", _RELATED, HIGHER, "language"),
     _score("icat_macro", "icat", _DECISION + _RELATED, HIGHER, "diagnostic"),
-    *margin_metrics("stereotype", "antistereotype"),
 )
 """Stereotype score, LM score and ICAT, micro over items (the seed paper) and macro over target
-terms (the official aggregation, Nadeem et al. 2021), and the continuous scores."""
+terms (the official aggregation, Nadeem et al. 2021)."""
 
 
 def resolve(scorer: str, kind: ModelKind) -> str:
@@ -204,30 +257,77 @@ def resolve(scorer: str, kind: ModelKind) -> str:
     return scorer
 
 
-def _filler_scores(
-    model: LanguageModel, triples: Sequence[Triple]
-) -> list[tuple[float, float, float]]:
-    """Mean probability of each filler's pieces, each masked after those before it, with none of
-    those after it (StereoSet's and bias-bench's intrasentence protocol for masked models)."""
-    texts, counts = [], []
-    for triple in triples:
-        before, _, after = triple.context.partition(BLANK)
-        left, right = model.encode(before), model.encode(after)
-        for sentence in (triple.stereotype, triple.antistereotype, triple.unrelated):
-            pieces = model.encode(_filler(triple.context, sentence))
-            texts += [
-                ([*left, *pieces[: k + 1], *right], [len(left) + k]) for k in range(len(pieces))
-            ]
-            counts.append(len(pieces))
+class Filled(NamedTuple):
+    """A sentence made by filling the blank of a context with a word."""
+
+    text: str
+    start: int
+    end: int
+
+
+def fill(context: str, sentence: str) -> Filled:
+    """Fill a context with the word that a sentence has in its place.
+
+    Of two blanks, the first is the word's place; the second is filled with the same word.
+    """
+    word = _word(context, sentence)
+    start = context.index(BLANK)
+    return Filled(context.replace(BLANK, word), start, start + len(word))
+
+
+def filler_scores(model: LanguageModel, filled: Sequence[Filled]) -> list[float]:
+    """Return the mean probability of each word's pieces, with a masked model.
+
+    The sentence is encoded as a whole, and the pieces are those that the word has in it; a token
+    for the space in front of it is one of them. Each
+    piece is masked after those before it, with none of those after it (the intrasentence protocol
+    of StereoSet and bias-bench for masked models).
+    """
+    texts: list[tuple[list[int], list[int]]] = []
+    counts = []
+    for sentence in filled:
+        ids, offsets = model.encode_with_offsets(sentence.text)
+        inside = [
+            k
+            for k, (start, end) in enumerate(offsets)
+            if start < sentence.end and sentence.start < max(end, start + 1)
+        ]
+        if not inside:
+            raise ModelError(
+                f"the tokenizer of model '{model.name}' has no token for a word of a triple"
+            )
+        first, last = inside[0], inside[-1] + 1
+        texts += [([*ids[: k + 1], *ids[last:]], [k]) for k in range(first, last)]
+        counts.append(last - first)
     probabilities = iter(float(np.exp(own[0])) for own in model.masked_scores_of(texts))
-    means = [float(np.mean([next(probabilities) for _ in range(count)])) for count in counts]
-    return list(zip(means[::3], means[1::3], means[2::3], strict=True))
+    return [float(np.mean([next(probabilities) for _ in range(count)])) for count in counts]
 
 
-def _filler(context: str, sentence: str) -> str:
+def _word(context: str, sentence: str) -> str:
     """The word of the sentence that stands where the context has its blank."""
     words = context.split(" ")
-    at = next(i for i, word in enumerate(words) if BLANK in word)
+    place = next(i for i, word in enumerate(words) if BLANK in word)
     candidates = sentence.split(" ")
-    word = candidates[at] if at < len(candidates) else candidates[-1]
+    word = candidates[place] if place < len(candidates) else candidates[-1]
     return re.sub(r"[^\w'-]", "", word) or word
+
+
+def neutral(text: str, term: str) -> str | None:
+    """Replace a target term by "person" or "people"; None if the text does not contain it."""
+    pattern = re.compile(rf"\b(?:(an?)(\s+))?({re.escape(term)}(?:s|es)?)\b", re.IGNORECASE)
+
+    def replaced(match: re.Match[str]) -> str:
+        article, space, words = match.groups()
+        plural = _PLURAL.search(words) is not None
+        word = "people" if plural else "person"
+        first = article or words
+        if article:
+            word = f"a{space}{word}"
+        return word.capitalize() if first[0].isupper() and match.start() == 0 else word
+
+    changed, count = pattern.subn(replaced, text)
+    return changed if count else None
+
+
+_PLURAL = re.compile(r"(?:men|children|people|folk|wives|(?<![sui])s)$", re.IGNORECASE)
+"""Endings of words for several people."""

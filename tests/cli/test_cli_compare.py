@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from pathlib import Path
 
@@ -18,18 +17,18 @@ from harness.storage.records import RunIndex
 
 def test_runs_with_the_same_items_are_paired(tmp_path: Path) -> None:
     one = make_run(tmp_path, name="one")
-    two = make_run(tmp_path, name="two", steps=[10])
-    found = compare(one, two)
+    two = make_run(tmp_path, name="two", steps=[10, 60])
+    found = compare(one, two, step=10)
     assert not found.only_first
     cell = next(c for c in found.cells if "mlm" in c.title and "gender" in c.title)
-    assert (cell.first_step, cell.second_step) == (30, 10)
-    own = cell.numbers[0]
-    assert own.shared == 40
-    assert own.test is not None
-    assert own.adjusted_p is not None
-    assert own.difference == pytest.approx(100 * (own.test.gained - own.test.lost) / 40)
+    assert (cell.first_step, cell.second_step) == (10, 10)
+    entry = cell.entries[0]
+    assert entry.shared == 40
+    assert entry.test is not None
+    assert entry.adjusted_p is not None
+    assert entry.change == pytest.approx(100 * (entry.test.gained - entry.test.lost) / 40)
     base = found.cells[0]
-    assert all(n.difference == 0.0 and n.adjusted_p == 1.0 for n in base.numbers)
+    assert all(e.change == 0.0 and e.evidence == "exact" for e in base.entries)
     for width in (80, 100):
         text = text_of("compare", one.folder, two.folder, width=width)
         assert max(map(len, text.splitlines())) <= width
@@ -38,14 +37,23 @@ def test_runs_with_the_same_items_are_paired(tmp_path: Path) -> None:
 def test_runs_without_shared_items_stand_side_by_side(tmp_path: Path) -> None:
     one = make_run(tmp_path, name="one")
     two = make_run(tmp_path, name="two")
-    for path in (two.folder / "items").iterdir():
-        items = json.loads(gzip.decompress(path.read_bytes()))
-        for item in (item for group in items for item in group):
-            item["id"] = f"other-{item['id']}"
-        path.write_bytes(gzip.compress(json.dumps(items).encode()))
-    numbers = [n for cell in compare(one, two).cells for n in cell.numbers]
-    assert numbers
-    assert all(n.shared == 0 and n.p is None and n.interval is None for n in numbers)
+    for key in two.record_keys():
+        record = two.record(key)
+        assert record is not None
+        others = [
+            m.model_copy(
+                update={
+                    "items": tuple(
+                        item.model_copy(update={"id": f"other-{item.id}"}) for item in m.items
+                    )
+                }
+            )
+            for m in record.measurements
+        ]
+        two.write_record(record.model_copy(update={"measurements": tuple(others)}))
+    entries = [e for cell in compare(one, two).cells for e in cell.entries]
+    assert entries
+    assert all(e.shared == 0 and e.p is None and e.interval is None for e in entries)
     assert "none shared" in text_of("compare", one.folder, two.folder)
 
 
@@ -56,7 +64,7 @@ def test_differences_are_of_the_items_that_both_runs_have(tmp_path: Path) -> Non
     for key in two.record_keys():
         record = two.record(key)
         assert record is not None
-        if key.startswith("pairs"):
+        if record.inputs["evaluator"] == "pairs":
             few = []
             for m in record.measurements:
                 items = m.items[:15]
@@ -69,11 +77,11 @@ def test_differences_are_of_the_items_that_both_runs_have(tmp_path: Path) -> Non
                 )  # fmt: skip
                 few.append(m.model_copy(update={"items": items, "metrics": metrics}))
             two.write_record(record.model_copy(update={"measurements": tuple(few)}))
-    numbers = [n for cell in compare(one, two).cells for n in cell.numbers if n.shared == 15]
-    assert len(numbers) > 10
-    assert any(n.first.value != n.second.value for n in numbers)
-    assert {n.difference for n in numbers} == {0.0}
-    assert all(n.interval == (0.0, 0.0) for n in numbers)
+    entries = [e for cell in compare(one, two).cells for e in cell.entries if e.shared == 15]
+    assert len(entries) > 10
+    assert any(e.base and e.base.value != e.value for e in entries)
+    assert {e.changes[0].value for e in entries} == {0.0}
+    assert {e.evidence for e in entries} == {"exact"}
     text = rows(text_of("compare", one.folder, two.folder))
     assert "over each run's own items" in text
 

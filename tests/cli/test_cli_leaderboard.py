@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 from bench import Bench
 from command_line import invoke, rows, text_of
 from made_runs import make_run
 
-from harness.analysis.matrix_builder import build_matrix
-from harness.analysis.ranking import Leaderboard, rank
-from harness.analysis.stats import percentile_interval
+from harness.analysis.ranking import Leaderboard, Standing, rank
 from harness.errors import DataError, StoreError
 from harness.storage.store import Store
 
@@ -21,21 +18,26 @@ def board(store: Store, **options: object) -> Leaderboard:
     return rank([store], **options)  # type: ignore[arg-type]
 
 
+FIVE = (10, 20, 30, 40, 50)
+
+
 def test_effects_net_of_a_control_are_differences_on_the_same_items(tmp_path: Path) -> None:
-    store = make_run(tmp_path, maskers=["wordlist", "random"])
-    plain = {s.method: s for s in board(store).standings}
+    store = make_run(tmp_path, maskers=["wordlist", "random"], lean=0.9)
+    found = board(store)
+    assert found.control == "identity"
+    plain = {s.method: s for s in found.standings}
     method = plain["mlm-unlearning + wordlist"]
-    assert method.net_of == "identity"
     assert method.net is not None
-    assert method.net.value == pytest.approx(method.improvement)
+    assert method.improvement is not None
+    assert method.net.effect.value == pytest.approx(method.improvement.value)
     named = {s.method: s for s in board(store, control="random").standings}
     against = named["mlm-unlearning + wordlist"]
     random = named["mlm-unlearning + random"]
-    assert against.net_of == "mlm-unlearning + random"
     assert against.net is not None
-    assert method.improvement is not None
+    assert against.net.control == "mlm-unlearning + random"
     assert random.improvement is not None
-    assert against.net.value == pytest.approx(method.improvement - random.improvement)
+    difference = method.improvement.value - random.improvement.value
+    assert against.net.effect.value == pytest.approx(difference)
     assert random.net is None
     with pytest.raises(StoreError, match="no run here has a control 'randon'; did you mean"):
         board(store, control="randon")
@@ -51,50 +53,76 @@ def test_the_index_says_which_cells_are_controls(tmp_path: Path) -> None:
 
 
 def test_curves_are_read_at_the_same_cost_and_never_beyond(tmp_path: Path) -> None:
-    store = make_run(tmp_path, maskers=["wordlist", "random"])
+    steps = range(5, 55, 5)
+    store = make_run(tmp_path, maskers=["wordlist", "random"], steps=steps, lean=0.9)
     found = board(store)
-    costs = {s.method: s.cost_increase or 0.0 for s in found.standings if not s.control}
+    costs = {s.method: s.cost or 0.0 for s in found.standings if not s.control}
     weak, strong = "mlm-unlearning + random", "mlm-unlearning + wordlist"
     assert costs[weak] < costs[strong]
     least = found.levels[0]
     assert 0 < least <= costs[weak]  # the mean over sources; the least is the weakest one's
     by_method = {s.method: s for s in found.standings}
-    assert all(by_method[name].matched[0].value is not None for name in (weak, strong))
+    assert by_method[weak].matched[0].gain is not None
+    assert by_method[strong].matched[0].gain is not None
     beyond = {s.method: s for s in board(store, match_at=costs[strong] / 2).standings}
-    assert beyond[weak].matched[0].value is None
-    assert beyond[strong].matched[0].value is not None
+    assert beyond[weak].matched[0].gain is None
+    assert beyond[strong].matched[0].gain is not None
     text = text_of("leaderboard", store.folder, "--at-perplexity-increase", costs[strong] / 2)
-    assert f"fitted at once and have no curve: {weak}" in rows(text)
+    assert f"Not measured at 4 steps around any of these: {weak}" in rows(text)
 
 
-def test_intervals_at_the_same_cost_are_those_of_the_steps_on_either_side(tmp_path: Path) -> None:
-    store = make_run(tmp_path, sources=["race"])
-
-    def at(step: int) -> tuple[float, np.ndarray]:
-        """Cost, and bootstrap values of the mean improvement, read from a matrix of that step."""
-        (method,) = (s for s in board(store, step=step).standings if not s.control)
-        row = build_matrix(store, step=step).rows[0]
-        draws = [e.draws.improvement for e in row.entries if e.towards_target and e.draws]
-        return method.cost_increase or 0.0, np.mean(draws, axis=0)
-
-    (low, before), (high, after), (last, _) = at(10), at(20), at(30)
-    assert low < high < last
-    (middle,) = (
-        s for s in board(store, match_at=low + 0.25 * (high - low)).standings if not s.control
+@pytest.mark.parametrize("steps", [(50,), (25, 50), (20, 35, 50)])
+def test_a_curve_of_fewer_than_four_steps_is_not_read(tmp_path: Path, steps: list[int]) -> None:
+    """With one checkpoint, "at the same language ability" would be a line through the origin."""
+    store = make_run(tmp_path, maskers=["wordlist", "random"], steps=steps, lean=0.9)
+    assert board(store).levels == ()
+    found = board(store, match_at=1.0)
+    assert all(s.matched[0].gain is None for s in found.standings)
+    assert "At the same language ability" not in text_of(
+        "leaderboard", store.folder, "--at-perplexity-increase", 1.0
     )
-    expected = percentile_interval(0.75 * before + 0.25 * after)
-    assert middle.matched[0].interval == pytest.approx(expected)
-    (end,) = (s for s in board(store, match_at=last).standings if not s.control)
-    assert end.mean is not None
-    assert end.matched[0].interval == pytest.approx(end.mean.interval)
-    start = percentile_interval(0.5 * before)  # the base has improved by nothing in every sample
-    (half,) = (s for s in board(store, match_at=low / 2).standings if not s.control)
-    assert half.matched[0].interval == pytest.approx(start)
+
+
+def test_a_cost_below_the_first_checkpoint_is_not_read(tmp_path: Path) -> None:
+    store = make_run(tmp_path, sources=["race"], steps=FIVE, lean=0.9)
+    first = next(s.cost for s in board(store, step=10).standings if not s.control)
+    assert first is not None
+    below = next(s for s in board(store, match_at=first * 0.9).standings if not s.control)
+    at = next(s for s in board(store, match_at=first).standings if not s.control)
+    assert below.matched[0].gain is None
+    assert at.matched[0].gain is not None
+
+
+def test_values_at_the_same_cost_are_those_of_the_steps_on_either_side(tmp_path: Path) -> None:
+    store = make_run(tmp_path, sources=["race"], steps=FIVE, lean=0.9)
+
+    def at(step: int) -> Standing:
+        (method,) = (s for s in board(store, step=step).standings if not s.control)
+        return method
+
+    low, high, last = at(10), at(20), at(50)
+    assert low.cost is not None
+    assert high.cost is not None
+    assert low.distance is not None
+    assert high.distance is not None
+    assert low.base_distance is not None
+    quarter = low.cost + 0.25 * (high.cost - low.cost)
+    (middle,) = (s for s in board(store, match_at=quarter).standings if not s.control)
+    square = 0.75 * low.distance.square.value + 0.25 * high.distance.square.value
+    gain = middle.matched[0].gain
+    assert gain is not None
+    assert gain.value == pytest.approx(low.base_distance.value - square**0.5)
+    assert gain.interval is not None
+    (end,) = (s for s in board(store, match_at=last.cost).standings if not s.control)
+    assert last.improvement is not None
+    assert end.matched[0].gain is not None
+    assert end.matched[0].gain.value == pytest.approx(last.improvement.value)
+    assert end.matched[0].gain.interval == pytest.approx(last.improvement.interval)
 
 
 def test_a_budget_keeps_costly_methods_out_of_the_ranking(tmp_path: Path) -> None:
     store = make_run(tmp_path, maskers=["wordlist", "random"])
-    costs = {s.method: s.cost_increase or 0.0 for s in board(store).standings}
+    costs = {s.method: s.cost or 0.0 for s in board(store).standings}
     limit = costs["mlm-unlearning + random"] + 0.01
     found = {s.method: s.in_budget for s in board(store, budget=limit).standings}
     assert found["mlm-unlearning + random"] is True
@@ -104,16 +132,16 @@ def test_a_budget_keeps_costly_methods_out_of_the_ranking(tmp_path: Path) -> Non
     assert invoke("leaderboard", store.folder, "--max-perplexity-increase", "-1").exit_code == 2
 
 
-def test_the_pareto_front_is_what_no_other_method_beats(tmp_path: Path) -> None:
-    store = make_run(tmp_path, maskers=["wordlist", "random"])
+def test_the_pareto_front_is_what_improves_and_no_other_method_beats(tmp_path: Path) -> None:
+    store = make_run(tmp_path, maskers=["wordlist", "random"], lean=0.9)
     ranked = [s for s in board(store).standings if not s.control]
+    assert all(s.improvement is not None and s.cost is not None for s in ranked)
+    points = {s.method: (s.improvement.value, s.cost) for s in ranked if s.improvement and s.cost}
     for own in ranked:
-        beaten = any(
-            (o.improvement or 0) > (own.improvement or 0)
-            and (o.cost_increase or 0) < (own.cost_increase or 0)
-            for o in ranked
-        )
+        gain, cost = points[own.method]
+        beaten = any(more > gain and less < cost for more, less in points.values())
         assert not (own.pareto and beaten)
+        assert gain > 0 or not own.pareto
     assert any(own.pareto for own in ranked)
     assert not any(s.pareto for s in board(store).standings if s.control)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import subprocess
@@ -11,7 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from openai_server import say, serving
+from openai_server import say, serving, status
 
 from harness.cli.main import cli
 from harness.errors import HarnessError
@@ -129,6 +130,115 @@ def test_service_is_called_after_a_yes_only(
         assert json.loads(result.stdout)["summary"]["notes"] == {"no word named": 2}
         assert "masker openai" not in _run(*args).stderr  # all stored: nothing to ask for
         assert server.calls == 2
+
+
+def test_what_was_spent_is_shown_and_agrees_with_the_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with serving() as server:
+        server.default = [status(500), say("nobody"), say()]
+        settings = ["model=gpt-4o", f"base_url={server.base_url}", "backoff=0.001", "retries=9"]
+        args = ["--masker", "openai", "--limit", "3", "--yes"]
+        args += [option for setting in settings for option in ("--set", setting)]
+        result = _run(*args, "--json")
+        assert server.calls == 9
+        assert server.charged == (600, 120)
+        cost = (600 * 2.5 + 120 * 10) / 1e6
+        assert result.stderr.splitlines()[-1] == (
+            f"masker openai: 9 calls, 600 tokens in and 120 out, ${cost:.4f} spent; "
+            "3 malformed answer, 3 server error"
+        )
+        usage = json.loads(result.stdout)["usage"]
+        assert (usage["calls"], usage["tokens_in"], usage["tokens_out"]) == (9, *server.charged)
+        again = _run(*args, "--json")
+        assert json.loads(again.stdout)["usage"] is None  # all stored: nothing was spent
+        assert "spent" not in again.stderr
+
+
+def test_what_was_spent_is_shown_when_masking_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARNESS_CACHE", str(tmp_path))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    with serving() as server:
+        server.default = [say("nobody")]
+        args = ["mask", "--masker", "openai", "--limit", "2", "--yes"]
+        args += ["--set", f"base_url={server.base_url}", "--set", "asks=1"]
+        result = CliRunner().invoke(cli, args)
+        assert isinstance(result.exception, HarnessError)
+        assert "spent; " in result.stderr
+        assert f"{server.calls} call" in result.stderr
+
+
+# -- comparing -------------------------------------------------------------------------------
+
+
+def test_compare_on_the_console() -> None:
+    result = _run("--compare", "wordlist", "wordlist rules=harm", "random", "--limit", "12")
+    assert result.exit_code == 0
+    assert "Agreement" in result.stdout
+    assert "embedded/gender" not in result.stdout  # examples stay hidden
+    shown = _run("--compare", "wordlist", "random", "--limit", "12", "--show", "1").stdout
+    assert shown.count("embedded/gender") == 1
+    assert "wordlist and random differ in:" in shown
+
+
+def test_compare_as_data() -> None:
+    args = ("--compare", "wordlist", "wordlist rules=both", "random", "--limit", "12")
+    found = json.loads(_run(*args, "--json", "--show", "2").stdout)
+    assert list(found["maskers"]) == ["wordlist", "wordlist rules=both", "random"]
+    assert [(p["first"], p["second"]) for p in found["pairs"]] == [
+        ("wordlist", "wordlist rules=both"),
+        ("wordlist", "random"),
+        ("wordlist rules=both", "random"),
+    ]
+    apart = found["pairs"][1]
+    assert apart["both"] == 0  # `random` masks other words
+    assert apart["kappa"] < 0
+    assert len(apart["examples"]) == 2
+    rows = list(csv.DictReader(io.StringIO(_run(*args, "--csv").stdout)))
+    assert len(rows) == 3
+    for row, pair in zip(rows, found["pairs"], strict=True):
+        assert row["first"] == pair["first"]
+        assert float(row["kappa"]) == pytest.approx(pair["kappa"])
+
+
+def test_compare_the_maskers_of_a_spec(tmp_path: Path) -> None:
+    spec = tmp_path / "mine.yaml"
+    spec.write_text(
+        "model: smollm2-135m\ncorpus: embedded\nsource: [religion, gender]\n"
+        "masker:\n"
+        "  - {use: wordlist, as: harm words, rules: harm}\n"
+        "  - all\n"
+        "debiaser: mlm-unlearning\nevaluators: [embedded-pairs]\n"
+    )
+    found = json.loads(_run("--compare", "--spec", str(spec), "--json").stdout)
+    assert list(found["maskers"]) == ["harm words", "all"]
+    assert found["domain"] == "religion"
+    named = _run("--compare", "harm words", "random", "--spec", str(spec), "--json")
+    assert list(json.loads(named.stdout)["maskers"]) == ["harm words", "random"]
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("wordlist",), "needs --compare"),
+        (("--csv",), "needs --compare"),
+        (("--compare", "wordlist"), "two maskers"),
+        (("--compare",), "two maskers"),
+        (("--compare", "wordlist", "wordlist"), "named twice"),
+        (("--compare", "wordlist", "randm"), "did you mean 'random'"),
+        (("--compare", "random", "wordlist rules=slurs"), "--compare wordlist:"),
+        (("--compare", "random", "wordlist rules"), "key=value"),
+        (("--compare", "random", 'wordlist "rules'), "No closing quotation"),
+        (("--compare", "random", "all", "--set", "x=1"), "do not go with --compare"),
+        (("--compare", "random", "all", "--masker", "all"), "do not go with --compare"),
+    ],
+)
+def test_mistakes_in_a_comparison_are_one_line(args: tuple[str, ...], told: str) -> None:
+    assert told in _fails(*args)
 
 
 def test_own_file(tmp_path: Path) -> None:

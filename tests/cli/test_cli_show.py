@@ -9,7 +9,7 @@ import pytest
 from command_line import invoke, rows, text_of
 from harness_evaluators.embedded import EmbeddedPairs, embedded_pairs
 from harness_evaluators.pairs import PairConfig
-from made_runs import NOW, write_measurement
+from made_runs import NOW, made_key, write_measurement
 
 from harness.errors import HarnessError
 from harness.metrics import Item
@@ -40,11 +40,14 @@ def suite(folder: Path) -> Store:
             for i, pair in enumerate(pairs)
         )
         measurement = EmbeddedPairs(PairConfig()).measurement("gender", "hf_nll", items)
-        write_measurement(store, key, measurement)
+        write_measurement(store, made_key(key), measurement)
 
     record("base", {})
     record("after", {3: -0.2, 70: -0.9, 100: -0.5, 5: 0.4})
-    refs = [MeasureRef(step=s, evaluator="mine", key=k) for s, k in ((0, "base"), (10, "after"))]
+    refs = [
+        MeasureRef(step=s, evaluator="mine", key=made_key(k))
+        for s, k in ((0, "base"), (10, "after"))
+    ]
     cells = [Cell(model="m", measures=tuple(refs[:1]))]
     for source in ("gender", "race"):
         cells.append(
@@ -53,7 +56,7 @@ def suite(folder: Path) -> Store:
                 debiaser="d",
                 source=source,
                 seed=0,
-                fit_key=source,
+                fit_key=made_key(source),
                 measures=tuple(refs),
             )
         )

@@ -8,6 +8,7 @@ from bench import Bench
 from command_line import invoke, rows, text_of
 
 from harness.replay.verification import verify
+from harness.storage.seals import sealed, unsealed
 
 
 def test_every_stored_number_follows_from_its_items(tmp_path: Path) -> None:
@@ -27,9 +28,10 @@ def test_altered_numbers_items_and_inputs_are_found(tmp_path: Path) -> None:
     suites = [k for k in keys if "stereotype_score" in _path(bench, k).read_text()]
 
     def alter(key: str, old: str, new: str) -> None:
-        text = _path(bench, key).read_text()
-        assert old in text
-        _path(bench, key).write_text(text.replace(old, new, 1))
+        text, _ = unsealed(_path(bench, key).read_bytes())
+        assert old.encode() in text
+        changed = text.replace(old.encode(), new.encode(), 1)
+        _path(bench, key).write_bytes(sealed(changed))  # with a hash that fits the change
 
     alter(suites[0], '"value":', '"value":1')
     alter(suites[1], '"n":2', '"n":3')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -30,6 +31,11 @@ PROVENANCE = Provenance(
 )
 
 
+def made_key(name: str) -> str:
+    """A key as keys are, hexadecimal, from a name that a test can read."""
+    return hashlib.sha256(name.encode()).hexdigest()[:24]
+
+
 def write_measurement(store: Store, key: str, measurement: Measurement) -> None:
     """A record of one measurement, with nothing else to tell."""
     store.write_record(
@@ -44,9 +50,9 @@ def write_measurement(store: Store, key: str, measurement: Measurement) -> None:
     )
 
 
-def pairs(domain: str, shift: float, n: int = 40) -> Measurement:
-    """Pairs whose margin for the stereotype is a fixed noise plus 0.25 minus a shift."""
-    noise = np.random.default_rng(sum(map(ord, domain))).normal(0.25, 1.0, n)
+def pairs(domain: str, shift: float, n: int = 40, lean: float = 0.25) -> Measurement:
+    """Pairs whose margin for the stereotype is a fixed noise plus a lean minus a shift."""
+    noise = np.random.default_rng(sum(map(ord, domain))).normal(lean, 1.0, n)
     items = tuple(
         Item(
             id=f"{domain}/{i}",
@@ -114,10 +120,12 @@ def perplexity(name: str, domain: str, protocol: str, level: float, *, good: boo
     )
 
 
-def measured(evaluator: str, targets: Sequence[str], shift: float) -> tuple[Measurement, ...]:
+def measured(
+    evaluator: str, targets: Sequence[str], shift: float, lean: float = 0.25, items: int = 40
+) -> tuple[Measurement, ...]:
     """What an evaluator finds on a model that was shifted."""
     if evaluator == "pairs":
-        return tuple(pairs(t, shift * (1.0 - 0.4 * i)) for i, t in enumerate(targets))
+        return tuple(pairs(t, shift * (1.0 - 0.4 * i), items, lean) for i, t in enumerate(targets))
     if evaluator == "wikitext2-perplexity":
         return (perplexity("perplexity", "none", "hf1024", 3.0 + 0.1 * shift, good=False),)
     return tuple(
@@ -140,8 +148,14 @@ def make_run(
     identity: bool = True,
     fail: Collection[tuple[str, int]] = (),
     reason: str = "diverged: loss is nan",
+    lean: float = 0.25,
+    items: int = 40,
 ) -> Store:
-    """Write a whole run; ``fail`` names (source, step) whose measurements failed."""
+    """Write a whole run; ``fail`` names (source, step) whose measurements failed.
+
+    With a ``lean`` of 0.8 or more the base can be told from the ideal, so that improvement is
+    defined.
+    """
     store = Store(folder / name)
     store.prepare()
     done: set[str] = set()
@@ -149,7 +163,7 @@ def make_run(
     def refs(fit: str, step: int, shift: float | None) -> list[MeasureRef]:
         found = []
         for evaluator in evaluators:
-            key = f"{evaluator}-{fit}-{step}"
+            key = made_key(f"{evaluator}-{fit}-{step}")
             found.append(MeasureRef(step=step, evaluator=evaluator, key=key))
             if key in done:
                 continue
@@ -160,7 +174,7 @@ def make_run(
             record = Record(
                 key=key,
                 inputs={"evaluator": evaluator, "step": step, "model": {"revision": "abc"}},
-                measurements=measured(evaluator, targets, shift),
+                measurements=measured(evaluator, targets, shift, lean, items),
                 provenance=PROVENANCE,
                 created_at=NOW,
                 seconds={"measure": 1.5},
@@ -192,7 +206,7 @@ def make_run(
                             source=source,
                             label="hateful",
                             seed=seed,
-                            fit_key=fit,
+                            fit_key=made_key(fit),
                             measures=tuple(measures),
                         )
                     )
@@ -204,7 +218,7 @@ def make_run(
                     debiaser="identity",
                     source=source,
                     control_kind="identity",
-                    fit_key="identity",
+                    fit_key=made_key("identity"),
                     measures=(*base, *refs("identity", 1, 0.0)),
                 )
             )

@@ -1,15 +1,19 @@
-"""Passages with their masked words highlighted, and what the masks amount to."""
+"""Passages with their masked words highlighted, summaries, and how far maskers agree."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from harness.analysis.mask_summary import MaskSummary
+from harness.analysis.mask_agreement import MaskAgreement
+from harness.analysis.mask_summary import MaskSummary, summarise
 from harness.render.console.terminal import Terminal
-from harness.types import MaskedPassage
+from harness.render.exports.csv_file import csv_bytes
+from harness.render.tables.numbers import interval, number
+from harness.types import MaskedPassage, MaskUsage
 
 _STYLES = {"attribute": "bold black on yellow", "harm": "bold white on red"}
 _OTHER = "bold black on cyan"
@@ -17,7 +21,7 @@ _MOST_REASONS = 12
 
 
 def print_masked(console: Terminal, answers: Sequence[MaskedPassage]) -> None:
-    """Print each passage, its masks in colour and, for pipes and for anybody, in ``[…]``."""
+    """Print each passage with its masks in colour and in brackets."""
     for answer in answers:
         console.print(Text(answer.passage.id, style="dim"), soft_wrap=True)
         console.print(highlighted(answer))
@@ -27,7 +31,7 @@ def print_masked(console: Terminal, answers: Sequence[MaskedPassage]) -> None:
 
 
 def highlighted(answer: MaskedPassage) -> Text:
-    """A passage on one line, each mask in brackets and in the colour of its kind."""
+    """Return a passage on one line, each mask in brackets and in the colour of its kind."""
     text = answer.passage.text
     shown = Text()
     end = 0
@@ -41,7 +45,7 @@ def highlighted(answer: MaskedPassage) -> Text:
 
 
 def _one_line(text: str) -> str:
-    """White space as spaces, and no control character: a text may hold a terminal's escapes."""
+    """Return a text with white space as spaces and without control characters."""
     return "".join(
         " " if char.isspace() else char if char.isprintable() else "\ufffd" for char in text
     )
@@ -54,7 +58,7 @@ def print_summary(console: Terminal, summary: MaskSummary) -> None:
     table.add_column(justify="right")
     of = summary.masked_passages
     table.add_row("passages with a mask", _of(summary.masked_passages, summary.passages))
-    table.add_row("masks a passage", _number(summary.spans_per_passage))
+    table.add_row("masks a passage", number(summary.spans_per_passage))
     table.add_row("words masked", _of(summary.masked_words, summary.words))
     table.add_row("no word before the first mask", _of(summary.at_start, of))
     table.add_row("at most one word before it", _of(summary.little_context, of))
@@ -86,5 +90,106 @@ def _of(part: int, whole: int) -> str:
     return f"{part} of {whole} ({100 * part / whole:.1f} %)" if whole else "-"
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def usage_line(usage: MaskUsage) -> str:
+    """What a masker used of a service, in one line."""
+    cost = "price unknown" if usage.cost is None else f"${usage.cost:.4f}"
+    calls = "1 call" if usage.calls == 1 else f"{usage.calls} calls"
+    line = f"{calls}, {usage.tokens_in} tokens in and {usage.tokens_out} out, {cost} spent"
+    if usage.unaccounted:
+        line += f" at most ({usage.unaccounted} gave no account of their tokens)"
+    if usage.events:
+        told = ", ".join(f"{count} {kind}" for kind, count in usage.events.items())
+        line += f"; {told}"
+    return line
+
+
+# -- several maskers -------------------------------------------------------------------------
+
+AGREEMENT_COLUMNS = (
+    "first",
+    "second",
+    "passages",
+    "differing",
+    "differing_share",
+    "words",
+    "both",
+    "only_first",
+    "only_second",
+    "kappa",
+    "kappa_low",
+    "kappa_high",
+    "spans",
+    "span_overlap",
+)
+
+
+def agreement_row(pair: MaskAgreement) -> dict[str, Any]:
+    """One comparison as data, in the order of `AGREEMENT_COLUMNS`."""
+    low, high = pair.kappa_interval or (None, None)
+    more = {"kappa_low": low, "kappa_high": high}
+    return {name: more.get(name, getattr(pair, name, None)) for name in AGREEMENT_COLUMNS}
+
+
+def agreement_csv(pairs: Sequence[MaskAgreement]) -> str:
+    """All comparisons as CSV."""
+    rows = map(agreement_row, pairs)
+    return csv_bytes(rows, AGREEMENT_COLUMNS, spreadsheet_safe=False).decode()
+
+
+def print_agreement(
+    console: Terminal,
+    answers: Mapping[str, Sequence[MaskedPassage]],
+    pairs: Sequence[MaskAgreement],
+) -> None:
+    """Print how much each masker masks, and how far each two agree."""
+    table = Table(title="Maskers", title_justify="left", title_style="bold")
+    for column in ("masker", "passages with a mask", "masks", "words masked"):
+        table.add_column(column, justify="left" if column == "masker" else "right")
+    for name, masked in answers.items():
+        summary = summarise(masked)
+        table.add_row(
+            name,
+            _of(summary.masked_passages, summary.passages),
+            str(summary.spans),
+            _of(summary.masked_words, summary.words),
+        )
+    console.print(table)
+    table = Table(title="Agreement", title_justify="left", title_style="bold")
+    for column in ("first", "second"):
+        table.add_column(column)
+    for column in ("kappa", "95 % interval", "span overlap", "passages that differ"):
+        table.add_column(column, justify="right")
+    for pair in pairs:
+        bounds = pair.kappa_interval
+        table.add_row(
+            pair.first,
+            pair.second,
+            number(pair.kappa),
+            "-" if bounds is None else interval(bounds.low, bounds.high),
+            "-" if pair.span_overlap is None else f"{100 * pair.span_overlap:.1f} %",
+            _of(pair.differing, pair.passages),
+        )
+    console.print(table)
+    console.print(
+        Text(
+            "kappa: Cohen's, over words (1: the same words, 0: as by chance); interval over "
+            "passages. Span overlap: masks that overlap one of the other masker.",
+            style="dim",
+        )
+    )
+
+
+def print_differing(
+    console: Terminal,
+    first: str,
+    second: str,
+    examples: Sequence[tuple[MaskedPassage, MaskedPassage]],
+) -> None:
+    """Print passages that two maskers mask differently, one line for each masker."""
+    if not examples:
+        return
+    console.print(Text(f"\n{first} and {second} differ in:", style="bold"))
+    for one, other in examples:
+        console.print(Text(one.passage.id, style="dim"), soft_wrap=True)
+        for name, answer in ((first, one), (second, other)):
+            console.print(Text(f"  {name}: ", style="dim italic") + highlighted(answer))

@@ -19,7 +19,7 @@ from harness.render.exports.export_format import ExportFormat, ExportOptions
 from harness.render.tables.cell_text import MARK_NOTE, CellText, column_title, full_title, row_texts
 from harness.storage.store import Store
 
-MOST_ROWS = 18
+MOST_ROWS = 15
 """Rows of a table that fit a page, with their second lines and the caption."""
 MOST_TARGETS = 3
 MOST_NAME = 26

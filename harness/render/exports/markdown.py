@@ -50,7 +50,7 @@ def _section(table: Table, title: str) -> list[str]:
     shown = shown_columns(table)
     header = [_escape(column_title(table, table.columns[k])) for k in shown]
     rows = [[_cells(table, row)[k] for k in shown] for row in table.rows]
-    left = sum(table.columns[k].left for k in shown)
+    left = [table.columns[k].left for k in shown]
     lines = [_escape(line) for line in (*table.legend, *table.notes)]
     return [title, _table(header, rows, left=left), *(["<br>\n".join(lines)] if lines else [])]
 
@@ -63,9 +63,9 @@ def _cells(table: Table, row: TableRow) -> list[str]:
     ]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: int) -> str:
-    """A pipe table; the first ``left`` columns are flush left, the others flush right."""
-    rule = ["---" if i < left else "---:" for i in range(len(header))]
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequence[bool]) -> str:
+    """A pipe table; columns of text are flush left, the others flush right."""
+    rule = ["---" if flush else "---:" for flush in left]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 

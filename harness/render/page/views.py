@@ -15,6 +15,7 @@ from harness.render.tables.cell_text import (
     row_texts,
     shown_columns,
 )
+from harness.render.tables.numbers import number
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,15 @@ def _cell(cell: TableCell, text: CellText, reach: float) -> CellView:
         "significant" if cell.significant else "",
         "own" if cell.own else "",
     )
-    return CellView(text, " ".join(part for part in parts if part), cell.note)
+    return CellView(text, " ".join(part for part in parts if part), _note(cell))
+
+
+def _note(cell: TableCell) -> str:
+    """Return what to show when a reader points at a cell."""
+    parts = [cell.note]
+    if cell.detectable is not None:
+        parts.append(f"minimum detectable change: {number(cell.detectable)}")
+    return "; ".join(part for part in parts if part)
 
 
 def view_of_numbers(numbers: Numbers, caption: str) -> TableView:

@@ -68,6 +68,10 @@ class OpenAIMasker(Masker[OpenAIConfig]):
             "domains": [described(name, data.domains) for name in data.domains],
         }
 
+    def server(self) -> str:
+        """Return the address of the server."""
+        return self._base_url()
+
     def estimate(self, request: MaskRequest) -> MaskEstimate:
         """Count calls, tokens and cost of what has no stored answer. Needs no key."""
         cache = _cache(request.data)
