@@ -104,20 +104,9 @@ def _texts(session: Session, reader: RunReader, matrix: Matrix) -> dict[str, Map
 
 
 def _figures(store: Store, folder: Path) -> list[Path]:
-    from harness.analysis.halves import halves_panels
-    from harness.analysis.item_changes import spread_panels
     from harness.analysis.matrix_builder import matrix_of
-    from harness.analysis.matrix_tables import matrix_tables
-    from harness.analysis.step_curves import RunCurves
-    from harness.render.figures.catalogue import run_figures, write_figures
+    from harness.render.figures.catalogue import figures_of, write_figures
     from harness.storage.reader import RunReader
 
     reader = RunReader(store)
-    matrix = matrix_of(reader)
-    figures = run_figures(
-        RunCurves(reader, matrix),
-        halves_panels(matrix),
-        spread_panels(reader, matrix),
-        matrix_tables(matrix),
-    )
-    return write_figures(figures, folder)
+    return write_figures(figures_of(reader, matrix_of(reader)), folder)

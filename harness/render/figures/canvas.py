@@ -154,7 +154,22 @@ def new(width: float, height: float) -> tuple[Any, Any]:
 
 def folded(text: str, width: int) -> str:
     """Break a label into lines of at most ``width`` letters, between words where possible."""
-    return "\n".join(textwrap.wrap(text, width, break_on_hyphens=False)) or text
+    return "\n".join(textwrap.wrap(text, max(width, 1))) or text
+
+
+def entitle(figure: Any, title: str) -> None:
+    """Put a title above a figure, over as many lines as `title_height` allows for."""
+    width = figure.get_size_inches()[0]
+    figure.suptitle(_title(title, width), fontsize=8, fontweight="bold", x=0.01, ha="left")
+
+
+def title_height(title: str, width: float) -> float:
+    """Return the inches that a title above a figure of a width needs."""
+    return LINE * (_title(title, width).count("\n") + 1)
+
+
+def _title(title: str, width: float) -> str:
+    return folded(title, int(width * 12.2))
 
 
 def legend_height(labels: Sequence[str], columns: int) -> float:

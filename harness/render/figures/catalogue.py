@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.analysis.halves import HalvesPanel
-from harness.analysis.item_changes import SpreadPanel
+from harness.analysis.halves import HalvesPanel, halves_panels
+from harness.analysis.item_changes import SpreadPanel, spread_panels
+from harness.analysis.matrix import Matrix
+from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.step_curves import Panel, RunCurves
 from harness.analysis.tables import Table
 from harness.errors import StoreError
@@ -19,6 +21,7 @@ from harness.render.figures.looks import Looks
 from harness.render.figures.rows import halves_figure, spread_figure
 from harness.render.figures.trade_off import trade_off_figure
 from harness.render.files import write_file
+from harness.storage.reader import RunReader
 
 
 @dataclass(frozen=True)
@@ -44,13 +47,28 @@ class RunFigures:
         )
 
 
+def figures_of(reader: RunReader, matrix: Matrix) -> RunFigures:
+    """Describe the figures of a run; each is drawn when it is asked for.
+
+    Args:
+        reader: of the run.
+        matrix: of the same run, at the steps to draw.
+    """
+    return run_figures(
+        RunCurves(reader, matrix),
+        halves_panels(matrix),
+        spread_panels(reader, matrix),
+        matrix_tables(matrix),
+    )
+
+
 def run_figures(
     curves: RunCurves,
     halves: Sequence[HalvesPanel],
     items: Sequence[SpreadPanel],
     matrices: Sequence[Table],
 ) -> RunFigures:
-    """Describe the figures of a run; each is drawn when it is asked for.
+    """Describe the figures of a run from the data behind them.
 
     Args:
         curves: scores over steps, perplexities, and bias against language.

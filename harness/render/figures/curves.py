@@ -11,7 +11,7 @@ from harness.render.figures.canvas import Figure, Numbers
 from harness.render.figures.looks import Look, Looks
 from harness.render.tables.numbers import interval, number
 
-LABEL = 46
+LABEL = 42
 """Letters of a label of the legend in one line."""
 
 
@@ -57,8 +57,7 @@ def _draw(title: str, panel: Panel, looks: Looks) -> Any:
     if panel.ideal is not None:
         labels.append(panel.rule)
     columns = 2 if max(map(len, labels)) <= LABEL // 2 else 1
-    heading = canvas.folded(title, 52)
-    height = 2.2 + canvas.legend_height(labels, columns) + canvas.LINE * heading.count("\n")
+    height = 2.05 + canvas.legend_height(labels, columns) + canvas.title_height(title, canvas.WIDTH)
     figure, axis = canvas.new(canvas.WIDTH, height)
     reach = max(p.step for c in panel.curves for p in c.points)
     handles = []
@@ -79,7 +78,7 @@ def _draw(title: str, panel: Panel, looks: Looks) -> Any:
         handles.append(
             axis.axhline(panel.ideal, color=palette.LIGHT["muted"], lw=1, ls=(0, (4, 3)))
         )
-    axis.set_title(heading, fontweight="bold")
+    canvas.entitle(figure, title)
     axis.set_xlabel("unlearning steps")
     axis.set_ylabel(panel.unit)
     steps = sorted({p.step for c in panel.curves for p in c.points})

@@ -14,6 +14,13 @@ from harness.render.grids import Grid, GridCell, grids, width_of
 PAGE = 6.9
 """Width of a figure that is as wide as the text of a paper, inches."""
 MOST_GRIDS = 24
+LEGEND = (
+    "nearer to the ideal",
+    "further from it",
+    "pale: not significant",
+    "change only: improvement undefined",
+    "source = target",
+)
 CELL, LINE, NAMES, GAP = 0.52, 0.25, 0.85, 0.25
 """Width of a cell, height of a row, room for the sources, and between grids, inches."""
 
@@ -57,18 +64,20 @@ def _draw(title: str, found: Sequence[Grid]) -> Any:
     ]
     width = max(PAGE / 2, min(columns, len(found) or 1) * (across + GAP) - GAP)
     height = sum(heights) + GAP * len(heights)
-    figure, axis = canvas.new(width + 0.2, height + 1.05)
+    labels = max(1, int(width / 2.3))
+    below = canvas.LINE * -(-len(LEGEND) // labels) + 0.3
+    figure, axis = canvas.new(width + 0.2, height + below + canvas.title_height(title, width))
     axis.set_xlim(0, width)
     axis.set_ylim(height, 0)
     axis.set_aspect("equal")
     axis.axis("off")
-    axis.set_title(canvas.folded(title, int(width / 0.075)), fontweight="bold")
+    canvas.entitle(figure, title)
     top = 0.0
     for band, tall in zip(bands, heights, strict=True):
         for k, grid in enumerate(band):
             _draw_grid(axis, grid, names[id(grid)], k * (across + GAP), top)
         top += tall + GAP
-    _legend(figure)
+    _legend(figure, labels)
     return figure
 
 
@@ -118,7 +127,7 @@ def _draw_cell(axis: Any, cell: GridCell, x: float, y: float) -> None:
               fontsize=6.5, fontweight="bold" if star else "normal")  # fmt: skip
 
 
-def _legend(figure: Any) -> None:
+def _legend(figure: Any, columns: int) -> None:
     from matplotlib.patches import Patch
 
     light = palette.LIGHT
@@ -129,9 +138,8 @@ def _legend(figure: Any) -> None:
         Patch(facecolor="none", edgecolor=light["rule"], hatch="////"),
         Patch(facecolor="none", edgecolor=light["ink"]),
     ]
-    labels = ["nearer to the ideal", "further from it", "pale: not significant",
-              "change only: improvement undefined", "source = target"]  # fmt: skip
-    figure.legend(handles, labels, loc="outside lower left", ncols=3, fontsize=6.5, columnspacing=1)
+    figure.legend(handles, LEGEND, loc="outside lower left", ncols=columns, fontsize=6.5,
+                  columnspacing=1)  # fmt: skip
 
 
 def _cut(text: str, letters: int) -> str:

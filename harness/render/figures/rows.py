@@ -59,7 +59,7 @@ def _draw_spread(title: str, panel: SpreadPanel, looks: Looks) -> Any:
         axis.plot([low, high], [k, k], color=colour, lw=1)
         axis.plot([q1, q3], [k, k], color=colour, lw=5, solid_capstyle="butt", alpha=0.6)
         axis.plot([q2], [k], "|", color=palette.LIGHT["ink"], ms=9, mew=1.4)
-    axis.set_xlabel(f"change of an item, {panel.unit}")
+    axis.set_xlabel(canvas.folded(f"change of an item, {panel.unit}", 30))
     grey = palette.LIGHT["muted"]
     handles = [
         Line2D([], [], color=palette.LIGHT["ink"], marker="|", ls="", ms=9, mew=1.4),
@@ -145,9 +145,8 @@ def _name(method: str, source: str | None, fits: int = 1) -> str:
 
 def _rows(title: str, names: Sequence[str], *, legend: int) -> tuple[Any, Any]:
     """Return axes with a named row for each entry and a rule at zero."""
-    heading = canvas.folded(title, 52)
     lines = sum(name.count("\n") + 1.6 for name in names)
-    height = 0.75 + canvas.LINE * (lines + legend + heading.count("\n") + 1)
+    height = 0.9 + canvas.LINE * (lines + legend) + canvas.title_height(title, canvas.WIDTH)
     figure, axis = canvas.new(canvas.WIDTH, height)
     axis.axvline(0, color=palette.LIGHT["muted"], lw=1)
     axis.set_yticks(range(len(names)), names, fontsize=7)
@@ -155,5 +154,5 @@ def _rows(title: str, names: Sequence[str], *, legend: int) -> tuple[Any, Any]:
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.grid(visible=True, axis="x")
-    figure.suptitle(heading, fontsize=8, fontweight="bold", x=0.01, ha="left")
+    canvas.entitle(figure, title)
     return figure, axis

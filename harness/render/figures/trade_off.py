@@ -62,7 +62,7 @@ def _draw(plot: TradeOff, looks: Looks) -> Any:
                           color=palette.LIGHT["muted"], lw=1.2, zorder=1)  # fmt: skip
         shown.append((steps[0], "Pareto front"))
     better = "lower" if plot.direction.kind == "lower" else "higher"
-    axis.set_title(TITLE, fontweight="bold")
+    canvas.entitle(figure, TITLE)
     axis.set_xlabel(canvas.folded(f"{plot.metric}, {better} is better", 60))
     axis.set_ylabel("mean distance of the bias scores\nto their ideal, lower is better")
     axis.grid(axis="both")
