@@ -302,9 +302,9 @@ def nearer(before: Distance, after: Distance) -> Estimated:
 
     The difference of both distances, with a t interval from the influences on both.
     """
-    value = before.value - after.value
-    if abs(value) <= 1e-9 * max(before.value, after.value):
-        value = 0.0
+    squares = before.square.value, after.square.value
+    close = abs(squares[0] - squares[1]) <= 1e-9 * max(map(abs, squares))
+    value = 0.0 if close else before.value - after.value
     effect = combined([(1.0, before.points), (-1.0, after.points)])
     return estimated(value, effect)
 
