@@ -1,12 +1,16 @@
 """The `openai` masker against a real model behind an OpenAI-compatible server on loopback.
 
 SmolLM2-135M-Instruct (the plugin ``smollm2-135m``) answers ``/v1/chat/completions`` greedily. Like
-many small servers this one rejects response formats; with ``--structured`` it keeps the answers to
-the schema by writing the JSON frame itself. A model of this size is not expected to choose well:
-what counts is that the masker's accounting holds for answers nobody scripted. Prints what was
-accepted, rejected and malformed.
+many small servers this one rejects response formats. With ``--structured`` it keeps the answers to
+the schema by writing the JSON frame itself. A model of this size does not choose well; the purpose
+is to check the masker's accounting on answers that nobody scripted. Prints what was accepted,
+rejected and malformed.
 
     python benchmarks/openai_masker_real_model.py [--structured] [--passages 6] [--asks 3]
+    python benchmarks/openai_masker_real_model.py --structured --serve 8000
+
+The second form only serves, so that a run can be masked by this model: set ``base_url`` to
+``http://127.0.0.1:8000/v1`` and OPENAI_API_KEY to any word. The masks are no better than the model.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import os
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -79,8 +84,8 @@ class Handler(BaseHTTPRequestHandler):
 class ModelServer(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, model: LanguageModel, structured: bool) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, model: LanguageModel, structured: bool, port: int) -> None:
+        super().__init__(("127.0.0.1", port), Handler)
         self.structured = structured
         self.model = model
         self.lock = threading.Lock()
@@ -125,6 +130,7 @@ def main() -> None:
     parser.add_argument(
         "--structured", action="store_true", help="the server keeps answers to the schema"
     )
+    parser.add_argument("--serve", type=int, metavar="PORT", help="serve until Ctrl-C, on loopback")
     args = parser.parse_args()
 
     os.environ.setdefault("OPENAI_API_KEY", "none")
@@ -136,6 +142,12 @@ def main() -> None:
         registry.create("model", "smollm2-135m", {}),  # type: ignore[arg-type]
         LoadRequest(cache_dir=data.cache_dir / "models"),
     )
+    server = ModelServer(model, args.structured, args.serve or 0)
+    if args.serve is not None:
+        print(f"http://127.0.0.1:{server.server_address[1]}/v1", flush=True)
+        with suppress(KeyboardInterrupt):
+            server.serve_forever()
+        return
     passages = read_passages(
         registry.get("corpus", "embedded"),
         registry.create("corpus", "embedded", {}),  # type: ignore[arg-type]
@@ -143,7 +155,6 @@ def main() -> None:
             domain="gender", label="hateful", split="train", limit=args.passages, data=data
         ),
     )
-    server = ModelServer(model, args.structured)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as folder:
         config = {

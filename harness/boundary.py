@@ -6,13 +6,18 @@ method, and the field.
 
 from __future__ import annotations
 
+import sys
+import traceback
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import shorten
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from harness.data.domains import NO_DOMAIN, OVERALL
-from harness.errors import DebiasError, PluginError
+from harness.errors import DebiasError, HarnessError, PluginCrashError, PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
 from harness.lm.handle import LanguageModel
 from harness.metrics import MetricDefinition
@@ -34,6 +39,9 @@ from harness.types import (
 
 T = TypeVar("T")
 
+_END: Any = object()
+"""What stands for the end of a debiaser's checkpoints."""
+
 _PASSAGES = TypeAdapter(tuple[Passage, ...])
 _MASKED = TypeAdapter(tuple[MaskedPassage, ...])
 _MEASUREMENTS = TypeAdapter(tuple[Measurement, ...])
@@ -42,11 +50,58 @@ _ITEM_TEXTS = TypeAdapter(tuple[ItemTexts, ...])
 _QUANTITIES: TypeAdapter[dict[str, Quantity]] = TypeAdapter(dict[str, Quantity])
 
 
+@contextmanager
+def guarded(entry: Registered, method: str) -> Iterator[None]:
+    """Run a plugin's code within a block.
+
+    Raises:
+        PluginCrashError: it raised anything that is not a `HarnessError`; the one line names the
+            plugin, the method, and the file and line of the plugin where it happened.
+    """
+    try:
+        yield
+    except HarnessError:
+        raise
+    except Exception as error:  # third-party code may raise anything
+        said = shorten(" ".join(_message(error).split()), 300, placeholder=" …")
+        what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+        raise PluginCrashError(
+            f"{entry.describe()} failed in {method}(): {what}{_place(entry, error)}"
+        ) from error
+
+
+def _message(error: Exception) -> str:
+    """What an exception says; of a pydantic error the first problem, without the input."""
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors(include_input=False, include_url=False)[0]
+    where = ".".join([error.title, *map(str, first["loc"])])
+    return f"{where}: {first['msg']}"
+
+
+def _place(entry: Registered, error: Exception) -> str:
+    """Where an exception was raised: the last line of the plugin's own package, if there is one."""
+    frames = list(traceback.extract_tb(error.__traceback__))
+    module = sys.modules.get(entry.plugin.__module__.partition(".")[0])
+    file = getattr(module, "__file__", None)
+    root = Path(file).parent if file and Path(file).name == "__init__.py" else file
+    frames = [frame for frame in frames if frame.filename != __file__] or frames
+    own = [f for f in frames if root is not None and _is_within(Path(f.filename), Path(root))]
+    found = (own or frames)[-1:]
+    return "".join(f" ({frame.filename}, line {frame.lineno})" for frame in found)
+
+
+def _is_within(path: Path, root: Path) -> bool:
+    return path == root or root in path.parents
+
+
 def read_passages(
     entry: Registered, corpus: Corpus[Any], request: PassageRequest
 ) -> tuple[Passage, ...]:
     """Ask a corpus; every passage must be of the domain, label and split asked for."""
-    passages = _checked(_PASSAGES, corpus.passages(request), entry, "passages")
+    with guarded(entry, "passages"):
+        answer = corpus.passages(request)
+    passages = _checked(_PASSAGES, answer, entry, "passages")
     seen: set[str] = set()
     for passage in passages:
         asked = (request.domain, request.label, request.split)
@@ -69,7 +124,9 @@ def mask_passages(
     entry: Registered, masker: Masker[Any], request: MaskRequest
 ) -> tuple[MaskedPassage, ...]:
     """Ask a masker; it must answer each passage, unchanged and in order."""
-    masked = _checked(_MASKED, masker.mask(request), entry, "mask")
+    with guarded(entry, "mask"):
+        answer = masker.mask(request)
+    masked = _checked(_MASKED, answer, entry, "mask")
     if len(masked) != len(request.passages):
         raise _breach(
             entry, "mask", f"gave {len(masked)} answers for {len(request.passages)} passages"
@@ -90,12 +147,17 @@ def run_debiaser(
             f"'{request.model.name}' is a {request.model.kind} one"
         )
     wanted = iter(request.steps)
-    answer = debiaser.debias(request)
+    with guarded(entry, "debias"):
+        answer = debiaser.debias(request)
     if not isinstance(answer, Iterator):
         raise _breach(
             entry, "debias", f"must return an iterator of Checkpoint, not {_kind(answer)}"
         )
-    for checkpoint in answer:
+    while True:
+        with guarded(entry, "debias"):
+            checkpoint = next(answer, _END)
+        if checkpoint is _END:
+            break
         step = next(wanted, None)
         if not isinstance(checkpoint, Checkpoint):
             raise _breach(entry, "debias", f"yielded {_kind(checkpoint)}, not a Checkpoint")
@@ -121,7 +183,9 @@ def measure(
             f"evaluator '{entry.name}' works on {' and '.join(sorted(evaluator.kinds))} models; "
             f"'{request.model.name}' is a {request.model.kind} one"
         )
-    answer = _checked(_MEASUREMENTS, evaluator.evaluate(request), entry, "evaluate")
+    with guarded(entry, "evaluate"):
+        raw = evaluator.evaluate(request)
+    answer = _checked(_MEASUREMENTS, raw, entry, "evaluate")
     if not answer:
         raise _breach(entry, "evaluate", "gave no measurement")
     seen: set[tuple[str, str]] = set()
@@ -192,9 +256,18 @@ def list_items(
     return answer
 
 
+def remember(entry: Registered, evaluator: Evaluator[Any], request: EvaluationRequest) -> object:
+    """Ask an evaluator what it must know of the base model; see `Evaluator.remember`."""
+    if request.model.kind not in evaluator.kinds:
+        return None  # `measure` says so
+    with guarded(entry, "remember"):
+        return evaluator.remember(request)
+
+
 def load_model(entry: Registered, model: Model[Any], request: LoadRequest) -> LanguageModel:
     """Ask a model plugin for the handle."""
-    handle = model.load(request)
+    with guarded(entry, "load"):
+        handle = model.load(request)
     if not isinstance(handle, LanguageModel):
         raise _breach(entry, "load", f"returned {_kind(handle)}, not a LanguageModel")
     return handle
@@ -203,8 +276,10 @@ def load_model(entry: Registered, model: Model[Any], request: LoadRequest) -> La
 def _checked(adapter: TypeAdapter[T], answer: object, entry: Registered, method: str) -> T:
     if not isinstance(answer, Sequence) or isinstance(answer, str):
         raise _breach(entry, method, f"must return a list, not {_kind(answer)}")
+    with guarded(entry, method):  # a sequence of the plugin's own may compute its elements now
+        elements = tuple(answer)
     try:
-        return adapter.validate_python(tuple(answer))
+        return adapter.validate_python(elements)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

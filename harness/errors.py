@@ -26,10 +26,27 @@ class PluginError(HarnessError):
     exit_code = 3
 
 
+class PluginCrashError(PluginError):
+    """A plugin raised an exception that is not meant for people; its trace is kept.
+
+    The exception itself is the ``__cause__``.
+    """
+
+    def trace(self) -> str:
+        """Return the trace of the plugin's exception."""
+        import traceback
+
+        return "".join(traceback.format_exception(self.__cause__ or self))
+
+
 class DataError(HarnessError):
     """A data set is missing, altered, malformed, or has nothing for the question asked."""
 
     exit_code = 4
+
+
+class NoPassageError(DataError):
+    """A corpus that could be read has no passage of the domain, label and split asked for."""
 
 
 class ModelError(HarnessError):

@@ -33,6 +33,7 @@ from harness.types import (
     Measurement,
     Passage,
     PassageRequest,
+    Placing,
 )
 
 DebiaserInput = Literal["passages", "masks", "neutral", "domain"]
@@ -51,7 +52,7 @@ message to the user then does not show the value."""
 class PluginConfig(BaseModel):
     """Base of a plugin's Config. Every field needs a description: it is the documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PinnedConfig(PluginConfig):
@@ -169,6 +170,17 @@ class Corpus(Plugin[ConfigT]):
             DataError: the data is missing, altered or malformed, or holds no such passage.
         """
 
+    def placings(self, domain: str, data: DataStore) -> Sequence[Placing]:
+        """Return how the corpus's own rule does on rows whose target annotators coded.
+
+        For `harness corpus`, which works out precision and recall. By default: none, for a corpus
+        that places no text by a rule or has no codes.
+
+        Raises:
+            DataError: the data is missing, altered or malformed, or the domain has no terms.
+        """
+        return ()
+
 
 class Masker(Plugin[ConfigT]):
     """Chooses the words of a passage to unlearn."""
@@ -177,6 +189,9 @@ class Masker(Plugin[ConfigT]):
     control: ClassVar[ControlKind | None] = None
     """``masks``: it masks words that no method is about (`random`), so a method fitted on its masks
     is a control of the same method with other masks. None: it is not a control."""
+
+    seeded: ClassVar[bool] = True
+    """False: its masks do not depend on the seed, so the seed is not in their keys."""
 
     @abstractmethod
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
@@ -242,7 +257,18 @@ class Evaluator(Plugin[ConfigT]):
     answers with domain ``none``."""
     reads_source: ClassVar[bool] = False
     """True: the answer depends on the texts a method was fitted on (`corpus-perplexity`)."""
+    reads_neutral: ClassVar[bool] = False
+    """True: it reads held-out plain text of the spec's neutral corpus, which is then part of its
+    keys; see `EvaluationRequest.neutral`."""
     kinds: ClassVar[frozenset[ModelKind]] = frozenset({"causal", "masked"})
+
+    def remember(self, request: EvaluationRequest) -> object:
+        """Return what the evaluator must know of the base model to measure a debiased one.
+
+        Called with the base model, before a fit changes it; `evaluate` gets the answer as
+        ``request.remembered``. None (the default): nothing.
+        """
+        return None
 
     @abstractmethod
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
@@ -300,6 +326,9 @@ class Model(Plugin[ConfigT]):
     """Loads a language model."""
 
     family = "model"
+    terms: ClassVar[str | None] = None
+    """Terms under which the model may be used, by name and address: shown in `harness plan`, and
+    once when the model is first made ready. None: those of a licence that asks for no notice."""
 
     @abstractmethod
     def load(self, request: LoadRequest) -> LanguageModel:

@@ -146,21 +146,43 @@ def write_output(path: Path, content: bytes) -> None:
 
 
 @contextmanager
+def scratch_folder(parent: Path, prefix: str) -> Iterator[Path]:
+    """Make a folder for temporary files, which is removed at the end of the block.
+
+    Folders that killed processes left behind under the same prefix are removed first; those of
+    living processes are not.
+
+    Args:
+        parent: made if it does not exist.
+        prefix: how the name begins; it has at most 60 characters.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    for stale in parent.glob(f"{_literal(prefix)}*"):
+        _remove_unless_held(stale)
+    folder, lock = _held_folder(parent, prefix)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+@contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
     """Make a folder that appears whole or not at all.
 
-    Yields an empty folder beside ``path`` to be filled. At the end of the block it takes the name
-    ``path``, in place of an empty folder; after an error it is removed. Folders that a killed
-    process left behind while making the same one are removed first.
+    Yields an empty folder to be filled. At the end of the block it becomes ``path``, in place of
+    an empty folder; after an error it is removed.
 
     Raises:
         OSError: it cannot be made, or ``path`` is taken.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for stale in path.parent.glob(f".{_literal(path.name[:60])}.*{PARTIAL}"):
-        _remove_unless_held(stale)
-    folder, lock = _held_folder(path)
-    try:
+    with scratch_folder(path.parent, f".{path.name[:40]}{PARTIAL}-") as scratch:
+        folder = scratch / "whole"
+        folder.mkdir()
         yield folder
         use_usual_modes(folder)
         sync_tree(folder)
@@ -168,9 +190,6 @@ def new_folder(path: Path) -> Iterator[Path]:
             path.rmdir()  # nothing but an empty folder gives way
         folder.rename(path)
         sync(path.parent)
-    finally:
-        os.close(lock)
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _literal(name: str) -> str:
@@ -178,14 +197,14 @@ def _literal(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _held_folder(path: Path) -> tuple[Path, int]:
-    """A new folder beside ``path``, and the descriptor whose lock says that it is being filled."""
+def _held_folder(parent: Path, prefix: str) -> tuple[Path, int]:
+    """A new folder, and the descriptor whose lock says that a living process uses it."""
     while True:
-        folder = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}{PARTIAL}")
+        folder = parent / f"{prefix}{secrets.token_hex(4)}"
         folder.mkdir()
         try:
             lock = os.open(folder, os.O_RDONLY)
-        except FileNotFoundError:  # another process took it for stale
+        except FileNotFoundError:  # another process took it for left behind
             continue
         if fcntl is not None:
             with suppress(OSError):  # a file system without locks
@@ -196,7 +215,7 @@ def _held_folder(path: Path) -> tuple[Path, int]:
 
 
 def _remove_unless_held(folder: Path) -> None:
-    """Remove a partial folder whose process is gone."""
+    """Remove a folder whose process is gone."""
     if fcntl is None or not is_real_folder(folder):
         return
     with suppress(OSError):

@@ -57,7 +57,25 @@ class PassageRequest(Frozen):
     split: Split
     limit: Annotated[int | None, Field(ge=1)] = None
     seed: int = 0
+    keep_seen: Annotated[
+        bool,
+        Field(
+            description="for reports: also give test passages that nearly repeat training passages"
+        ),
+    ] = False
     data: DataStore
+
+
+class Placing(NamedTuple):
+    """A row whose target annotators coded, and whether the corpus's own rule finds it.
+
+    Attributes:
+        coded: the domains that the codes name.
+        placed: True if the rule places the text in the domain that was asked about.
+    """
+
+    coded: frozenset[str]
+    placed: bool
 
 
 # -- maskers ---------------------------------------------------------------------------------
@@ -80,6 +98,10 @@ class MaskedPassage(Frozen):
     note: Annotated[
         str | None, Field(description="why a passage has no spans: refused, malformed answer, …")
     ] = None
+    final: Annotated[
+        bool,
+        Field(description="False: a service failed to answer; another run asks it again"),
+    ] = True
 
     @model_validator(mode="after")
     def _spans_fit(self) -> MaskedPassage:
@@ -202,6 +224,12 @@ class EvaluationRequest(ItemsRequest):
             description="for `harness repro`: evaluate about this many of the items that `limit` "
             "does not bound (windows), under their usual ids",
         ),
+    ] = None
+    neutral: Annotated[
+        tuple[Passage, ...], Field(description="held-out plain text, for those that read it")
+    ] = ()
+    remembered: Annotated[
+        Any, Field(description="what `Evaluator.remember` returned for the base model")
     ] = None
     progress: Progress
 

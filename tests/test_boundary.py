@@ -12,7 +12,7 @@ from toy_plugins import ToyModel
 
 from harness import boundary
 from harness.data.places import DataStore
-from harness.errors import DebiasError, PluginError
+from harness.errors import DebiasError, PluginCrashError, PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model, PluginConfig
 from harness.metrics import HIGHER, Item, Metric
 from harness.plugins import Origin, Registered
@@ -51,13 +51,19 @@ def answering(family: type[Any], method: str, answer: Callable[[Any], Any]) -> t
 
 
 def passages(answer: Any, **asked: Any) -> Any:
-    entry, plugin = answering(Corpus, "passages", lambda request: answer)
+    return passages_of(*answering(Corpus, "passages", lambda request: answer), **asked)
+
+
+def passages_of(entry: Any, plugin: Any, **asked: Any) -> Any:
     defaults = {"domain": "gender", "label": "hateful", "split": "train", "data": DATA}
     return boundary.read_passages(entry, plugin, PassageRequest(**{**defaults, **asked}))
 
 
 def masks(answer: Any) -> Any:
-    entry, plugin = answering(Masker, "mask", lambda request: answer)
+    return masks_of(*answering(Masker, "mask", lambda request: answer))
+
+
+def masks_of(entry: Any, plugin: Any) -> Any:
     request = MaskRequest(passages=PASSAGES, domain="gender", data=DATA, progress=no_progress)
     return boundary.mask_passages(entry, plugin, request)
 
@@ -76,6 +82,10 @@ def measurements(answer: Any, kinds: Any = None) -> Any:
     entry, plugin = answering(Evaluator, "evaluate", lambda request: answer)
     if kinds:
         type(plugin).kinds = kinds
+    return measurements_of(entry, plugin)
+
+
+def measurements_of(entry: Any, plugin: Any) -> Any:
     request = EvaluationRequest(
         model=ToyModel(),
         domains=("gender",),
@@ -238,7 +248,45 @@ def test_model_must_be_a_handle() -> None:
     )
 
 
-def test_a_plugins_own_error_keeps_its_trace() -> None:
-    with pytest.raises(ZeroDivisionError) as caught:
-        checkpoints(lambda request: iter([Checkpoint(1 // 0, ToyModel(), {})]))
-    assert re.search("test_boundary", str(caught.traceback[-1].path))
+def raising(family: type[Any], method: str) -> tuple[Any, Any]:
+    def answer(request: Any) -> Any:
+        raise ZeroDivisionError("on\npurpose")
+
+    return answering(family, method, answer)
+
+
+def load(entry: Any, plugin: Any) -> Any:
+    return boundary.load_model(entry, plugin, LoadRequest(cache_dir=Path("x")))
+
+
+@pytest.mark.parametrize(
+    ("method", "call"),
+    [
+        ("passages", lambda: passages_of(*raising(Corpus, "passages"))),
+        ("mask", lambda: masks_of(*raising(Masker, "mask"))),
+        ("debias", lambda: checkpoints(lambda request: iter([1 // 0]))),
+        ("debias", lambda: checkpoints(lambda request: (1 // 0 for _ in range(2)))),
+        ("evaluate", lambda: measurements_of(*raising(Evaluator, "evaluate"))),
+        ("load", lambda: load(*raising(Model, "load"))),
+    ],
+)
+def test_an_exception_is_one_line_with_plugin_file_and_line(
+    method: str, call: Callable[[], Any]
+) -> None:
+    with pytest.raises(PluginCrashError) as caught:
+        call()
+    assert re.fullmatch(
+        r"\w+ 'wrong' \(entry point 'entry' of some-distribution 4\.5\.6\) failed in "
+        rf"{method}\(\): ZeroDivisionError: [\w /]+ \({re.escape(__file__)}, line \d+\)",
+        str(caught.value),
+    )
+    assert "ZeroDivisionError" in caught.value.trace()
+    assert "Traceback" in caught.value.trace()
+
+
+def test_errors_for_people_pass_as_they_are() -> None:
+    def answer(request: Any) -> Any:
+        raise DebiasError("nothing to learn from")
+
+    with pytest.raises(DebiasError, match=r"^nothing to learn from$"):
+        checkpoints(answer)

@@ -196,7 +196,7 @@ def test_every_evaluator_and_scorer_is_explained(registry: Registry) -> None:
         for entry in ours
         if "scorers" in entry.plugin.Config.model_fields
     )
-    named = set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    named = set(re.findall(r"^\| `(\w+_\w+)`", text, re.MULTILINE))
     assert named == set(re.findall(r"\b\w+_\w+\b", described))
 
 

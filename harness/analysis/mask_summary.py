@@ -1,4 +1,4 @@
-"""What a masker's answer amounts to: how much is masked, where, and what comes after it."""
+"""Counts over a masker's answer: how much is masked, where, and how much text follows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from harness.types import MaskedPassage
 class MaskSummary(BaseModel):
     """Counts over masked passages. Shares are between 0 and 1, None where there is no passage.
 
-    A causal model sees only what stands before a mask, so Eq. 1 of the paper says nothing about
-    the words after the first mask, and next to nothing about a mask with no word before it.
+    A causal model reads only what comes before a mask. So Eq. 1 of the paper says nothing about the
+    words after the first mask, and almost nothing about a mask with no word before it.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -32,7 +32,7 @@ class MaskSummary(BaseModel):
     repeated: int
     """Passages with more than one mask."""
     words_after_first: int
-    """Words of the masked passages that stand after their first mask."""
+    """Words of the masked passages that come after their first mask."""
     words_of_masked: int
     """Words of the masked passages."""
     kinds: dict[str, int]
@@ -40,7 +40,7 @@ class MaskSummary(BaseModel):
     reasons: dict[str, int]
     """Spans by reason, most frequent first."""
     notes: dict[str, int]
-    """Passages without a mask by what the masker notes about them."""
+    """Passages without a mask, by the masker's note about them."""
 
     @property
     def masked_share(self) -> float | None:
@@ -69,7 +69,7 @@ class MaskSummary(BaseModel):
 
     @property
     def after_share(self) -> float | None:
-        """Share of the masked passages' words that stand after the first mask."""
+        """Share of the masked passages' words that come after the first mask."""
         return _share(self.words_after_first, self.words_of_masked)
 
     @property

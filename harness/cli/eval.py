@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from pathlib import Path
-from typing import Any
+from textwrap import shorten
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.output import echo_json
+from harness.cli.output import echo_json, keep_trace
 from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.running.experiment import Experiment
 
 
 @click.command("eval")
@@ -59,9 +62,7 @@ def eval_command(
 
     Nothing is debiased and nothing is kept.
     """
-    from harness.planning.overrides import apply_override
-    from harness.planning.spec_reader import build_spec
-    from harness.planning.yaml_lines import Lines
+    from harness.running.experiment import Experiment
 
     data: dict[str, Any] = {
         "name": "eval",
@@ -72,14 +73,19 @@ def eval_command(
         "dtype": dtype,
         "limits": {"items": limit},
     }
-    for override in overrides:
-        apply_override(data, override)
-    spec = build_spec(data, session.registry, Lines("harness eval"))
     with tempfile.TemporaryDirectory() as folder:
-        records, failed = _measure(session, spec, Path(folder))
+        experiment = Experiment.from_mapping(
+            data,
+            registry=session.registry,
+            data=session.data,
+            folder=folder,
+            overrides=overrides,
+            source="harness eval",
+        )
+        records, failed = _measure(session, experiment)
     if as_json:
         echo_json(records)
-    else:
+    elif records:
         _print(session, records)
     if failed:
         sys.exit(9)
@@ -95,22 +101,20 @@ def _all_domains(session: Session, evaluators: tuple[str, ...]) -> list[str]:
     return [domain for domain in known if domain in domains] or known
 
 
-def _measure(session: Session, spec: Any, folder: Path) -> tuple[list[dict[str, Any]], bool]:
-    """Run the spec in a throw-away store; return evaluator and measurement of each."""
-    from harness.planning.passages import Texts
-    from harness.planning.plan import build_plan
+def _measure(session: Session, experiment: Experiment) -> tuple[list[dict[str, Any]], bool]:
+    """Run an experiment in a throw-away folder; return evaluator and measurement of each."""
     from harness.render.console.progress import ConsoleReporter
-    from harness.running.runner import Runner
-    from harness.storage.store import Store
 
-    texts = Texts(session.registry, session.data, spec.limits)
-    store = Store(folder)
     with ConsoleReporter(session.stderr) as reporter:
-        plan = build_plan(spec, session.registry, session.data, texts)
-        outcome = Runner(session.registry, session.data, texts, store, reporter).run(plan)
+        outcome = experiment.run(reporter=reporter)
+    for reason, key in outcome.traces.items():
+        failure = experiment.store.failure(key)
+        if failure is not None and failure.trace is not None:
+            path = keep_trace(failure.trace)
+            session.stderr.print(f"trace of '{shorten(reason, 60)}': {path}", soft_wrap=True)
     found = []
-    for key, task in plan.tasks().items():
-        record = store.record(key)
+    for key, task in experiment.plan().tasks().items():
+        record = experiment.store.record(key)
         for measurement in record.measurements if record else ():
             found.append({"evaluator": task.evaluator.label, **measurement.model_dump(mode="json")})
     return found, bool(outcome.failures)

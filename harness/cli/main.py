@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from harness import __version__
-from harness.cli.output import echo, print_trace
+from harness.cli.output import echo, print_trace, trace_note
 from harness.cli.session import Session
 from harness.errors import HarnessError, did_you_mean
 
@@ -18,6 +18,7 @@ COMMANDS: dict[str, str] = {
     "run": "Run a spec; go on where it stopped.",
     "plan": "Show what a spec would run, and what is missing. Loads no model.",
     "eval": "Measure one model with some evaluators; no debiasing.",
+    "corpus": "Show what a corpus has for each domain, and how clean it is.",
     "mask": "Show passages with their masked words highlighted.",
     "matrix": "Show a run's transfer matrix: source rows by target columns.",
     "leaderboard": "Rank the methods of one or more runs.",
@@ -26,7 +27,8 @@ COMMANDS: dict[str, str] = {
     "export-model": "Write the debiased model of a cell for transformers and peft.",
     "show": "Show the items of a cell that flipped, with their sentences.",
     "compare": "Compare two runs, or a run with published numbers.",
-    "verify": "Recompute every stored number of a run from its items.",
+    "verify": "Check a run's hashes, keys and index, and recompute every number.",
+    "pack": "Put a finished run's records and items into a few files.",
     "repro": "Score a sample of a run's items again, one by one, and compare.",
     "explain": "Show the inputs behind a content key of a run.",
     "plugins": "List plugins, or show one with its config.",
@@ -105,7 +107,7 @@ def main() -> None:
     try:
         cli(standalone_mode=False)
     except HarnessError as error:
-        echo(f"harness: {error}", err=True)
+        echo(f"harness: {error}{trace_note(error)}", err=True)
         sys.exit(error.exit_code)
     except click.ClickException as error:
         usage = io.StringIO()

@@ -53,10 +53,12 @@ def matrix_command(
     source rows by target columns, coloured by improvement, strong where a change is significant.
     Below it are the scores of every method, and how far improvements reach other domains.
     """
+    from harness.analysis.mask_rules import rule_table
     from harness.analysis.matrix_builder import build_matrix
     from harness.analysis.ranking import rank
     from harness.analysis.verdict import verdict
     from harness.render.console.matrix import print_matrix
+    from harness.render.console.tables import print_legends, print_table
     from harness.render.tables.plain import matrix_json
     from harness.storage.store import find_run
 
@@ -83,3 +85,7 @@ def matrix_command(
         each_seed=each_seed,
         long=not short,
     )
+    rules = rule_table(matrix)
+    if rules is not None and not short:
+        print_table(session.stdout, rules, below="intervals")
+        print_legends(session.stdout, [rules])

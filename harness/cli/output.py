@@ -7,6 +7,7 @@ from types import TracebackType
 
 import click
 
+from harness.errors import HarnessError, PluginCrashError
 from harness.render.safe_text import json_text, printable
 
 
@@ -37,3 +38,28 @@ def print_trace(
     click.echo(
         printable("".join(traceback.format_exception(kind, error, trace))), err=True, nl=False
     )
+
+
+def trace_note(error: HarnessError) -> str:
+    """Keep the trace of a plugin's exception in a file of its own; return where, for the message.
+
+    Empty for any other error: those are told completely by their line.
+    """
+    if not isinstance(error, PluginCrashError):
+        return ""
+    path = keep_trace(error.trace())
+    return f"; trace: {path}" if path else ""
+
+
+def keep_trace(trace: str) -> str | None:
+    """Write the trace of a bug into a temporary file; return its path, None if that fails."""
+    import tempfile
+
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", prefix="harness-trace-", suffix=".txt", encoding="utf-8", delete=False
+        ) as stream:
+            stream.write(printable(trace))
+    except OSError:
+        return None
+    return stream.name

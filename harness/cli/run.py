@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +14,7 @@ from harness.cli.options import executor_options, make_executor, results_option,
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from harness.running.runner import Outcome
     from harness.storage.store import Store
 
 
@@ -20,50 +22,61 @@ if TYPE_CHECKING:
 @click.argument("spec")
 @set_option
 @results_option
+@click.option("--fresh", is_flag=True, help="Measure everything again, whatever is stored.")
 @executor_options
 @pass_session
 def run_command(
-    session: Session, /, spec: str, overrides: tuple[str, ...], results: Path, **executor: Any
+    session: Session,
+    /,
+    spec: str,
+    overrides: tuple[str, ...],
+    results: Path,
+    fresh: bool,
+    **executor: Any,
 ) -> None:
     """Run SPEC (a YAML file, or the name of a shipped spec) and show its tables.
 
-    Each result is written as soon as it exists, to RESULTS/<name of the spec>. The same command
-    after a crash or Ctrl-C goes on where it stopped. A run in half precision ends with a line that
-    counts, on a sample, the item decisions that differ from float32's. Ends with exit code 9 if a
-    cell failed.
+    Each result is written as soon as it exists, to RESULTS/<name of the spec>. After a crash or
+    Ctrl-C, run the same command again to resume. Half-precision runs report how many sampled
+    decisions change in float32. The exit code is 9 if a measurement failed.
     """
-    from harness.planning.passages import Texts
-    from harness.planning.plan import build_plan
-    from harness.planning.spec import known_data
     from harness.planning.spec_reader import load_spec
     from harness.render.console.progress import ConsoleReporter
-    from harness.running.runner import Runner
-    from harness.storage.store import Store
+    from harness.running.experiment import Experiment
 
     chosen = make_executor(**executor)
     loaded = load_spec(spec, session.registry, overrides)
-    store = Store(results / loaded.name)
-    store.prepare()
-    data = known_data(loaded, session.registry, session.data)
-    texts = Texts(session.registry, data, loaded.limits)
+    experiment = Experiment(loaded, registry=session.registry, data=session.data, results=results)
+    experiment.store.prepare()
     with ConsoleReporter(session.stderr) as reporter:
         reporter.phase("planning")
-        plan = build_plan(loaded, session.registry, data, texts)
-        runner = Runner(session.registry, data, texts, store, reporter, chosen)
-        outcome = runner.run(plan)
-    _show(session, store)
+        experiment.plan()
+        outcome = experiment.run(reporter=reporter, executor=chosen, fresh=fresh)
+    if outcome.reused or outcome.measured:
+        _show(session, experiment.store)
     if loaded.dtype != "float32" and outcome.measured:
         from harness.cli.repro import report_precision
 
-        report_precision(session, store)
+        report_precision(session, experiment.store)
     done = f"{outcome.measured} measured, {outcome.reused} already there"
-    session.stderr.print(f"{done}; results in {store.folder}", soft_wrap=True)
+    session.stderr.print(f"{done}; results in {experiment.folder}", soft_wrap=True)
     if outcome.failures:
-        session.stderr.say(
-            f"{len(outcome.failures)} measurements failed; the same command tries them again"
-        )
+        _say_failed(session, outcome, experiment.folder)
         sys.exit(9)
-    session.stderr.say(_next(store.folder))
+    session.stderr.say(_next(experiment.folder))
+
+
+def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
+    """Say how much failed, and where the traces of bugs are; the reasons were shown already."""
+    count = len(outcome.failures)
+    what = "all" if not (outcome.measured or outcome.reused) else str(count)
+    session.stderr.print(
+        f"{what} measurements failed; fix the causes above, then run the same command again",
+        soft_wrap=True,
+    )
+    for reason, key in outcome.traces.items():
+        path = folder / "failures" / f"{key}.json"
+        session.stderr.print(f"trace of '{shorten(reason, 60)}': {path}", soft_wrap=True)
 
 
 def _show(session: Session, store: Store) -> None:

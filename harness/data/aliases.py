@@ -60,13 +60,20 @@ class Aliases(Mapping[str, tuple[str, ...]]):
         """
         return tuple(dict.fromkeys(place.partition("/")[0] for place in self.places(names)))
 
-    def domain(self, name: str) -> str:
+    def domain(self, name: str, where: str = "") -> str:
         """Return the one domain behind a name.
+
+        Args:
+            name: a name of the data set.
+            where: its file and line, for the error.
 
         Raises:
             DataError: the name is not in the table, or does not mean exactly one domain.
         """
-        domains = self.domains(name)
+        try:
+            domains = self.domains(name)
+        except DataError as error:
+            raise DataError(f"{where}: {error}" if where else str(error)) from None
         if len(domains) != 1:
             known = ", ".join(domains) or "none"
             raise DataError(f"{self.dataset}: alias '{name}' has not one domain but: {known}")

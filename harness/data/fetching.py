@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
 import zipfile
 from pathlib import Path
 
 from harness.data.pins import Pin, PinnedFile, file_git_blob, file_sha256, inside
 from harness.errors import DataError
+from harness.files import scratch_folder, use_usual_modes
 
 TIMEOUT = 30.0
 """Seconds without an answer after which a download is given up."""
@@ -37,13 +37,13 @@ def fetch_pin(pin: Pin, folder: Path) -> Path:
 
 def _fetch_file(pin: Pin, part: PinnedFile, target: Path) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         # beside the target, so that the last step is a rename and never a half-written copy
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching-") as scratch:
-            fetched = _download(pin, part.url, Path(scratch))
+        with scratch_folder(target.parent, ".fetching-") as scratch:
+            fetched = _download(pin, part.url, scratch)
             if pin.archive_member is not None:
-                fetched = _unpack(pin, fetched, Path(scratch))
+                fetched = _unpack(pin, fetched, scratch)
             _check(pin, part, fetched)
+            use_usual_modes(scratch)
             os.replace(fetched, target)
     except OSError as error:
         raise DataError(

@@ -42,11 +42,12 @@ def opened(path: Path, most: int | None = None) -> Iterator[BinaryIO]:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         raise DataError(f"{shown(path)}: cannot be read: {_reason(error)}") from None
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        os.close(descriptor)
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
+        raise DataError(f"{shown(path)}: cannot be read: it is {kind}; name a file")
     with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode), "not a file")
-            raise DataError(f"{shown(path)}: cannot be read: it is {kind}; name a file")
         limit = MAX_BYTES if most is None else most
         if status.st_size > limit:
             raise DataError(

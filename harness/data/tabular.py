@@ -41,14 +41,18 @@ class Record(NamedTuple):
     values: tuple[Any, ...]
 
 
-def read_utf8(path: Path) -> str:
+def read_utf8(path: Path, most: int | None = None) -> str:
     """Return a file's text, line ends as they are; a byte-order mark is dropped.
+
+    Args:
+        path: the file.
+        most: refuse a larger file, in bytes.
 
     Raises:
         DataError: it is not a file that can be read, is not UTF-8 (says line and byte), or holds
             a NUL character.
     """
-    content = read_bytes(path)
+    content = read_bytes(path, most)
     for mark, name in _BOMS.items():
         if content.startswith(mark):
             raise DataError(f"{path}: the file is {name}; convert it to UTF-8")
@@ -125,9 +129,9 @@ def _csv_rows(
         size = len(header)
         number = reader.line_num + 1
         for fields in reader:
-            if len(fields) == size:
+            if len(fields) == size and (size == 1 or any(fields)):
                 yield number, fields
-            elif fields:  # not a blank line
+            elif any(fields) or len(fields) == 1:  # not a blank line
                 raise DataError(
                     f"{path}: line {number}: {len(fields)} fields instead of {size}; the file is "
                     "truncated or a text is not quoted"

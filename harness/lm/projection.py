@@ -58,7 +58,7 @@ def install(module: Any, layer: int, matrix: np.ndarray, bias: np.ndarray | None
     Raises:
         ModelError: the shapes do not fit, or there is no such layer.
     """
-    width = int(module.config.hidden_size)
+    width = int(module.config.get_text_config().hidden_size)
     if matrix.shape != (width, width) or (bias is not None and bias.shape != (width,)):
         raise ModelError(
             f"a projection of hidden states of width {width} needs a matrix {width} x {width} and "
@@ -91,7 +91,7 @@ def _hooks(part: Any) -> dict[int, _OutputHook]:
 
 def layers(module: Any) -> int:
     """Number of the model's transformer layers."""
-    return int(module.config.num_hidden_layers)
+    return int(module.config.get_text_config().num_hidden_layers)
 
 
 def place(module: Any, layer: int) -> Any:

@@ -20,8 +20,10 @@ from harness.lm.continuation import continued
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
 from harness.lm.prompt_contrast import PromptContrast
 from harness.lm.quiet import quiet
-from harness.lm.scoring.batches import Row, batches
+from harness.lm.scoring.abilities import check_scores
+from harness.lm.scoring.batches import Row
 from harness.lm.scoring.engine import Correction, Engine
+from harness.lm.scoring.forward import Forward
 from harness.lm.start_tokens import StartTokens, find_start_tokens, write_choice
 
 LONG_TEXT = 100_000
@@ -65,7 +67,22 @@ class TransformersModel(LanguageModel):
         self.max_tokens = _context(module, tokenizer)
         self._starts = starts or find_start_tokens(tokenizer, kind, name=name)
         self._scores: dict[tuple[str, tuple[int, ...]], TokenScores] = {}
-        self._engine = Engine(self.module, kind, self._filler)
+        forward = Forward(
+            self.module,
+            kind,
+            self._filler,
+            longest=self.max_tokens,
+            special=getattr(tokenizer, "all_special_ids", ()),
+        )
+        self._engine = Engine(forward)
+
+    def check(self) -> None:
+        """Refuse a model whose scores would be random, not finite, or read from later tokens.
+
+        Raises:
+            ModelError: it is one of these, or it cannot be run.
+        """
+        check_scores(self._engine.forward, self.name)
 
     @property
     def device(self) -> torch.device:
@@ -245,7 +262,7 @@ class TransformersModel(LanguageModel):
         rows = [Row([*front, *self._checked(text, front), *back], [], []) for text in texts]
         found: list[np.ndarray] = [np.empty(0)] * len(rows)
         with self._engine.forward.inference():
-            for batch in batches(rows, self._engine.budget):
+            for batch in self._engine.batches(rows):
                 hidden = projection.read(
                     self._engine.forward, self._engine.padded([rows[i] for i in batch]), layer
                 )
@@ -288,7 +305,7 @@ class TransformersModel(LanguageModel):
         answers = [""] * len(encoded)
         to_come = [self._filler] * max_new_tokens
         lengths = [Row([*own, *to_come], [], []) for own in encoded]
-        for batch in batches(lengths, self._engine.budget):
+        for batch in self._engine.batches(lengths):
             prompts_ids = [encoded[i] for i in batch]
             for i, answer in zip(batch, self._continue(prompts_ids, max_new_tokens), strict=True):
                 answers[i] = answer
@@ -429,12 +446,13 @@ class TransformersModel(LanguageModel):
 
 
 def _context(module: torch.nn.Module, tokenizer: Any) -> int:
-    config = module.config
-    for name in ("max_position_embeddings", "n_positions", "n_ctx"):
+    known = getattr(tokenizer, "model_max_length", None) or sys.maxsize
+    config = module.config.get_text_config()  # type: ignore[union-attr, operator]
+    for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
-            return min(value - _unusable(module), int(tokenizer.model_max_length))
-    return int(tokenizer.model_max_length)
+            return min(value - _unusable(module), int(known))
+    return int(known)
 
 
 def _unusable(module: torch.nn.Module) -> int:

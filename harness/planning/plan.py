@@ -7,28 +7,47 @@ What cannot be done for lack of data is planned with its problem, so that the ot
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import JsonValue
 
+from harness.boundary import guarded
 from harness.data.places import DataStore
-from harness.errors import HarnessError
-from harness.families import Debiaser
-from harness.planning.keys import PluginInputs, content_key
+from harness.errors import HarnessError, PluginCrashError
+from harness.families import Debiaser, Evaluator, Family
+from harness.planning.keys import ENGINE, PluginInputs, content_key
 from harness.planning.narrowing import Narrowing
-from harness.planning.passages import Source, Texts, passages_hash
-from harness.planning.spec import PluginUse, Spec, known_data, measured_domains
+from harness.planning.passages import Source, Texts
+from harness.planning.spec import PluginUse, Spec, StopAt, known_data, measured_domains
 from harness.plugins import Registry
 from harness.storage.cells import Cell, Identity, MeasureRef
 from harness.storage.records import SCHEMA_VERSION, RunIndex
-from harness.types import ControlKind
+from harness.types import ControlKind, Label
 
 ONE_SHOT_STEP = 1
 """The only step of a debiaser that is fitted at once."""
+
+
+class Problem(str):
+    """Why something cannot be done, in one line; with the trace where it is a plugin's fault."""
+
+    trace: str | None = None
+
+    @classmethod
+    def of(cls, error: Exception) -> Problem:
+        """Describe an error."""
+        if isinstance(error, HarnessError):
+            problem = cls(error)
+            problem.trace = error.trace() if isinstance(error, PluginCrashError) else None
+        else:
+            problem = cls(" ".join(f"{type(error).__name__}: {error}".split()))
+            problem.trace = "".join(traceback.format_exception(error))
+        return problem
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,9 @@ class MeasureTask:
     step: int
     domains: tuple[str, ...]
     source: Source | None
-    problem: str | None = None
+    neutral: PluginUse | None = None
+    """The corpus of the held-out plain text that it reads, if it reads any."""
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True)
@@ -58,17 +79,25 @@ class Fit:
     seed: int
     steps: tuple[int, ...]
     tasks: tuple[MeasureTask, ...]
-    problem: str | None = None
+    stop_at: StopAt | None = None
+    """The dose at which it stops. Its tasks are then measured at the step that reaches the dose,
+    under the name of the last step."""
+    stop_texts: PluginUse | None = None
+    """The corpus of the held-out plain text on which the dose is measured."""
+    problem: Problem | None = None
 
 
 @dataclass(frozen=True)
 class ModelPlan:
-    """Everything that one model takes part in."""
+    """Everything that one model takes part in.
+
+    ``model`` is what is keyed and loaded: a hub's branch is written out as its commit.
+    """
 
     model: PluginUse
     base: tuple[MeasureTask, ...]
     fits: tuple[Fit, ...]
-    problem: str | None = None
+    problem: Problem | None = None
 
     def tasks(self) -> Iterator[MeasureTask]:
         """Every measure task, the base first."""
@@ -95,6 +124,24 @@ def build_plan(spec: Spec, registry: Registry, data: DataStore, texts: Texts) ->
     return _Planner(spec, registry, known_data(spec, registry, data), texts).plan()
 
 
+class _Part(NamedTuple):
+    """A part of a key, and what keeps it from being known."""
+
+    inputs: JsonValue
+    problem: Problem | None = None
+
+
+class _Setting(NamedTuple):
+    """What the seeds and sources of a method share."""
+
+    model: PluginUse
+    lineage: dict[str, JsonValue]
+    plugin: type[Debiaser[Any]]
+    debiaser: PluginUse
+    masker: PluginUse | None
+    problem: Problem | None
+
+
 @dataclass
 class _Planner:
     spec: Spec
@@ -110,9 +157,9 @@ class _Planner:
         cells: list[Cell] = []
         models = []
         for model in self.spec.model:
-            plan, own_cells = self._model(model)
+            plan, model_cells = self._model(model)
             models.append(plan)
-            cells += own_cells
+            cells += model_cells
         index = RunIndex(
             name=self.spec.name,
             created_at=datetime.now(timezone.utc).isoformat(timespec="seconds"),
@@ -122,141 +169,186 @@ class _Planner:
         )
         return Plan(self.spec, index, tuple(models))
 
+    # -- models ------------------------------------------------------------------------------
+
     def _model(self, model: PluginUse) -> tuple[ModelPlan, list[Cell]]:
-        lineage: dict[str, JsonValue] = {"schema": SCHEMA_VERSION, "dtype": self.spec.dtype}
-        inputs, problem = self._plugin("model", model)
-        lineage["model"] = inputs
-        base = self._measures(lineage, 0, None)
+        lineage: dict[str, JsonValue] = {
+            "schema": SCHEMA_VERSION,
+            "engine": ENGINE,
+            "dtype": self.spec.dtype,
+        }
+        model, part = self._pinned(model)
+        lineage["model"] = part.inputs
+        base = self._measures(lineage, 0, None, part.problem)
         tasks = {task.key: task for task in base}
         cells = [Cell(model=model.label, measures=_refs(base))]
         fits: dict[str, Fit] = {}
-        for cell, fit, compared in self._fits(model, lineage):
+        for cell, fit, compared in self._fits(model, lineage, part.problem):
             known = fits.get(fit.key)
             if known is not None:  # one computation behind several cells
-                own = {task.key for task in known.tasks}
-                more = tuple(task for task in fit.tasks if task.key not in own)
+                keys = {task.key for task in known.tasks}
+                more = tuple(task for task in fit.tasks if task.key not in keys)
                 fit = replace(known, tasks=known.tasks + more)
             fits[fit.key] = fit
             tasks.update({task.key: task for task in compared})
             cells.append(cell)
-        return ModelPlan(model, tuple(tasks.values()), tuple(fits.values()), problem), cells
+        return ModelPlan(model, tuple(tasks.values()), tuple(fits.values()), part.problem), cells
+
+    def _pinned(self, model: PluginUse) -> tuple[PluginUse, _Part]:
+        try:
+            pinned = self._inputs.pinned(model)
+        except Exception as error:  # one model's failure must not cost the others
+            return model, _unknown({"name": model.use}, error)
+        return pinned, self._plugin("model", pinned)
+
+    # -- fits --------------------------------------------------------------------------------
 
     def _fits(
-        self, model: PluginUse, lineage: dict[str, JsonValue]
+        self, model: PluginUse, lineage: dict[str, JsonValue], problem: Problem | None
     ) -> Iterator[tuple[Cell, Fit, list[MeasureTask]]]:
-        spec = self.spec
-        sources: list[Source | None] = [
-            Source(*parts) for parts in product(spec.corpus, spec.source, spec.label)
-        ] or [None]
-        for debiaser in spec.debiaser:
+        for debiaser in self.spec.debiaser:
             plugin = self.registry.get("debiaser", debiaser.use).plugin
             only = debiaser.only or Narrowing({})
             if not only.allows("models", model.label):
                 continue
             maskers: list[PluginUse | None] = [None]
             if "masks" in plugin.inputs:
-                maskers = [use for use in spec.masker if only.allows("maskers", use.label)]
-            seeds = [seed for seed in spec.seed if only.allows("seeds", seed)]
-            seeds = seeds if plugin.seeded else seeds[:1]
-            for source, masker, seed in product(sources, maskers, seeds):
-                if source is not None and not _allows(only, source):
-                    continue
-                identity = Identity(
-                    model=model.label,
-                    debiaser=debiaser.label,
-                    masker=masker.label if masker else None,
-                    corpus=source.corpus.label if source else None,
-                    source=source.domain if source else None,
-                    label=source.label if source else None,
-                    seed=seed,
+                maskers = [use for use in self.spec.masker if only.allows("maskers", use.label)]
+            for place, masker in product(self._places(only), maskers):
+                yield from self._seeds(
+                    _Setting(model, lineage, plugin, debiaser, masker, problem), place, only
                 )
-                fit = self._fit(lineage, identity, plugin, debiaser, source, masker, seed)
-                base = self._measures(lineage, 0, source)
-                cell = Cell(
-                    **identity._asdict(),
-                    control_kind=self._control_kind(plugin, masker, source),
-                    fit_key=fit.key,
-                    measures=_refs([*base, *fit.tasks]),
-                )
-                yield cell, fit, base
 
-    def _control_kind(
-        self,
-        plugin: type[Debiaser],  # type: ignore[type-arg]
-        masker: PluginUse | None,
-        source: Source | None,
-    ) -> ControlKind | None:
+    def _places(self, only: Narrowing) -> list[tuple[PluginUse, str, Label] | None]:
+        """Corpus, source domain and label of each source; a None alone where there is none."""
+        spec = self.spec
+        if not (spec.corpus and spec.source and spec.label):
+            return [None]
+        return [
+            (corpus, domain, label)
+            for corpus, domain, label in product(spec.corpus, spec.source, spec.label)
+            if only.allows("corpora", corpus.label)
+            and only.allows("sources", domain)
+            and only.allows("labels", label)
+        ]
+
+    def _seeds(
+        self, setting: _Setting, place: tuple[PluginUse, str, Label] | None, only: Narrowing
+    ) -> Iterator[tuple[Cell, Fit, list[MeasureTask]]]:
+        """Cells of the seeds; a seed that changes nothing has none of its own."""
+        seen: set[str] = set()
+        for seed in self.spec.seed:
+            if not only.allows("seeds", seed):
+                continue
+            source = None if place is None else self.texts.source(*place, seed)
+            identity = Identity(
+                model=setting.model.label,
+                debiaser=setting.debiaser.label,
+                masker=setting.masker.label if setting.masker else None,
+                corpus=source.corpus.label if source else None,
+                source=source.domain if source else None,
+                label=source.label if source else None,
+                seed=seed,
+            )
+            fit = self._fit(setting, identity, source, seed)
+            if fit.key in seen:
+                continue
+            seen.add(fit.key)
+            base = self._measures(setting.lineage, 0, source, setting.problem)
+            cell = Cell(
+                **identity._asdict(),
+                control_kind=self._control_kind(setting, source),
+                fit_key=fit.key,
+                measures=_refs([*base, *fit.tasks]),
+            )
+            yield cell, fit, base
+
+    def _control_kind(self, setting: _Setting, source: Source | None) -> ControlKind | None:
+        plugin, masker = setting.plugin, setting.masker
         if plugin.control is not None:
             return plugin.control
         if masker is not None:
-            own = self.registry.get("masker", masker.use).plugin
-            if own.control is not None:
-                return own.control
+            kind = self.registry.get("masker", masker.use).plugin.control
+            if kind is not None:
+                return kind
         if source is not None and source.label == "non-hateful":
             return "texts" if plugin.inputs & {"masks", "passages"} else None
         return None
 
-    def _fit(
-        self,
-        lineage: dict[str, JsonValue],
-        identity: Identity,
-        plugin: type[Debiaser],  # type: ignore[type-arg]
-        debiaser: PluginUse,
-        source: Source | None,
-        masker: PluginUse | None,
-        seed: int,
-    ) -> Fit:
+    def _fit(self, setting: _Setting, identity: Identity, source: Source | None, seed: int) -> Fit:
+        plugin = setting.plugin
         steps = self.spec.steps if plugin.stepwise else (ONE_SHOT_STEP,)
-        domain = source.domain if source else None
-        inputs, problem = self._plugin("debiaser", debiaser, domain)
-        parts: dict[str, JsonValue] = {**lineage, "debiaser": inputs}
-        if plugin.seeded:
-            parts["seed"] = seed
-        if plugin.stepwise and self._create(debiaser).depends_on_last_step():
-            parts["total_steps"] = steps[-1]
-        neutral = None
-        if source is not None and plugin.inputs & {"masks", "passages"}:
-            parts["source"], found = self._source(source)
-            problem = problem or found
-        elif source is not None and "domain" in plugin.inputs:
-            parts["source"] = {"domain": source.domain}
-        if masker is not None:
-            parts["masker"], found = self._plugin("masker", masker, domain)
-            problem = problem or found
-        if "neutral" in plugin.inputs:
-            neutral = self.spec.neutral[0]
-            parts["neutral"], found = self._neutral(neutral)
-            problem = problem or found
-        tasks = [task for step in steps for task in self._measures(parts, step, source, problem)]
+        stop_at = self.spec.stop_at if plugin.stepwise else None
+        neutral = self.spec.neutral[0] if "neutral" in plugin.inputs else None
+        parts = dict(self._fit_parts(setting, source, neutral, seed))
+        if stop_at is not None:
+            parts["stop_at"] = self._stop(stop_at)
+        problems = (setting.problem, *(part.problem for part in parts.values()))
+        problem = next((problem for problem in problems if problem is not None), None)
+        lineage = {**setting.lineage, **{name: part.inputs for name, part in parts.items()}}
+        measured = steps if stop_at is None else steps[-1:]
+        tasks = [t for step in measured for t in self._measures(lineage, step, source, problem)]
         return Fit(
-            key=content_key(parts),
+            key=content_key(lineage),
             identity=identity,
-            debiaser=debiaser,
+            debiaser=setting.debiaser,
             source=source,
-            masker=masker,
+            masker=setting.masker,
             neutral=neutral,
             seed=seed,
             steps=steps,
             tasks=tuple(tasks),
+            stop_at=stop_at,
+            stop_texts=self.spec.neutral[0] if stop_at is not None else None,
             problem=problem,
         )
+
+    def _fit_parts(
+        self, setting: _Setting, source: Source | None, neutral: PluginUse | None, seed: int
+    ) -> Iterator[tuple[str, _Part]]:
+        """Everything that a fit depends on beside the model, by name."""
+        plugin, debiaser, masker = setting.plugin, setting.debiaser, setting.masker
+        domain = source.domain if source else None
+        yield "debiaser", self._plugin("debiaser", debiaser, domain)
+        if plugin.seeded or (masker is not None and self._is_seeded(masker)):
+            yield "seed", _Part(seed)
+        if plugin.stepwise and self._depends_on_last_step(debiaser):
+            yield "total_steps", _Part(self.spec.steps[-1])
+        if source is not None and plugin.inputs & {"masks", "passages"}:
+            yield "source", self._source(source)
+        elif source is not None and "domain" in plugin.inputs:
+            yield "source", _Part({"domain": source.domain})
+        if masker is not None:
+            yield "masker", self._plugin("masker", masker, domain)
+        if neutral is not None:
+            yield "neutral", self._neutral(neutral, seed)
+
+    def _is_seeded(self, masker: PluginUse) -> bool:
+        return self.registry.get("masker", masker.use).plugin.seeded
+
+    def _depends_on_last_step(self, use: PluginUse) -> bool:
+        entry = self.registry.get("debiaser", use.use)
+        with guarded(entry, "depends_on_last_step"):
+            plugin = self.registry.create("debiaser", use.use, use.config)
+            return plugin.depends_on_last_step()
+
+    # -- measure tasks -----------------------------------------------------------------------
 
     def _measures(
         self,
         lineage: dict[str, JsonValue],
         step: int,
         source: Source | None,
-        problem: str | None = None,
+        problem: Problem | None,
     ) -> list[MeasureTask]:
         return [
             self._measure(lineage, use, step, source, problem)
             for use in self.spec.evaluators
-            if source is not None or not self._reads_source(use)
+            if source is not None or not self._evaluator(use).reads_source
         ]
 
-    def _reads_source(self, use: PluginUse) -> bool:
-        evaluator = self.registry.get("evaluator", use.use).plugin
-        return evaluator.reads_source
+    def _evaluator(self, use: PluginUse) -> type[Evaluator[Any]]:
+        return self.registry.get("evaluator", use.use).plugin
 
     def _measure(
         self,
@@ -264,74 +356,91 @@ class _Planner:
         use: PluginUse,
         step: int,
         source: Source | None,
-        problem: str | None,
+        problem: Problem | None,
     ) -> MeasureTask:
-        domains = measured_domains(self.spec, use, self.registry)
-        inputs: dict[str, JsonValue] = {**lineage, "step": step}
-        inputs["evaluator"], found = self._plugin("evaluator", use)
-        problem = problem or found
-        inputs["domains"] = list(domains)
-        inputs["items"] = {"limit": self.spec.limits.items, "seed": self.spec.limits.seed}
-        if source is not None and self._reads_source(use):
-            inputs["texts"], found = self._texts(source, domains)
-            problem = problem or found
-        else:
-            source = None
-        return MeasureTask(content_key(inputs), inputs, use, step, domains, source, problem)
+        plugin, limits = self._evaluator(use), self.spec.limits
+        # sorted: the answer does not depend on the order in which a spec names its targets
+        domains = tuple(sorted(measured_domains(self.spec, use, self.registry)))
+        parts = {"evaluator": self._plugin("evaluator", use)}
+        source = source if plugin.reads_source else None
+        if source is not None:
+            parts["texts"] = self._texts(source, domains)
+        neutral = self.spec.neutral[0] if plugin.reads_neutral and self.spec.neutral else None
+        if neutral is not None:
+            parts["neutral_texts"] = self._held_out(neutral)
+        found = (part.problem for part in parts.values())
+        problem = next((p for p in (problem, *found) if p is not None), None)
+        inputs: dict[str, JsonValue] = {
+            **lineage,
+            **{name: part.inputs for name, part in parts.items()},
+            "step": step,
+            "domains": list(domains),
+            "items": {"limit": limits.items, "seed": limits.item_seed},
+        }
+        key = content_key(inputs)
+        return MeasureTask(key, inputs, use, step, domains, source, neutral, problem)
 
-    def _create(self, use: PluginUse) -> Debiaser[Any]:
-        return self.registry.create("debiaser", use.use, use.config)
+    # -- parts of a key ----------------------------------------------------------------------
 
-    # -- parts of a key, each with the problem that keeps it from being known -----------------
-
-    def _plugin(
-        self, family: str, use: PluginUse, domain: str | None = None
-    ) -> tuple[JsonValue, str | None]:
+    def _plugin(self, family: Family, use: PluginUse, domain: str | None = None) -> _Part:
         try:
-            return dict(self._inputs.of(family, use, domain)), None  # type: ignore[arg-type]
-        except HarnessError as error:
-            return {"name": use.use, "problem": str(error)}, str(error)
+            return _Part(dict(self._inputs.of(family, use, domain)))
+        except Exception as error:  # one plugin's failure must not cost the cells without it
+            return _unknown({"name": use.use}, error)
 
-    def _source(self, source: Source) -> tuple[JsonValue, str | None]:
-        inputs, problem = self._plugin("corpus", source.corpus)
-        if problem:
-            return inputs, problem
-        try:
-            unlearned = passages_hash(self.texts.unlearned(source))
-        except HarnessError as error:
-            return {"corpus": inputs, "problem": str(error)}, str(error)
-        return {
-            "corpus": inputs,
+    def _source(self, source: Source) -> _Part:
+        known: dict[str, JsonValue] = {
+            "corpus": {"name": source.corpus.use},
             "domain": source.domain,
             "label": source.label,
-            "passages": unlearned,
-        }, None
-
-    def _neutral(self, use: PluginUse) -> tuple[JsonValue, str | None]:
-        inputs, problem = self._plugin("corpus", use)
-        if problem:
-            return inputs, problem
+        }
         try:
-            return {"corpus": inputs, "passages": passages_hash(self.texts.neutral(use))}, None
-        except HarnessError as error:
-            return {"corpus": inputs, "problem": str(error)}, str(error)
+            passages = self.texts.unlearned(source)
+        except Exception as error:
+            return _unknown(known, error)
+        return _Part({**known, "passages": self.texts.hash_of(passages)})
 
-    def _texts(self, source: Source, domains: tuple[str, ...]) -> tuple[JsonValue, str | None]:
+    def _neutral(self, use: PluginUse, seed: int) -> _Part:
+        known: dict[str, JsonValue] = {"corpus": {"name": use.use}}
         try:
-            return {
-                "unlearned": passages_hash(self.texts.unlearned(source)),
-                "unseen": passages_hash(self.texts.unseen(source, domains)),
-            }, None
-        except HarnessError as error:
-            return {"problem": str(error)}, str(error)
+            passages = self.texts.neutral(use, seed)
+        except Exception as error:
+            return _unknown(known, error)
+        return _Part({**known, "passages": self.texts.hash_of(passages)})
+
+    def _texts(self, source: Source, domains: tuple[str, ...]) -> _Part:
+        try:
+            unlearned = self.texts.unlearned(source)
+            unseen = self.texts.unseen(source, domains)
+        except Exception as error:
+            return _unknown({}, error)
+        hashes: dict[str, JsonValue] = {
+            "unlearned": self.texts.hash_of(unlearned),
+            "unseen": self.texts.hash_of(unseen),
+        }
+        return _Part(hashes)
+
+    def _held_out(self, use: PluginUse) -> _Part:
+        try:
+            return _Part(self.texts.hash_of(self.texts.held_out(use)))
+        except Exception as error:
+            return _unknown({}, error)
+
+    def _stop(self, stop_at: StopAt) -> _Part:
+        """The dose, and everything that decides at which step it is reached."""
+        texts = self._held_out(self.spec.neutral[0])
+        inputs: dict[str, JsonValue] = {
+            **stop_at.model_dump(mode="json"),
+            "checked": list(self.spec.steps),
+            "texts": texts.inputs,
+        }
+        return _Part(inputs, texts.problem)
 
 
-def _allows(only: Narrowing, source: Source) -> bool:
-    return (
-        only.allows("corpora", source.corpus.label)
-        and only.allows("sources", source.domain)
-        and only.allows("labels", source.label)
-    )
+def _unknown(known: dict[str, JsonValue], error: Exception) -> _Part:
+    """A part that cannot be known, for the reason that an error gives."""
+    problem = Problem.of(error)
+    return _Part({**known, "problem": str(problem)}, problem)
 
 
 def _refs(tasks: list[MeasureTask]) -> tuple[MeasureRef, ...]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue
 
 from harness.data.domains import Domain
 from harness.data.places import DataStore
@@ -59,7 +59,42 @@ class Limits(Part):
     unseen: Annotated[int | None, Field(ge=1, description="unseen passages a target")] = 200
     neutral: Annotated[int | None, Field(ge=1, description="neutral passages")] = 2000
     items: Annotated[int | None, Field(ge=1, description="evaluation items a domain")] = None
-    seed: Annotated[int, Field(description="of the sampling that these limits cause")] = 0
+    sample_seed: Annotated[
+        int,
+        Field(
+            validation_alias=AliasChoices("sample_seed", "seed"),
+            description="draws evaluation items and unseen passages, the same for every fit",
+        ),
+    ] = 0
+    fixed_passages: Annotated[
+        bool,
+        Field(
+            description="true: every fit learns from the same passages, drawn by sample_seed; "
+            "false: the seed of a fit draws its passages"
+        ),
+    ] = False
+
+    @property
+    def item_seed(self) -> int:
+        """The seed that draws evaluation items; 0 where none are left out."""
+        return 0 if self.items is None else self.sample_seed
+
+
+class StopAt(Part):
+    """The dose at which a fit stops, instead of being measured at every step.
+
+    The dose is the Kullback-Leibler divergence of the base model from the debiased one on held-out
+    neutral text, in nats a token. It is worked out at each of the spec's steps; the fit is measured
+    at the first one that reaches it.
+    """
+
+    kl: Annotated[
+        float, Field(gt=0, allow_inf_nan=False, description="nats a token at which fits stop")
+    ]
+    windows: Annotated[
+        int, Field(ge=40, le=10_000, description="texts of the neutral corpus's test split")
+    ] = 40
+    tokens: Annotated[int, Field(ge=8, le=4096, description="tokens of a text that are used")] = 64
 
 
 class Spec(Part):
@@ -92,6 +127,9 @@ class Spec(Part):
     domains: Annotated[
         tuple[Domain, ...], Field(description="domains of your own: terms and counterparts")
     ] = ()
+    stop_at: Annotated[
+        StopAt | None, Field(description="stop stepwise fits at a dose; absent: measure all steps")
+    ] = None
     keep_checkpoints: Annotated[
         bool, Field(description="keep the debiased models in the run's folder")
     ] = False

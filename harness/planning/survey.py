@@ -58,6 +58,13 @@ class DataUse(NamedTuple):
     path: Path | None
 
 
+class ModelTerms(NamedTuple):
+    """A model and the terms under which it may be used."""
+
+    model: str
+    terms: str
+
+
 @dataclass(frozen=True)
 class Survey:
     """Everything that `harness plan` shows."""
@@ -68,6 +75,7 @@ class Survey:
     sources: tuple[SourceSize, ...]
     masking: tuple[MaskingCost, ...]
     data: tuple[DataUse, ...]
+    terms: tuple[ModelTerms, ...]
     problems: tuple[str, ...]
 
 
@@ -89,15 +97,26 @@ def survey(
         sources=tuple(_sources(fits, texts)),
         masking=tuple(_masking(fits, registry, data, texts)),
         data=tuple(_data_uses(plan, registry, data)),
+        terms=tuple(_terms(plan, registry)),
         problems=tuple(_problems(plan)),
     )
+
+
+def _terms(plan: Plan, registry: Registry) -> Iterator[ModelTerms]:
+    for use in plan.spec.model:
+        terms = registry.get("model", use.use).plugin.terms
+        if terms is not None:
+            yield ModelTerms(use.label, terms)
 
 
 def _sources(fits: list[Fit], texts: Texts) -> Iterator[SourceSize]:
     seen = set()
     for fit in fits:
         source = fit.source
-        if source is None or (key := (source.corpus.label, *source[1:])) in seen:
+        if source is None:
+            continue
+        key = (source.corpus.label, source.domain, source.label)
+        if key in seen:
             continue
         seen.add(key)
         try:
@@ -105,7 +124,7 @@ def _sources(fits: list[Fit], texts: Texts) -> Iterator[SourceSize]:
         except HarnessError:
             passages = ()  # told among the problems
         words = sum(len(passage.text.split()) for passage in passages)
-        yield SourceSize(*key, passages=len(passages), words=words)
+        yield SourceSize(*key, len(passages), words)
 
 
 def _masking(

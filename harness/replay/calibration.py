@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from harness.analysis.reported import find_publication
 from harness.errors import DataError, ModelError
+from harness.files import read_file, write_output
 
 if TYPE_CHECKING:
     from harness.data.places import DataStore
@@ -20,9 +21,18 @@ if TYPE_CHECKING:
 
 GPT2 = "openai-community/gpt2"
 
+PUBLISHED = ("bigscience", "lu2024")
+"""Publications of ``results/reported/`` with counts of GPT-2 by the default protocols."""
+
+MOST_BYTES = 2**24
+"""A file of counts is not longer."""
+
 
 class Figure(BaseModel):
-    """One expected figure: a count of ``numerator`` in ``n``, or a value to two decimals."""
+    """One expected figure: a count of ``numerator`` in ``n``, or a value to two decimals.
+
+    An ``n`` of 0 is not compared.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -58,25 +68,42 @@ class Check(NamedTuple):
 
 
 def expected_figures(path: Path | None) -> Figures:
-    """Read expected figures; GPT-2's published ones unless a file is given.
+    """Read expected figures from a file; None: GPT-2's published ones.
 
     Raises:
-        DataError: the file cannot be read or is no such file.
+        DataError: the file cannot be read or is not a file of counts.
     """
+    if path is None:
+        return published_figures()
     try:
-        text = (
-            (files("harness.published") / "gpt2.json").read_text()
-            if path is None
-            else path.read_text(encoding="utf-8")
-        )
-        return Figures.model_validate_json(text)
+        return Figures.model_validate_json(read_file(path, MOST_BYTES))
     except OSError as error:
         raise DataError(f"{path}: cannot read: {error.strerror or error}") from None
-    except (ValidationError, UnicodeDecodeError) as error:
+    except ValidationError as error:
         first = str(error).splitlines()[-1].strip()
         raise DataError(
-            f"{path}: no file of counts ({first}); make one with --write-counts"
+            f"{path}: not a file of counts ({first}); make one with --write-counts"
         ) from None
+
+
+def published_figures() -> Figures:
+    """Return what `PUBLISHED` report of the released GPT-2, each figure once."""
+    publications = [find_publication(name) for name in PUBLISHED]
+    figures: dict[tuple[str, str, str], Figure] = {}
+    for publication in publications:
+        for number in publication.numbers:
+            if number.method is None:
+                figure = Figure(
+                    evaluator=number.evaluator,
+                    domain=number.domain,
+                    metric=number.metric,
+                    numerator=number.numerator,
+                    value=number.value if number.numerator is None else None,
+                    n=number.n or 0,
+                )
+                figures.setdefault(figure.name, figure)
+    source = "; ".join(publication.citation for publication in publications)
+    return Figures(source=source, figures=tuple(figures.values()))
 
 
 def write_figures(path: Path, found: Sequence[Figure], limit: int | None) -> None:
@@ -87,7 +114,7 @@ def write_figures(path: Path, found: Sequence[Figure], limit: int | None) -> Non
     """
     value = Figures(source="measured by harness calibrate", limit=limit, figures=tuple(found))
     try:
-        path.write_text(json.dumps(value.model_dump(mode="json"), indent=1), encoding="utf-8")
+        write_output(path, json.dumps(value.model_dump(mode="json"), indent=1).encode())
     except OSError as error:
         raise DataError(f"{path}: cannot write: {error.strerror or error}") from None
 

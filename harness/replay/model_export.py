@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from harness import __version__
 from harness.errors import StoreError
+from harness.files import new_folder
 from harness.lm.handle import LanguageModel
 from harness.replay.reproduction import Agreement, reproduce
 from harness.replay.rerun import Rerun
@@ -71,9 +71,9 @@ def export_model(
         raise StoreError(f"{path}: already there; give a path that is free")
     kept = run.kept(cell, step)
     agreement: tuple[Agreement, ...] = ()
-    with _partial(path) as folder:
+    with _whole_folder(path) as folder:
         if kept is not None:
-            shutil.copytree(kept, folder)
+            shutil.copytree(kept, folder, dirs_exist_ok=True)
         else:
             model, before = run.refit(cell, step)
             save_checkpoint(model, folder, before)
@@ -88,19 +88,13 @@ def export_model(
 
 
 @contextmanager
-def _partial(path: Path) -> Iterator[Path]:
-    """A folder beside the path, to be filled; it takes its place at the end."""
-    folder = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+def _whole_folder(path: Path) -> Iterator[Path]:
+    """A folder to be filled that becomes ``path`` at the end, or nothing."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield folder
-        with suppress(FileNotFoundError):
-            path.rmdir()  # it is empty
-        folder.rename(path)
+        with new_folder(path) as folder:
+            yield folder
     except OSError as error:
         raise StoreError(f"{path}: cannot write: {error.strerror or error}") from None
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _checked(run: Rerun, cell: Cell, step: int, model: LanguageModel) -> tuple[Agreement, ...]:
@@ -129,7 +123,8 @@ def _merge(run: Rerun, cell: Cell, folder: Path) -> None:
     from harness.lm.saving.merging import merge
 
     model = merge(run.open(folder, cell))
-    shutil.rmtree(folder)
+    for part in folder.iterdir():
+        shutil.rmtree(part) if part.is_dir() else part.unlink()
     save_checkpoint(model, folder, None)
 
 

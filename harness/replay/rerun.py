@@ -232,9 +232,9 @@ class Rerun:
         return ItemsRequest(
             domains=task.domains,
             limit=min(known, default=None),
-            seed=limits.seed,
-            unlearned=_some(unlearned, sample, limits.seed),
-            unseen=_some(unseen, sample, limits.seed),
+            seed=limits.item_seed,
+            unlearned=_some(unlearned, sample, limits.sample_seed),
+            unseen=_some(unseen, sample, limits.sample_seed),
             data=self._data,
         )
 
@@ -254,9 +254,9 @@ class Rerun:
         return Worker(self._registry, self._data, spec, self._reporter)
 
     def _use(self, model: str) -> PluginUse:
-        for use in self.spec.model:
-            if use.label == model:
-                return use
+        for planned in self._plan.models:
+            if planned.model.label == model:
+                return planned.model
         known = [use.label for use in self.spec.model]
         raise StoreError(f"this run has no model '{model}'{did_you_mean(model, known)}")
 
@@ -284,8 +284,13 @@ class Rerun:
 
 
 def _stored_spec(store: Store, index: RunIndex, device: str | None) -> Spec:
+    raw = dict(index.spec)
+    limits = raw.get("limits")
+    if isinstance(limits, dict) and "sample_seed" not in limits:
+        # the run is from before a fit's seed drew its passages
+        raw["limits"] = {**limits, "fixed_passages": True}
     try:
-        spec = Spec.model_validate(index.spec)
+        spec = Spec.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

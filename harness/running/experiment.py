@@ -151,10 +151,17 @@ class Experiment:
         """Return what would run, what is stored already, what it costs, and what is missing."""
         return survey(self.plan(), self.registry, self.data, self.texts, self.store)
 
-    def run(self, *, reporter: Reporter | None = None, executor: Executor | None = None) -> Outcome:
+    def run(
+        self,
+        *,
+        reporter: Reporter | None = None,
+        executor: Executor | None = None,
+        fresh: bool = False,
+    ) -> Outcome:
         """Run whatever is not stored yet. Call it again after an interruption to resume.
 
         Args:
+            fresh: measure everything again, whatever is stored.
             reporter: receives progress; default: none.
             executor: does the work; default: this process.
 
@@ -164,7 +171,7 @@ class Experiment:
         runner = Runner(
             self.registry, self.data, self.texts, self.store, reporter or Silent(), executor
         )
-        return runner.run(self.plan())
+        return runner.run(self.plan(), fresh=fresh)
 
 
 def _default_data() -> DataStore:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from harness.boundary import mask_passages, read_passages
+from harness.boundary import guarded, mask_passages, read_passages
 from harness.data.domains import check_domain
 from harness.data.places import DataStore
 from harness.errors import DataError, SpecError, did_you_mean
@@ -132,12 +132,14 @@ class Preview:
         Raises:
             DataError: it has none, or cannot be read.
         """
-        corpus = self._registry.create("corpus", use.use, use.config)
+        entry = self._registry.get("corpus", use.use)
+        with guarded(entry, "passages"):
+            corpus = self._registry.create("corpus", use.use, use.config)
         assert isinstance(corpus, Corpus)
         request = PassageRequest(
             domain=domain, label=label, split=split, limit=limit, seed=seed, data=self.data
         )
-        passages = read_passages(self._registry.get("corpus", use.use), corpus, request)
+        passages = read_passages(entry, corpus, request)
         if not passages:
             raise DataError(
                 f"corpus '{use.use}' has no {label} passage of '{domain}' in its {split} split; "
@@ -159,17 +161,18 @@ class Preview:
             HarnessError: the masker failed; `watch` was told what it used of a service before.
         """
         entry = self._registry.get("masker", use.use)
-        masker = self._registry.create("masker", use.use, use.config)
-        assert isinstance(masker, Masker)
-        request = MaskRequest(
-            passages=passages,
-            domain=domain,
-            seed=seed,
-            data=self.data,
-            progress=watch.progress,
-            account=lambda usage: watch.account(use.label, usage),
-        )
-        estimate = masker.estimate(request)
+        with guarded(entry, "estimate"):
+            masker = self._registry.create("masker", use.use, use.config)
+            assert isinstance(masker, Masker)
+            request = MaskRequest(
+                passages=passages,
+                domain=domain,
+                seed=seed,
+                data=self.data,
+                progress=watch.progress,
+                account=lambda usage: watch.account(use.label, usage),
+            )
+            estimate = masker.estimate(request)
         if estimate.calls:
             watch.confirm(use.label, estimate)
         return mask_passages(entry, masker, request)

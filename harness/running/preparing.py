@@ -45,14 +45,27 @@ class Preparer:
         if (fit := unit.fit) is not None:
             self._reporter.phase(f"{unit.title}: choosing passages and masks")
             plugin = self._registry.get("debiaser", fit.debiaser.use).plugin
-            masked = self._mask(fit) if masks is None else self._stored(fit, masks)
+            masked = self.masks(fit) if masks is None else self._stored(fit, masks)
             if fit.source is not None and plugin.inputs & {"masks", "passages"}:
                 passages = self._texts.unlearned(fit.source)
             if fit.neutral is not None:
-                neutral = self._texts.neutral(fit.neutral)
+                neutral = self._texts.neutral(fit.neutral, fit.seed)
         return Inputs(
-            passages, masked, neutral, dict(self._read(unit)), time.perf_counter() - started
+            passages=passages,
+            masked=masked,
+            neutral=neutral,
+            held_out=self._held_out(unit),
+            texts=dict(self._read(unit)),
+            seconds=time.perf_counter() - started,
         )
+
+    def _held_out(self, unit: Unit) -> tuple[Passage, ...]:
+        """Plain text for the dose of the fit, or for evaluators that read it."""
+        if unit.fit is not None and unit.fit.stop_texts is not None:
+            return self._texts.held_out(unit.fit.stop_texts)
+        corpora = (task.neutral for task in unit.tasks if task.problem is None)
+        corpus = next((corpus for corpus in corpora if corpus is not None), None)
+        return () if corpus is None else self._texts.held_out(corpus)
 
     def _read(
         self, unit: Unit
@@ -75,7 +88,12 @@ class Preparer:
             progress=self._reporter.progress,
         )
 
-    def _mask(self, fit: Fit) -> tuple[MaskedPassage, ...]:
+    def masks(self, fit: Fit) -> tuple[MaskedPassage, ...]:
+        """Ask the masker of a fit; empty if it needs no masks.
+
+        Raises:
+            HarnessError: the masker fails, or masks nothing.
+        """
         if fit.masker is None or fit.source is None:
             return ()
         masker = self._registry.create("masker", fit.masker.use, fit.masker.config)

@@ -16,9 +16,11 @@ from harness.data.places import DataStore
 from harness.errors import StoreError
 from harness.planning.passages import Texts
 from harness.planning.plan import Plan
+from harness.planning.staleness import describe, stale_results
 from harness.plugins import Registry
 from harness.running.executors import Executor
 from harness.running.executors.local import LocalExecutor
+from harness.running.mask_checks import outdated_by_masks
 from harness.running.preparing import Preparer
 from harness.running.registration import register
 from harness.running.reporting import Reporter
@@ -35,6 +37,8 @@ class Outcome:
     measured: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Title and reason of each failed task."""
+    traces: dict[str, str] = field(default_factory=dict)
+    """Of each reason that is a bug: the key of a failure that holds the trace."""
 
 
 class Runner:
@@ -56,8 +60,12 @@ class Runner:
         self._reporter = reporter
         self._executor = executor or LocalExecutor()
 
-    def run(self, plan: Plan) -> Outcome:
+    def run(self, plan: Plan, *, fresh: bool = False) -> Outcome:
         """Do everything that the store does not have yet.
+
+        Args:
+            plan: what to do.
+            fresh: measure everything anew, in place of the stored results.
 
         Raises:
             StoreError: results cannot be written, or another run writes there; what was written
@@ -67,16 +75,22 @@ class Runner:
         self._store.prepare()
         with self._store.locked():
             self._set_damaged_index_aside()
+            if not fresh:
+                for line in describe(stale_results(self._store, plan)):
+                    self._reporter.note(line)
             registration = register(self._store, plan.spec.hypotheses)
             self._store.write_index(plan.index.model_copy(update={"registration": registration}))
             tasks = plan.tasks()
-            missing = {key for key in tasks if not self._usable(key)}
+            missing = {key for key in tasks if fresh or not self._usable(key)}
+            preparer = Preparer(self._registry, self._data, self._texts, self._reporter)
+            missing |= outdated_by_masks(
+                plan.models, self._store, missing, preparer, self._reporter
+            )
             outcome = Outcome(reused=len(tasks) - len(missing))
             pending = Counter(tasks[key].evaluator.label for key in missing)
             self._reporter.begin(dict(pending), outcome.reused)
             units = tuple(units_of(plan, missing))
             if units:
-                preparer = Preparer(self._registry, self._data, self._texts, self._reporter)
                 job = Job(
                     spec=plan.spec,
                     units=units,
@@ -129,6 +143,8 @@ class Runner:
         elif isinstance(event, Failed):
             self._store.write_failure(event.failure)
             outcome.failures.append((event.title, event.failure.reason))
+            if event.failure.trace is not None:
+                outcome.traces.setdefault(event.failure.reason, event.failure.key)
             self._reporter.failed(event.evaluator, event.title, event.failure.reason)
         elif isinstance(event, Kept):
             self._store.keep_checkpoint(event.fit_key, event.step, event.folder)

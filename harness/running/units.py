@@ -60,7 +60,8 @@ class Inputs:
     Attributes:
         passages: of the source, for debiasers that read them.
         masked: the same with masks.
-        neutral: plain text.
+        neutral: plain text to learn from.
+        held_out: plain text that no method learns from.
         texts: by key of a task that reads the source: unlearned and unseen passages.
         seconds: what choosing and masking took.
         masks: hash of the masks; see `harness.storage.masks`.
@@ -69,6 +70,7 @@ class Inputs:
     passages: tuple[Passage, ...] = ()
     masked: tuple[MaskedPassage, ...] = ()
     neutral: tuple[Passage, ...] = ()
+    held_out: tuple[Passage, ...] = ()
     texts: Mapping[str, tuple[tuple[Passage, ...], tuple[Passage, ...]]] = field(
         default_factory=dict
     )

@@ -5,18 +5,22 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
-from harness.boundary import load_model, measure, run_debiaser
+from pydantic import JsonValue
+
+from harness.boundary import load_model, measure, remember, run_debiaser
 from harness.data.domains import NO_DOMAIN
 from harness.data.places import DataStore
-from harness.errors import DebiasError, HarnessError, StoreError
+from harness.errors import DebiasError, HarnessError, PluginCrashError, StoreError
 from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask
 from harness.planning.spec import PluginUse, Spec, known_data
 from harness.plugins import Registered, Registry
+from harness.running.dose import Timed, base_distributions, until_dose
 from harness.running.provenance import provenance
 from harness.running.reporting import Reporter
 from harness.running.units import Event, Failed, Inputs, Kept, Measured, Note, Unit
@@ -35,6 +39,24 @@ PROBE_TEXTS = (
     "People from many countries and religions live in this town.",
 )
 """Scored before and after a fit to see whether it changed anything."""
+
+
+class _Point(NamedTuple):
+    """A model to be measured, and what measuring it takes.
+
+    Attributes:
+        model: the base model, or a fit at a checkpoint.
+        inputs: the texts of the unit.
+        remembered: what evaluators know of the base model, by label.
+        seconds: spent so far, by phase.
+        log: of the fit.
+    """
+
+    model: LanguageModel
+    inputs: Inputs
+    remembered: Mapping[str, object]
+    seconds: Mapping[str, float] = {}
+    log: Mapping[str, JsonValue] = {}
 
 
 class Worker:
@@ -148,9 +170,10 @@ class Worker:
     def _base(self, unit: Unit, left: list[MeasureTask], inputs: Inputs) -> Iterator[Event]:
         assert self._fresh is not None
         model = self._fresh[1]
+        point = _Point(model, inputs, self._remembered(left, model, inputs))
         while left:
             task = left.pop(0)
-            yield self._measured(unit, task, model, inputs, {}, None)
+            yield self._measured(unit, task, point)
 
     def _fit(
         self, unit: Unit, fit: Fit, left: list[MeasureTask], inputs: Inputs
@@ -162,20 +185,27 @@ class Worker:
             from harness.lm.saving.checkpoint import weights_digest
 
             before = weights_digest(model)
+        remembered = self._remembered(left, model, inputs)
         for checkpoint, seconds in self._checkpoints(fit, inputs, model, unit.title):
-            own = [task for task in left if task.step == checkpoint.step]
-            if own and self._scratch is not None:
+            due = [task for task in left if task.step == checkpoint.step]
+            if due and self._scratch is not None:
                 yield self._keep(fit, checkpoint, before)
-            for task in own:
+            point = _Point(checkpoint.model, inputs, remembered, seconds, checkpoint.log)
+            for task in due:
                 left.remove(task)
-                yield self._measured(unit, task, checkpoint.model, inputs, seconds, checkpoint)
+                yield self._measured(unit, task, point)
             if not left:
                 return
 
     def _checkpoints(
         self, fit: Fit, inputs: Inputs, model: LanguageModel, title: str = ""
-    ) -> Iterator[tuple[Checkpoint, dict[str, float]]]:
-        """Checkpoints of a fit that changed something, with the seconds spent so far."""
+    ) -> Iterator[Timed]:
+        """Checkpoints to measure, with the seconds spent so far; see `until_dose`."""
+        base = base_distributions(fit, inputs, model)
+        return until_dose(fit, base, self._steps(fit, inputs, model, title))
+
+    def _steps(self, fit: Fit, inputs: Inputs, model: LanguageModel, title: str) -> Iterator[Timed]:
+        """All checkpoints of a fit that changed something, with the seconds spent so far."""
         from harness.running.seeding import FitRandomness
 
         debiaser = self._registry.create("debiaser", fit.debiaser.use, fit.debiaser.config)
@@ -221,15 +251,33 @@ class Worker:
             return Note(f"checkpoint not kept: {error}")
         return Kept(fit.key, checkpoint.step, folder)
 
-    def _measured(
-        self,
-        unit: Unit,
-        task: MeasureTask,
-        model: LanguageModel,
-        inputs: Inputs,
-        seconds: dict[str, float],
-        checkpoint: Checkpoint | None,
-    ) -> Event:
+    # -- measuring ---------------------------------------------------------------------------
+
+    def _remembered(
+        self, tasks: Iterable[MeasureTask], model: LanguageModel, inputs: Inputs
+    ) -> dict[str, object]:
+        """What each evaluator must know of the base model, by its label.
+
+        An exception takes the place of what could not be worked out: it fails the tasks of its
+        evaluator alone.
+        """
+        found: dict[str, object] = {}
+        for task in tasks:
+            label = task.evaluator.label
+            if label in found or task.problem is not None:
+                continue
+            evaluator = self._registry.create(
+                "evaluator", task.evaluator.use, task.evaluator.config
+            )
+            entry = self._registry.get("evaluator", task.evaluator.use)
+            try:
+                found[label] = remember(entry, evaluator, self._request(task, model, inputs))
+            except Exception as error:  # one evaluator's failure must not cost the others
+                found[label] = error
+        return found
+
+    def _measured(self, unit: Unit, task: MeasureTask, point: _Point) -> Event:
+        model = point.model
         title = unit.name(task)
         self._reporter.phase(title)
         started = time.perf_counter()
@@ -237,7 +285,7 @@ class Worker:
         try:
             if task.problem is not None:
                 raise DebiasError(task.problem)
-            measurements = self._measure(task, model, inputs)
+            measurements = self._measure(task, point)
         except StoreError:
             raise
         except Exception as error:  # one task's failure, whatever it is, must not cost the others
@@ -247,34 +295,43 @@ class Worker:
             key=task.key,
             inputs=task.inputs,
             measurements=measurements,
-            fit_log=dict(checkpoint.log) if checkpoint else {},
+            fit_log=dict(point.log),
             provenance=provenance(_device(self._spec, model), self._plugins(unit, task)),
             created_at=_now(),
-            seconds={**seconds, "measure": spent},
+            seconds={**point.seconds, "measure": spent},
             tokens=model.tokens_scored - tokens,
-            masks=inputs.masks,
+            masks=point.inputs.masks,
         )
         return Measured(task.evaluator.label, title, record)
 
-    def _measure(
-        self, task: MeasureTask, model: LanguageModel, inputs: Inputs
-    ) -> tuple[Measurement, ...]:
+    def _measure(self, task: MeasureTask, point: _Point) -> tuple[Measurement, ...]:
+        remembered = point.remembered.get(task.evaluator.label)
+        if isinstance(remembered, Exception):
+            raise remembered
         evaluator = self._registry.create("evaluator", task.evaluator.use, task.evaluator.config)
+        request = self._request(task, point.model, point.inputs)
+        entry = self._registry.get("evaluator", task.evaluator.use)
+        measurements = measure(
+            entry, evaluator, request.model_copy(update={"remembered": remembered})
+        )
+        _check_finite(measurements, task)
+        return measurements
+
+    def _request(
+        self, task: MeasureTask, model: LanguageModel, inputs: Inputs
+    ) -> EvaluationRequest:
         unlearned, unseen = inputs.texts.get(task.key, ((), ()))
-        request = EvaluationRequest(
+        return EvaluationRequest(
             model=model,
             domains=task.domains,
             limit=self._spec.limits.items,
-            seed=self._spec.limits.seed,
+            seed=self._spec.limits.item_seed,
             unlearned=unlearned,
             unseen=unseen,
+            neutral=inputs.held_out if task.neutral is not None else (),
             data=self._data,
             progress=self._reporter.progress,
         )
-        entry = self._registry.get("evaluator", task.evaluator.use)
-        measurements = measure(entry, evaluator, request)
-        _check_finite(measurements, task)
-        return measurements
 
     def _plugins(self, unit: Unit, task: MeasureTask) -> Iterable[Registered]:
         registry, fit = self._registry, unit.fit
@@ -301,6 +358,10 @@ def _failed(unit: Unit, task: MeasureTask, error: Exception) -> Failed:
     known = isinstance(error, HarnessError)
     reason = str(error) if known else f"{type(error).__name__}: {error}"
     trace = None if known else "".join(traceback.format_exception(error))
+    if isinstance(error, PluginCrashError):
+        trace = error.trace()
+    elif task.problem is not None:
+        trace = task.problem.trace
     failure = Failure(key=task.key, reason=reason, trace=trace, created_at=_now())
     return Failed(task.evaluator.label, unit.name(task), failure)
 

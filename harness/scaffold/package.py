@@ -10,6 +10,7 @@ from string import Template
 from harness import __version__
 from harness.errors import SpecError
 from harness.families import Family
+from harness.files import new_folder
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
@@ -56,10 +57,11 @@ def write_package(name: str, family: Family, folder: Path) -> list[Path]:
     try:
         if folder.exists() and any(folder.iterdir()):
             raise SpecError(f"{folder} is not empty; name another folder with --to")
-        for path, text in contents.items():
-            file = folder / path
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+        with new_folder(folder) as made:
+            for path, text in contents.items():
+                file = made / path
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise SpecError(f"{folder}: cannot be written: {error.strerror or error}") from None
     return [folder / path for path in sorted(contents)]

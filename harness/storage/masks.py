@@ -30,6 +30,8 @@ class _Mask(Stored):
     """Hash of its text, which the spans are positions in."""
     spans: tuple[Span, ...]
     note: str | None = None
+    final: bool = True
+    """False: a service failed to answer; another run asks it again."""
 
 
 _MASKS = TypeAdapter(tuple[_Mask, ...])
@@ -56,6 +58,7 @@ class StoredMasks:
                 text=_text_hash(answer.passage),
                 spans=answer.spans,
                 note=answer.note,
+                final=answer.final,
             )
             for answer in masked
         )
@@ -74,6 +77,15 @@ class StoredMasks:
         json.loads(text)
         return cls(sha256, text)
 
+    def spans(self) -> dict[tuple[str, str], tuple[Span, ...]]:
+        """Return the spans of each passage, by its id and the hash of its text."""
+        masks = _MASKS.validate_json(self.text)
+        return {(mask.passage, mask.text): mask.spans for mask in masks}
+
+    def complete(self) -> bool:
+        """Whether every passage has its final answer."""
+        return all(mask.final for mask in _MASKS.validate_json(self.text))
+
     def apply(self, passages: Sequence[Passage]) -> tuple[MaskedPassage, ...]:
         """Put the masks on the passages that they were made for.
 
@@ -88,7 +100,7 @@ class StoredMasks:
                 "not fit them; restore the data, or run the spec again"
             )
         return tuple(
-            MaskedPassage(passage=passage, spans=mask.spans, note=mask.note)
+            MaskedPassage(passage=passage, spans=mask.spans, note=mask.note, final=mask.final)
             for passage, mask in zip(passages, masks, strict=True)
         )
 

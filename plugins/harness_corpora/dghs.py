@@ -14,11 +14,12 @@ from harness.data.aliases import Aliases
 from harness.data.domains import NO_DOMAIN, Domains
 from harness.data.near_duplicates import near_duplicates
 from harness.data.pins import Pin, Row
+from harness.data.places import DataStore
 from harness.data.tabular import read_csv, require_text
 from harness.data.terms import term_pattern
 from harness.errors import DataError, did_you_mean
 from harness.families import Corpus, PinnedConfig, pinned_rows
-from harness.types import Label, Passage, PassageRequest, Split
+from harness.types import Label, Passage, PassageRequest, Placing, Split
 from harness_corpora.choosing import choose
 from harness_corpora.terms import TERMS
 
@@ -256,6 +257,16 @@ class Dghs(Corpus[DghsConfig]):
             domains=self.domains,
             train_texts=lambda: _labelled(rows, config, request.label),
         )
+
+    def placings(self, domain: str, data: DataStore) -> Sequence[Placing]:
+        """Return what the terms alone say of each hateful row with codes; see `Corpus.placings`."""
+        by_terms = self.config.model_copy(update={"select_by": "terms"})
+        place = _placer(by_terms, domain, data.domains)
+        return [
+            Placing(frozenset(p.partition("/")[0] for p in places), place(text, "") is not None)
+            for _, text, label, _, target in pinned_rows(DGHS, self.config, data)
+            if LABELS[label] == "hateful" and (places := places_of(target)) is not None
+        ]
 
 
 def places_of(target: str) -> tuple[str, ...] | None:

@@ -175,7 +175,7 @@ class File(Corpus[FileConfig]):
 
         kept = chosen(asked, request, lambda row: row.id, lambda row: row.text, train_texts)
         if not kept:
-            raise DataError(none_left(self.name, request, {domain for domain, _, _ in rows}))
+            raise none_left(self.name, request, {domain for domain, _, _ in rows})
         return [Passage(**row._asdict()) for row in kept]
 
 

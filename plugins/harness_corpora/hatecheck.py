@@ -44,7 +44,7 @@ def parse(path: Path) -> Iterator[Row]:
         if values["label_gold"] not in LABELS:
             raise DataError(f"{path}: line {line}: unknown label {values['label_gold']!r}")
         if values["target_ident"]:
-            TARGETS.domain(values["target_ident"])
+            TARGETS.domain(values["target_ident"], f"{path}: line {line}")
         require_text(path, line, values["test_case"])
         yield tuple(values[name] for name in required)
 

@@ -21,7 +21,6 @@ from pydantic import Field, JsonValue
 from harness.arrays import Floats
 from harness.data.places import DataStore
 from harness.errors import DebiasError
-from harness.families import Debiaser
 from harness.lm.handle import LanguageModel
 from harness.lm.infill import (
     MarkedText,
@@ -38,7 +37,7 @@ from harness.lm.infill import (
 )
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.infill_candidates import CandidateChooser, CandidateSource
-from harness_debiasers.training import TrainingConfig, train
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
 
 if TYPE_CHECKING:
     import torch
@@ -114,7 +113,7 @@ class Example(NamedTuple):
     prior: Floats | None = None
 
 
-class InfillUnlearning(Debiaser[InfillUnlearningConfig]):
+class InfillUnlearning(TrainedDebiaser[InfillUnlearningConfig]):
     """Lowers the posterior of masked words given the text on both sides."""
 
     name = "infill-unlearning"

@@ -92,6 +92,7 @@ class Wordlist(Masker[WordlistConfig]):
     """Masks the words of lists."""
 
     name = "wordlist"
+    seeded = False
     summary = "Masks words of explicit lists: group terms, a harm lexicon, or your own."
     reference = "Lu et al. 2024, appendix A (mask rules); the lists are this project's"
     pins = (LDNOOBW,)

@@ -13,6 +13,8 @@ from harness.data.places import DataStore
 from harness.errors import ModelError
 from harness.families import NOT_IN_KEY, Model, PluginConfig
 from harness.lm.handle import LanguageModel
+from harness.lm.loading.folder import CONFIG, check_folder, files_read, local_folder, read_json
+from harness.lm.loading.hub import hub_commit, hub_config
 from harness.lm.start_tokens import AUTO, START_TOKEN_HELP
 from harness.types import LoadRequest
 
@@ -23,10 +25,15 @@ class HuggingFaceConfig(PluginConfig):
     id: str = Field(
         examples=["openai-community/gpt2"],
         description="hub id, or a local folder with config, tokenizer, safetensors",
+        json_schema_extra=NOT_IN_KEY,  # the files' hashes are, or the hub's id and commit
     )
-    revision: str | None = Field(None, description="branch, tag or commit of the hub")
+    revision: str | None = Field(
+        None, description="branch, tag or commit of the hub", json_schema_extra=NOT_IN_KEY
+    )
     kind: Literal["auto", "causal", "masked"] = Field(
-        "auto", description="causal or masked; auto asks the model's configuration"
+        "auto",
+        description="causal or masked; auto asks the model's configuration",
+        json_schema_extra=NOT_IN_KEY,  # what it comes to is
     )
     start_token: str = Field(AUTO, examples=["<|endoftext|>"], description=START_TOKEN_HELP)
     max_memory: dict[str, str] | None = Field(
@@ -46,25 +53,36 @@ class HuggingFace(Model[HuggingFaceConfig]):
     reference = "https://huggingface.co/docs/transformers"
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hashes of a folder's files, or the hub revision as it is in the local cache."""
-        folder = Path(self.config.id)
-        if folder.is_dir():
-            names = sorted(
-                p.name for p in folder.iterdir() if p.suffix in (".safetensors", ".json", ".txt")
-            )
-            return {"files": {name: file_sha256(folder / name) for name in names}}
-        return {"commit": _cached_commit(self.config.id, self.config.revision)}
+        """Hashes of the files that are read from a folder, or the hub's id and commit.
+
+        Raises:
+            ModelError: there is no such folder or model, or a file that it needs is missing.
+        """
+        folder = self._folder()
+        if folder is None:
+            config = hub_config(self.config.id, self.config.revision)
+            commit = hub_commit(self.config.id, self.config.revision)
+            return {"hub": self.config.id, "commit": commit, "kind": self._kind(config)}
+        check_folder(folder)
+        hashes: dict[str, JsonValue] = {
+            path.as_posix(): file_sha256(folder / path) for path in files_read(folder)
+        }
+        return {"files": hashes, "kind": self._kind(folder / CONFIG)}
 
     def paths(self) -> Mapping[str, Path]:
         """The folder, if it is one."""
-        folder = Path(self.config.id)
+        folder = Path(self.config.id).expanduser()
         return {"id": folder} if folder.is_dir() else {}
 
     def pinned(self) -> HuggingFaceConfig:
-        """A hub model's commit as the local cache knows it."""
-        if Path(self.config.id).is_dir():
+        """The same with the commit that a hub model's branch means.
+
+        Raises:
+            ModelError: there is no such folder, model or branch.
+        """
+        if self._folder() is not None:
             return self.config
-        commit = _cached_commit(self.config.id, self.config.revision)
+        commit = hub_commit(self.config.id, self.config.revision)
         return self.config.model_copy(update={"revision": commit})
 
     def load(self, request: LoadRequest) -> LanguageModel:
@@ -81,20 +99,27 @@ class HuggingFace(Model[HuggingFaceConfig]):
             start_token=self.config.start_token,
         )
 
+    def _folder(self) -> Path | None:
+        return local_folder(self.config.id)
 
-def _cached_commit(hub_id: str, revision: str | None) -> str | None:
-    """Commit that a revision means in the local hub cache; the revision itself if unknown."""
-    from huggingface_hub import constants
-
-    name = "models--" + hub_id.replace("/", "--")
-    ref = Path(constants.HF_HUB_CACHE) / name / "refs" / (revision or "main")
-    return ref.read_text().strip() if ref.is_file() else revision
+    def _kind(self, config: Path) -> str:
+        """What ``kind: auto`` comes to, by the name of the class that was saved."""
+        saved = str((read_json(config).get("architectures") or [""])[0])
+        if self.config.kind != "auto":
+            return self.config.kind
+        if saved.endswith(("ForCausalLM", "LMHeadModel")):
+            return "causal"
+        return "masked" if saved.endswith("ForMaskedLM") else "auto"
 
 
 class GgufConfig(PluginConfig):
     """Which file."""
 
-    path: Path = Field(examples=["model.gguf"], description="a local .gguf file of a causal model")
+    path: Path = Field(
+        examples=["model.gguf"],
+        description="a local .gguf file of a causal model",
+        json_schema_extra=NOT_IN_KEY,  # the file's hash is
+    )
     start_token: str = Field(AUTO, examples=["<|endoftext|>"], description=START_TOKEN_HELP)
 
 

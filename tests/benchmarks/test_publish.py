@@ -69,7 +69,7 @@ def test_a_run_that_gives_the_machine_away_or_was_altered_is_refused(
     path = min((copy / "records").iterdir())
     record = json.loads(path.read_text())
     del record["sha256"]
-    record["measurements"][0]["metrics"][0]["value"] = 1.0
+    record["measurements"][0]["metrics"][0]["value"] = 0.123
     path.write_text(json.dumps(record))
     refused = publish(copy, tmp_path / "results")
     assert refused.returncode == 1

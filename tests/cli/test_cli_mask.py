@@ -5,20 +5,28 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import harness_corpora.hooks
 import pytest
 from click.testing import CliRunner, Result
 from openai_server import say, serving, status
 
-from harness.cli.main import cli
+from harness.cli.main import cli, main
 from harness.errors import HarnessError
+from harness.families import Masker, PluginConfig
+from harness.hookspecs import hookimpl
+from harness.plugins import Origin, build_registry
 from harness.render.console.masks import highlighted, print_masked
 from harness.render.console.terminal import Terminal
-from harness.types import MaskedPassage, Passage, Span
+from harness.types import MaskedPassage, MaskEstimate, MaskRequest, Passage, Span
+
+TOYS = Origin("toys", "toys", "1.0")
 
 
 def _run(*args: str, **options: Any) -> Result:
@@ -170,6 +178,142 @@ def test_what_was_spent_is_shown_when_masking_fails(
         assert isinstance(result.exception, HarnessError)
         assert "spent; " in result.stderr
         assert f"{server.calls} call" in result.stderr
+
+
+# -- plugins that fail -----------------------------------------------------------------------
+
+
+class _Broken(Masker[PluginConfig]):
+    """Fails in the way that a test chooses."""
+
+    name = "broken"
+    summary = "Fails."
+    reference = "tests"
+    fails: ClassVar[Callable[[MaskRequest], Any]]
+
+    def __init__(self, config: PluginConfig) -> None:
+        super().__init__(config)
+        if type(self).fails is _in_constructor:
+            raise RuntimeError("no constructor")
+
+    def estimate(self, request: MaskRequest) -> MaskEstimate:
+        if type(self).fails is _in_estimate:
+            return MaskEstimate(calls="many")  # type: ignore[arg-type]
+        return MaskEstimate()
+
+    def mask(self, request: MaskRequest) -> Any:
+        return type(self).fails(request)
+
+
+def _in_constructor(request: MaskRequest) -> Any:
+    """Fail before any question."""
+
+
+def _in_estimate(request: MaskRequest) -> Any:
+    """Fail when asked what masking would cost."""
+
+
+def _spans(*ranges: tuple[int, int]) -> Callable[[MaskRequest], Any]:
+    def mask(request: MaskRequest) -> Any:
+        spans = tuple(Span(start=a, end=b, kind="k", reason="r") for a, b in ranges)
+        return [MaskedPassage(passage=p, spans=spans) for p in request.passages]
+
+    return mask
+
+
+def _raises(request: MaskRequest) -> Any:
+    raise KeyError("women\nand more")
+
+
+class _Lazy(Sequence[Any]):
+    """A list that fails when it is read."""
+
+    def __len__(self) -> int:
+        return 10
+
+    def __getitem__(self, index: Any) -> Any:
+        raise ZeroDivisionError("lazy")
+
+
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        (_spans((0, 10_000)), "MaskedPassage: Value error, span 0-10000 of passage"),
+        (_spans((5, 9), (3, 6)), "span 3-6 of passage"),
+        (_spans((4, 4)), "span 4-4 of passage"),
+        (_spans((-1, 3)), "Span.start"),
+        (_raises, "KeyError: 'women"),
+        (lambda request: _Lazy(), "ZeroDivisionError: lazy"),
+        (_in_estimate, "MaskEstimate.calls"),
+        (_in_constructor, "RuntimeError: no constructor"),
+    ],
+)
+def test_failing_masker_is_one_line_with_its_place_and_trace(
+    fails: Callable[[MaskRequest], Any],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = _stderr_of_main(fails, monkeypatch, capsys)
+    assert told in line
+    assert "masker 'broken' (entry point 'toys' of toys 1.0)" in line
+    assert re.search(r"\(.*\.py, line \d+\)", line)
+    trace = Path(line.rpartition("trace: ")[2].strip())
+    assert "Traceback (most recent call last)" in trace.read_text("utf-8")
+    trace.unlink()
+
+
+@pytest.mark.parametrize(
+    ("fails", "told"),
+    [
+        (lambda request: None, "must return a list, not NoneType"),
+        (lambda request: iter(()), "must return a list"),
+        (lambda request: "text", "must return a list, not str"),
+        (lambda request: [], "gave 0 answers for 10 passages"),
+        (lambda request: [1] * 10, "answer[0]"),
+        (lambda request: [{"passage": {}, "spans": []}] * 10, "answer[0.passage.id]"),
+        (lambda request: [*_spans()(request)][::-1], "changed or reordered passage"),
+    ],
+)
+def test_invalid_answer_is_one_line(
+    fails: Callable[[MaskRequest], Any],
+    told: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = _stderr_of_main(fails, monkeypatch, capsys)
+    assert "broke its contract in mask()" in line
+    assert told in line
+
+
+def _stderr_of_main(
+    fails: Callable[[MaskRequest], Any],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> str:
+    """Run ``harness mask --masker broken``; return the only line that it prints."""
+
+    class Broken(_Broken):
+        pass
+
+    Broken.fails = staticmethod(fails)  # type: ignore[assignment]
+
+    class Hooks:
+        @staticmethod
+        @hookimpl
+        def harness_maskers() -> Any:
+            return [Broken]
+
+    registry = build_registry([(harness_corpora.hooks, TOYS), (Hooks, TOYS)])
+    monkeypatch.setattr("harness.plugins.load_registry", lambda **_: registry)
+    monkeypatch.setattr(sys, "argv", ["harness", "mask", "--masker", "broken"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 3
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    (line,) = shown.err.splitlines()
+    return line
 
 
 # -- comparing -------------------------------------------------------------------------------

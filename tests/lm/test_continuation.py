@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from transformers import GPT2LMHeadModel
 
 from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 from harness.lm.transformers_model import TransformersModel
+from harness.testing.tiny_models import build_tiny
 
 CONTEXT = "The nurses and the drivers wait near the station."
 CONTINUATIONS = [" They come back.", " The old men", " The old women are seen", " They"]
@@ -23,21 +25,37 @@ def alone(model: LanguageModel, text: str, count: int) -> np.ndarray:
     return np.array([float(table[k - 1, ids[k]]) for k in range(len(ids) - count, len(ids))])
 
 
-@pytest.mark.parametrize("times", [1, 3])
-def test_continuations_of_a_context_are_scored_as_alone(smollm2: LanguageModel, times: int) -> None:
-    context = " ".join([CONTEXT] * 12 * times)  # 120 tokens, then more than a block
-    assert (len(smollm2.encode(context)) > 256) == (times == 3)
-    before = smollm2.tokens_scored
-    found = smollm2.continuation_scores([context] * 4, CONTINUATIONS)
+@pytest.fixture
+def long_causal() -> TransformersModel:
+    """A tiny GPT-2 that takes 1,024 tokens."""
+    module, tokenizer = build_tiny("causal")
+    config = module.config
+    config.n_positions = 1024
+    tokenizer.model_max_length = 1024
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return TransformersModel(GPT2LMHeadModel(config), tokenizer, kind="causal", name="long")
+
+
+@pytest.mark.parametrize("times", [1, 4, 12])
+def test_continuations_of_a_context_are_scored_as_alone(
+    long_causal: TransformersModel, times: int
+) -> None:
+    context = " ".join([CONTEXT] * 3 * times)  # within a block of rows, or longer
+    count = len(long_causal.encode(context))
+    assert [count < 110, 130 < count < 500, 500 < count < 1000][(1, 4, 12).index(times)]
+    long_causal.continuation_scores([context] * 4, CONTINUATIONS)  # finds what the model can do
+    before = long_causal.tokens_scored
+    found = long_causal.continuation_scores([context] * 4, CONTINUATIONS)
     for scores, continuation in zip(found, CONTINUATIONS, strict=True):
-        assert scores.ids.tolist() == smollm2.encode(continuation)
-        expected = alone(smollm2, context + continuation, len(scores.ids))
-        np.testing.assert_allclose(scores.logprobs, expected, atol=2e-4)
-    # the last token of a row is not run; "They" and "The old" are shared as well
-    rows = [smollm2.encode(context + c)[:-1] for c in CONTINUATIONS]
+        assert scores.ids.tolist() == long_causal.encode(continuation)
+        expected = alone(long_causal, context + continuation, len(scores.ids))
+        np.testing.assert_allclose(scores.logprobs, expected, atol=1e-4)
+    # the last token of a row is not run; beginnings of continuations are shared as well
+    rows = [long_causal.encode(context + c)[:-1] for c in CONTINUATIONS]
     prefixes = {tuple(row[:k]) for row in rows for k in range(1, len(row) + 1)}
-    assert smollm2.tokens_scored - before == len(prefixes)
-    assert len(prefixes) < len(smollm2.encode(context)) + 15
+    assert long_causal.tokens_scored - before == len(prefixes)
+    assert len(prefixes) < count + 50
 
 
 def test_white_space_at_the_end_of_a_context_is_counted_to_the_continuation(

@@ -71,7 +71,7 @@ def test_a_head_that_scales_its_logits_is_not_taken_for_a_plain_one() -> None:
 
 def test_no_logits_are_made_where_none_are_read(tiny_masked: LanguageModel) -> None:
     ids = tiny_masked.encode(TEXTS[0])
-    tiny_masked.masked_scores(ids, [0])  # finds the route
+    tiny_masked.masked_scores(ids, [0, 2])  # finds the route, and what may share a batch
     rows: list[int] = []
     head = tiny_masked.module.get_output_embeddings()  # type: ignore[operator]
     head.register_forward_hook(lambda module, inputs, output: rows.append(output.numel()))

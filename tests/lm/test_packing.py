@@ -13,7 +13,6 @@ import torch
 from harness.lm.handle import LanguageModel, ModelKind
 from harness.lm.scoring import packing
 from harness.lm.scoring.batches import Row
-from harness.lm.scoring.forward import Forward
 from harness.lm.scoring.head import logits_logprobs, streamed_logprobs
 from harness.lm.transformers_model import TransformersModel
 from harness.testing.tiny_models import build_tiny
@@ -97,30 +96,6 @@ def test_scores_in_trees_are_scores_alone(smollm2: LanguageModel, shared_data: P
         assert abs(np.nanmean(one.logprobs) - np.nanmean(other.logprobs)) < 1e-4
     assert smollm2.token_scores(texts)[0] is packed[0]  # what was scored alone was not kept
     smollm2.forget_scores()
-
-
-def test_a_model_that_ignores_positions_is_run_in_rows() -> None:
-    module, tokenizer = build_tiny("causal")
-    inner = module.base_model.forward
-
-    def deaf(*args: object, position_ids: object = None, **options: object) -> object:
-        return inner(*args, **options)
-
-    module.base_model.forward = deaf
-    model = TransformersModel(module, tokenizer, kind="causal", name="deaf")
-    assert model._engine.forward.tree_tokens() == 0
-    texts = ["Women wait near the station.", "Women wait near the house."]
-    found = model.token_scores(texts)
-    with model.alone():
-        for one, other in zip(found, model.token_scores(texts), strict=True):
-            np.testing.assert_allclose(one.logprobs, other.logprobs, atol=1e-5)
-
-
-def test_a_window_of_attention_bounds_the_trees() -> None:
-    module, _ = build_tiny("causal")
-    assert Forward(module, "causal", 0).tree_tokens() > 64
-    module.config.sliding_window = 16
-    assert Forward(module, "causal", 0).tree_tokens() == 16
 
 
 @pytest.mark.parametrize("bias", [False, True])

@@ -10,7 +10,7 @@ import torch
 from harness_debiasers.lm_loss import text_rows
 from harness_debiasers.mlm_unlearning import MlmUnlearningConfig, causal_examples
 from harness_debiasers.projection_fit import mean_states
-from harness_evaluators.perplexity import measure_windows
+from harness_evaluators.perplexity import WikiText2Perplexity
 from harness_evaluators.scorers import protocol_name, score_sentences
 
 from harness.data.places import DataStore
@@ -111,7 +111,8 @@ def test_each_window_of_perplexity_begins_with_the_start_token(adds: bool) -> No
         progress=no_progress,
     )
     text = " ".join(TEXTS)
-    found = measure_windows(request, text, 8, "window8", prefix="t")
+    evaluator = WikiText2Perplexity(WikiText2Perplexity.Config())
+    found = evaluator.windows(request, text, 8, "window8", prefix="t")
     assert found.protocol == ("window8+start" if adds else "window8")
     front = [model.start_id] if adds else []
     ids, total, count = model.encode(text), 0.0, 0

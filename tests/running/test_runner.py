@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -164,7 +165,11 @@ def test_a_bug_in_a_plugin_keeps_its_trace_and_the_other_cells_go_on(bench: Benc
     failed = next(bench.store.folder.glob("failures/*.json")).stem
     failure = bench.store.failure(failed)
     assert failure is not None
-    assert failure.reason == "RuntimeError: a bug in the plugin"
+    assert failure.reason.startswith(
+        "debiaser 'toy-debiaser' (entry point 'toys' of toy-distribution 1.0) failed in debias(): "
+        "RuntimeError: a bug in the plugin ("
+    )
+    assert re.search(r"toy_plugins\.py, line \d+\)$", failure.reason)
     assert failure.trace is not None
     assert "toy_plugins.py" in failure.trace
 

@@ -37,7 +37,10 @@ class Case(NamedTuple):
 def cases() -> list[Case]:
     found = []
     for entry in REGISTRY:
-        if entry.family != "debiaser" or not REGISTRY.get("debiaser", entry.name).plugin.stepwise:
+        if entry.family != "debiaser":
+            continue
+        plugin = REGISTRY.get("debiaser", entry.name).plugin
+        if not plugin.stepwise:
             continue
         fields = entry.plugin.Config.model_fields
         config: dict[str, Any] = {}
@@ -48,7 +51,7 @@ def cases() -> list[Case]:
         if "settings" in fields:  # weight-noise: those of the method whose change it measures
             config["settings"] = {"learning_rate": 1e-2, "dropout": True}
         found.append(Case(entry.name, "causal", config))
-        if "schedule" in fields:
+        if "schedule" in fields and "masked" in plugin.kinds:
             found.append(Case(entry.name, "masked", {**config, "schedule": "constant"}))
     lora = {"rank": 2, "dropout": 0.5}
     found.append(Case("mlm-unlearning", "causal", {"learning_rate": 1e-2, "lora": lora}))

@@ -4,27 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoModelForMaskedLM,
-    AutoTokenizer,
-)
-from transformers.models.auto.modeling_auto import (
-    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
-    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
-)
+import transformers
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoTokenizer
 
-from harness.errors import ModelError
+from harness.errors import HarnessError, ModelError
 from harness.lm.handle import ModelKind
+from harness.lm.loading.completeness import check_complete
+from harness.lm.loading.folder import CONFIG, check_folder, check_gguf, local_folder, read_json
+from harness.lm.loading.hub import hub_folder
+from harness.lm.loading.kinds import kind_of
 from harness.lm.loading.memory import keep_freed_memory
 from harness.lm.loading.placement import joined, place, single, spreading
-from harness.lm.quiet import quiet
+from harness.lm.loading.remarks import listening
 from harness.lm.start_tokens import AUTO, find_start_tokens, read_choice
 from harness.lm.transformers_model import TransformersModel
+
+DTYPES = ("float32", "bfloat16", "float16", "float64")
+
+
+class _Loaded(NamedTuple):
+    module: Any
+    tokenizer: Any
+    kind: ModelKind
 
 
 def load_transformers(
@@ -42,6 +46,9 @@ def load_transformers(
 ) -> TransformersModel:
     """Load a model and its tokenizer from a hub id or a local folder.
 
+    A model is refused whose scores would depend on weights that its checkpoint does not hold, or
+    on anything but what stands before a token (causal models).
+
     Args:
         source: hub id, or folder with config, tokenizer and safetensors (or the GGUF file).
         kind: ``auto`` asks the model's configuration.
@@ -56,69 +63,95 @@ def load_transformers(
         separator: the token that separated documents in pre-training, where that is known.
 
     Raises:
-        ModelError: it cannot be had, read, or put on the device.
+        ModelError: it cannot be had, read, or put on the device; one line with reason and path.
     """
     shown = name or str(source)
-    where: torch.device | None = _device("cpu" if device == "auto" else device)
-    options: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+    if dtype not in DTYPES:
+        raise ModelError(f"model '{shown}': unknown dtype '{dtype}'; use {', '.join(DTYPES)}")
+    target = None if device == "auto" else _device(device)
+    if target is None or target.type == "cpu":
+        keep_freed_memory()
+    folder = local_folder(source) or hub_folder(str(source), revision)
+    if gguf_file is None:
+        check_folder(folder)
+    else:
+        check_gguf(folder / gguf_file)
+    try:
+        with listening(shown):
+            found = _load(folder, kind, gguf_file, getattr(torch, dtype), target, max_memory, shown)
+    except HarnessError:
+        raise
+    except Exception as error:  # of transformers and of what it calls, about the files
+        raise ModelError(
+            f"model '{shown}' cannot be loaded: {_reason(error)} ({folder})"
+        ) from error
+    found.module.config._name_or_path = str(source)
+    if (start_token, separator) == (AUTO, None):
+        start_token, separator = read_choice(folder)
+    starts = find_start_tokens(
+        found.tokenizer, found.kind, name=shown, wanted=start_token, separator=separator
+    )
+    model = TransformersModel(
+        found.module, found.tokenizer, kind=found.kind, name=shown, starts=starts
+    )
+    model.check()
+    return model
+
+
+def _load(
+    folder: Path,
+    wanted: Literal["auto", "causal", "masked"],
+    gguf_file: str | None,
+    dtype: torch.dtype,
+    target: torch.device | None,
+    max_memory: Mapping[str, str] | None,
+    shown: str,
+) -> _Loaded:
+    options: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     if gguf_file is not None:
         options["gguf_file"] = gguf_file
-    if where is not None and where.type == "cpu":
-        keep_freed_memory()
-    with quiet():
-        try:
-            config = AutoConfig.from_pretrained(source, **options)
-            chosen = _kind(config, kind, shown)
-            loader = AutoModelForCausalLM if chosen == "causal" else AutoModelForMaskedLM
-            tokenizer = AutoTokenizer.from_pretrained(source, **options)
-            if gguf_file is None:
-                options["use_safetensors"] = True
-            options["dtype"] = getattr(torch, dtype)
-            if device == "auto":
-                with torch.device("meta"):
-                    hollow = loader.from_config(config, dtype=options["dtype"])
-                places = place(hollow, options["dtype"], max_memory)
-                if (only := single(places)) is None:
-                    with spreading():
-                        module = loader.from_pretrained(source, device_map=places, **options)
-                    module, where = joined(module), None
-                else:
-                    module, where = loader.from_pretrained(source, **options), only
-            else:
-                module = loader.from_pretrained(source, **options)
-        except (OSError, ValueError, ImportError, KeyError) as error:
-            raise ModelError(
-                f"model '{shown}' cannot be loaded: {_reason(error, source)}"
-            ) from None
-    if (start_token, separator) == (AUTO, None) and Path(source).is_dir():
-        start_token, separator = read_choice(Path(source))
-    starts = find_start_tokens(
-        tokenizer, chosen, name=shown, wanted=start_token, separator=separator
-    )
-    return TransformersModel(
-        module if where is None else module.to(where),
-        tokenizer,
-        kind=chosen,
-        name=shown,
-        starts=starts,
-    )
+    else:
+        _check_known(folder)
+    config = AutoConfig.from_pretrained(folder, **options)
+    kind = kind_of(config, wanted, shown)
+    loader = AutoModelForCausalLM if kind == "causal" else AutoModelForMaskedLM
+    tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    if gguf_file is None:
+        options["use_safetensors"] = True
+    # a weight of another shape is refused with its name below
+    options |= {"dtype": dtype, "output_loading_info": True, "ignore_mismatched_sizes": True}
+    places = None
+    if target is None:
+        with torch.device("meta"):
+            hollow = loader.from_config(config, dtype=dtype)
+        places = place(hollow, dtype, max_memory)
+        if (only := single(places)) is not None:
+            target, places = only, None
+    if places is None:
+        module, report = loader.from_pretrained(folder, **options)
+        module = module.to(target)
+    else:
+        with spreading():
+            module, report = loader.from_pretrained(folder, device_map=places, **options)
+        module = joined(module)
+    check_complete(module, report, shown, str(folder))
+    return _Loaded(module, tokenizer, kind)
 
 
-def _kind(config: Any, kind: str, shown: str) -> ModelKind:
-    family = str(config.model_type)
-    causal = family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-    masked = family in MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    if kind == "causal" and causal:
-        return "causal"
-    if kind == "masked" and masked:
-        return "masked"
-    if kind == "auto" and (causal or masked):
-        # encoders such as BERT are listed as causal too (as decoders): what was trained decides
-        names = " ".join(config.architectures or ())
-        if masked and ("MaskedLM" in names or not causal or "PreTraining" in names):
-            return "masked"
-        return "causal" if causal else "masked"
-    raise ModelError(f"model '{shown}' ({family}) is no {kind} language model")
+def _check_known(folder: Path) -> None:
+    """Raise where the configuration names an architecture that the library does not have."""
+    given = read_json(folder / CONFIG)
+    family = given.get("model_type")
+    if family is None:
+        raise ModelError(f"{folder / CONFIG}: no 'model_type', so the architecture is not known")
+    if family in transformers.CONFIG_MAPPING:
+        return
+    why = (
+        "needs code from its repository, which is never run"
+        if "auto_map" in given
+        else f"is not one that transformers {transformers.__version__} has"
+    )
+    raise ModelError(f"{folder / CONFIG}: the architecture '{family}' {why}")
 
 
 def _device(device: str) -> torch.device:
@@ -131,15 +164,6 @@ def _device(device: str) -> torch.device:
     return where
 
 
-def _reason(error: Exception, source: str | Path) -> str:
-    text = " ".join(str(error).split())
-    if Path(source).is_dir():
-        if "safetensors" in text:
-            return "the folder has no *.safetensors weights (pickled weights are not read)"
-        return text[:300]
-    if "gated" in text or "401" in text:
-        return "it is gated or private: log in with `hf auth login`"
-    return (
-        "it is neither a local folder, nor in the local cache, nor to be had from the hub "
-        f"({type(error).__name__}); check the name and the network"
-    )
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())[:300]
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

@@ -87,7 +87,7 @@ def save_checkpoint(model: LanguageModel, folder: Path, base: str | None) -> Non
 
     Args:
         model: as it came out of the debiaser.
-        folder: made, and filled with safetensors, tokenizer and configuration.
+        folder: made unless it exists, and filled with safetensors, tokenizer and configuration.
         base: `weights_digest` of the model before the fit.
 
     Raises:
@@ -110,7 +110,7 @@ def save_checkpoint(model: LanguageModel, folder: Path, base: str | None) -> Non
             "base model's, and what the method does cannot be written as weights"
         )
     try:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         maps = projections(model.module)
         if maps:
             _save_projections(maps, model.name, folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -35,18 +35,30 @@ class Row(NamedTuple):
     targets: Sequence[int]
 
 
-def batches(rows: Sequence[Row], budget: int = TOKENS_A_BATCH) -> Iterator[list[int]]:
-    """Yield indices of rows, longest first, at most ``budget`` padded tokens a batch."""
+Batching = Literal["padded", "equal", "single"]
+"""Which rows may share a batch: any, padded; those of one length; none."""
+
+
+def batches(
+    rows: Sequence[Row], budget: int = TOKENS_A_BATCH, batching: Batching = "padded"
+) -> list[list[int]]:
+    """Indices of rows that are run together, longest first.
+
+    Args:
+        rows: all rows.
+        budget: padded tokens of a batch; a longer row is a batch of its own.
+        batching: which rows may share a batch.
+    """
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
-    batch: list[int] = []
+    found: list[list[int]] = []
     for i in order:
-        longest = len(rows[batch[0]].ids) if batch else len(rows[i].ids)
-        if batch and longest * (len(batch) + 1) > budget:
-            yield batch
-            batch = []
-        batch.append(i)
-    if batch:
-        yield batch
+        longest = len(rows[found[-1][0]].ids) if found else 0
+        full = longest * (len(found[-1]) + 1) > budget if found else True
+        apart = batching == "single" or (batching == "equal" and len(rows[i].ids) != longest)
+        if full or apart:
+            found.append([])
+        found[-1].append(i)
+    return found
 
 
 def pad(
@@ -65,16 +77,16 @@ def pad(
 def score_rows(
     rows: Sequence[Row],
     score_batch: Callable[[Sequence[Row]], np.ndarray],
-    budget: int = TOKENS_A_BATCH,
+    work: Sequence[list[int]] | None = None,
 ) -> list[np.ndarray]:
-    """Score rows in batches; float64 arrays in the order of the rows.
+    """Score rows in batches (of their indices); float64 arrays in the order of the rows.
 
     Raises:
         ModelError: a single row does not fit into memory.
     """
     results: list[np.ndarray] = [np.empty(0)] * len(rows)
     for batch, flat in halving(
-        batches(rows, budget),
+        batches(rows) if work is None else work,
         lambda batch: score_batch([rows[i] for i in batch]),
         lambda i: len(rows[i].ids),
     ):

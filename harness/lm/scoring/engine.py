@@ -8,13 +8,13 @@ handle's business (`harness.lm.transformers_model`).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from harness.lm.handle import ModelKind
 from harness.lm.prompt_contrast import PromptContrast
+from harness.lm.scoring.abilities import BLOCK_SIZES, Abilities
 from harness.lm.scoring.batches import (
     TOKENS_A_BATCH,
     TOKENS_A_BATCH_GPU,
@@ -63,13 +63,15 @@ class Engine:
 
     Attributes:
         forward: the one way through the module.
+        abilities: what the module can do.
         alone: one row at a time, through the whole model and a plain softmax.
         correction: of every next-token distribution, if any.
         tokens_run: tokens that went through the model for scores so far.
     """
 
-    def __init__(self, module: Any, kind: ModelKind, filler: int) -> None:
-        self.forward = Forward(module, kind, filler)
+    def __init__(self, forward: Forward) -> None:
+        self.forward = forward
+        self.abilities = Abilities(forward)
         self.alone = False
         self.correction: Correction | None = None
         self.tokens_run = 0
@@ -94,13 +96,13 @@ class Engine:
         """Log-probability of each row's targets, row by row, each ``(targets,)`` in float64."""
         if self.alone:
             return [self._score_alone(row) for row in rows]
-        longest = 0 if self.correction is not None else self.forward.tree_tokens()
-        short = [i for i, row in enumerate(rows) if len(row.ids) <= min(longest, BLOCK_TOKENS)]
+        longest = 0 if self.correction is not None else self._block_tokens(rows, BLOCK_TOKENS)
+        short = [i for i, row in enumerate(rows) if len(row.ids) <= longest]
         if len(short) < 2:
             short = []
         in_trees = set(short)
         others = [i for i in range(len(rows)) if i not in in_trees]
-        related, single = families(rows, others, longest)
+        related, single = self._related(rows, others)
         found: list[np.ndarray] = [np.empty(len(row.positions)) for row in rows]
         for i, scores in zip(single, self._score_rows([rows[i] for i in single]), strict=True):
             found[i] = scores
@@ -114,16 +116,43 @@ class Engine:
                 found[read.row][read.place] = score
         return found
 
+    def _block_tokens(self, rows: Sequence[Row], most: int) -> int:
+        """Longest block that the model takes; 0 where no two rows could share one."""
+        fitting = sum(len(row.ids) <= most for row in rows)
+        return self.abilities.block_tokens(most) if fitting > 1 else 0
+
+    def _related(
+        self, rows: Sequence[Row], numbers: Sequence[int]
+    ) -> tuple[list[Block], list[int]]:
+        """Blocks of rows that are too long for a common one, and the numbers of all others."""
+        if self.correction is not None or len(numbers) < 2:
+            return [], list(numbers)
+        packed, _ = families(rows, numbers, BLOCK_SIZES[0])
+        most = max((len(block.ids) for block in packed), default=0)
+        sizes = [size for size in BLOCK_SIZES if size >= most]
+        if not most or self.abilities.block_tokens(min(sizes)) < most:
+            return [], list(numbers)
+        return families(rows, numbers, BLOCK_SIZES[0])
+
     def _score_rows(self, rows: Sequence[Row]) -> list[np.ndarray]:
         """Scores of rows that stand by themselves, long ones in batches of their own."""
         found: list[np.ndarray] = [np.empty(0)] * len(rows)
         for is_long in (True, False):
             chosen = [i for i, row in enumerate(rows) if (len(row.ids) > BLOCK_TOKENS) is is_long]
             budget = self._long_budget if is_long else self.budget
-            scored = score_rows([rows[i] for i in chosen], self._score_batch, budget)
+            work = self._batches([rows[i] for i in chosen], budget)
+            scored = score_rows([rows[i] for i in chosen], self._score_batch, work)
             for i, scores in zip(chosen, scored, strict=True):
                 found[i] = scores
         return found
+
+    def _batches(self, rows: Sequence[Row], budget: int) -> list[list[int]]:
+        """Indices of rows that are run together, longest first."""
+        return batches(rows, budget, self.abilities.batching() if len(rows) > 1 else "padded")
+
+    def batches(self, rows: Sequence[Row]) -> list[list[int]]:
+        """Indices of rows that may be run together, at most `budget` padded tokens a batch."""
+        return self._batches(rows, self.budget)
 
     def _score_blocks(self, batch: Sequence[Block]) -> np.ndarray:
         """Scores of the reads of a batch of trees, flat, block by block."""
@@ -210,19 +239,19 @@ class Engine:
             for row, own in zip(rows, asked, strict=True)
         ]
         numbers = [i for i, row in enumerate(read) if row.targets]
-        longest = self.forward.tree_tokens()
-        short = [i for i in numbers if len(read[i].ids) <= min(longest, TRAINING_TOKENS)]
+        longest = self.abilities.block_tokens(TRAINING_TOKENS) if len(numbers) > 1 else 0
+        short = [i for i in numbers if len(read[i].ids) <= longest]
         chosen = set(short)
         parts: list[torch.Tensor] = []
         order: list[int] = []
-        for group in block_batches(blocks(read, short, TRAINING_TOKENS), TRAINING_TOKENS):
+        for group in block_batches(blocks(read, short, longest), TRAINING_TOKENS):
             own = wanted(group, self.device)
             inputs = forest(group, self.forward.filler, self.device)
             found = self.forward.logits(inputs, own.block, own.positions, chunk=len(own.block))
             parts.append(torch.cat(list(found))[own.place])
             order += own.targets.tolist()  # numbers of what was asked stand in place of tokens
         padded = [read[i] for i in numbers if i not in chosen]
-        for batch in batches(padded, TRAINING_TOKENS):
+        for batch in self._batches(padded, TRAINING_TOKENS):
             group_rows = [padded[i] for i in batch]
             owners = [i for i, r in enumerate(group_rows) for _ in r.targets]
             parts += self.forward.logits(

@@ -6,7 +6,8 @@ a vocabulary-wide row costs as much as a dozen transformer layers of a small mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import random
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -18,18 +19,18 @@ from harness.lm.scoring.head import logits_logprobs, streamed_logprobs
 ROWS_A_HEAD = 1024
 """Positions that go through the output layer at once; bounds memory at ROWS x vocabulary."""
 
-HEAD_TOLERANCE = 1e-3
-"""How far logits of positions cut out may be from the whole model's to count as the same."""
+ROUTE_TOKENS = 8
+"""Length of the rows on which the way through the output layer is tried."""
 
-TREE_TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-8}
-"""How far hidden states of a tree may be from those of its rows, as a share of the largest."""
+LOUD = 50.0
+"""Spread to which logits are brought for that trial: a cap of logits shows at such a size."""
 
-TREE_TOLERANCE_LOW = 0.05
+NEAR = {torch.float32: 2e-4, torch.float64: 1e-8}
+"""How far two logits may be apart to count as the same, as a share of their spread over the
+vocabulary."""
+
+NEAR_LOW = 0.05
 """The same in a low precision."""
-
-TREE_TOKENS = 1024
-"""Longest text that is run in a tree, whatever the model: beyond, attention costs more than
-sharing saves."""
 
 Route = Literal["head", "cut", "whole"]
 """``head``: output layer over the body's hidden states; ``cut``: the model itself, its body's
@@ -55,12 +56,30 @@ class Inputs(NamedTuple):
 class Forward:
     """Runs a module on inputs. Hooks on the module (projections) are part of it."""
 
-    def __init__(self, module: Any, kind: ModelKind, filler: int) -> None:
+    def __init__(
+        self,
+        module: Any,
+        kind: ModelKind,
+        filler: int,
+        *,
+        longest: int = 1024,
+        special: Collection[int] = (),
+    ) -> None:
+        """Wrap a module.
+
+        Args:
+            module: a transformers model with its output layer.
+            kind: causal or masked.
+            filler: token that rows are padded with.
+            longest: tokens that the model takes at once.
+            special: tokens that no trial is made with.
+        """
         self.module = module
         self.kind = kind
         self.filler = filler
+        self.longest = longest
+        self._special = frozenset(special)
         self._route: Route | None = None
-        self._tree_tokens: int | None = None
 
     @property
     def device(self) -> torch.device:
@@ -145,30 +164,58 @@ class Forward:
         return self._route
 
     def _cheapest_route(self) -> Route:
-        ids = torch.full((2, 3), self.filler, device=self.device)
+        tokens = min(ROUTE_TOKENS, self.longest)
+        drawn = self.ordinary_tokens(2 * tokens)
+        ids = torch.tensor([drawn[:tokens], drawn[tokens:]], device=self.device)
         inputs = Inputs(ids, torch.ones_like(ids))
         index = torch.tensor([0, 1, 1], device=self.device)
-        positions = torch.tensor([2, 0, 1], device=self.device)
-        expected = self.module(**self._options(inputs)).logits[index, positions].float()
-
-        def same(found: torch.Tensor) -> bool:
-            return found.shape == expected.shape and torch.allclose(
-                found.float(), expected, atol=HEAD_TOLERANCE, rtol=HEAD_TOLERANCE
-            )
-
+        positions = torch.tensor([tokens - 1, 0, tokens // 2], device=self.device)
+        quiet = self.module(**self._options(inputs)).logits[index, positions]
         # Whatever a strange architecture raises when it is taken apart, it can be run whole.
+        for factor in dict.fromkeys((1.0, max(1.0, LOUD / max(spread(quiet), 1e-6)))):
+            try:
+                with self._louder(factor):
+                    route = self._same_route(inputs, index, positions)
+            except Exception:
+                return "whole"
+            if route != "head":
+                return route
+        return "head"
+
+    def _same_route(self, inputs: Inputs, index: torch.Tensor, positions: torch.Tensor) -> Route:
+        expected = self.module(**self._options(inputs)).logits[index, positions]
+        head = self.module.get_output_embeddings()
+        if head is not None:
+            try:
+                if near(head(self.body(inputs)[index, positions]), expected):
+                    return "head"
+            except Exception:
+                pass
+        return "cut" if near(self._cut(inputs, index, positions), expected) else "whole"
+
+    @contextmanager
+    def _louder(self, factor: float) -> Iterator[None]:
+        """Multiply the body's answer for a block, so that what is done to logits shows."""
+
+        def multiply(module: Any, given: Any, output: Any) -> Any:
+            output.last_hidden_state = output.last_hidden_state * factor
+            return output
+
+        handle = self.module.base_model.register_forward_hook(multiply)
         try:
-            head = self.module.get_output_embeddings()
-            if same(head(self.body(inputs)[index, positions])):
-                return "head"
-        except Exception:
-            pass
+            yield
+        finally:
+            handle.remove()
+
+    def ordinary_tokens(self, count: int, seed: int = 0) -> list[int]:
+        """Token ids drawn from the vocabulary, special tokens left out; the same for a seed."""
         try:
-            if same(self._cut(inputs, index, positions)):
-                return "cut"
-        except Exception:
-            pass
-        return "whole"
+            vocabulary = len(self.module.get_input_embeddings().weight)
+        except (AttributeError, NotImplementedError, TypeError):
+            vocabulary = int(self.module.config.get_text_config().vocab_size)
+        draw = random.Random(seed)
+        usual = [i for i in range(vocabulary) if i not in self._special] or list(range(vocabulary))
+        return [draw.choice(usual) for _ in range(count)]
 
     def _cut(self, inputs: Inputs, index: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
         def cut(module: Any, given: Any, output: Any) -> Any:
@@ -183,41 +230,6 @@ class Forward:
             handle.remove()
         assert isinstance(logits, torch.Tensor)
         return logits
-
-    def tree_tokens(self) -> int:
-        """Longest text that the model can run as part of a tree; 0: it cannot. Found by trying.
-
-        A tree needs a causal model that takes a mask of any shape and positions, and that has no
-        window of attention shorter than the text.
-        """
-        if self._tree_tokens is None:
-            with self.inference():
-                self._tree_tokens = self._longest_in_tree()
-        return self._tree_tokens
-
-    def _longest_in_tree(self) -> int:
-        if self.kind != "causal":
-            return 0
-        config = self.module.config
-        windows = (getattr(config, n, None) for n in ("sliding_window", "attention_chunk_size"))
-        longest = min([TREE_TOKENS, *(w for w in windows if isinstance(w, int) and w > 0)])
-        a, b, c, d = (k % config.vocab_size for k in (3, 5, 7, 11))
-        rows = torch.tensor([[a, b, c], [a, d, b], [d, c, a]], device=self.device)
-        # the first two share their first token: nodes 0-2, 0 3 4; the third stands beside them
-        ids = torch.tensor([[a, b, c, d, b, d, c, a]], device=self.device)
-        depth = torch.tensor([[0, 1, 2, 1, 2, 0, 1, 2]], device=self.device)
-        nodes = torch.tensor([[0, 1, 2], [0, 3, 4], [5, 6, 7]], device=self.device)
-        visible = torch.zeros(1, 1, 8, 8, dtype=torch.bool, device=self.device)
-        for row in nodes.tolist():
-            for at, node in enumerate(row):
-                visible[0, 0, node, row[: at + 1]] = True
-        expected = self.body(Inputs(rows, torch.ones_like(rows))).float()
-        try:  # whatever a strange architecture makes of such a mask, it can be run in rows
-            found = self.body(Inputs(ids, visible, depth))[0][nodes].float()
-        except Exception:
-            return 0
-        near = TREE_TOLERANCE.get(self.module.dtype, TREE_TOLERANCE_LOW) * expected.abs().max()
-        return longest if float((found - expected).abs().max()) <= float(near) else 0
 
     def _options(self, inputs: Inputs) -> dict[str, Any]:
         if self.kind == "masked":
@@ -234,6 +246,24 @@ class Forward:
         # Padding on the right comes after every token that is read, so a causal model cannot see
         # it: without a mask the attention kernel need not read one.
         return {"input_ids": inputs.ids, "use_cache": False}
+
+
+def spread(logits: torch.Tensor) -> float:
+    """Standard deviation of logits over the vocabulary, the mean of several positions."""
+    return float(logits.float().std(dim=-1).mean())
+
+
+def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
+    """Whether logits are the same but for rounding, compared to their spread."""
+    if found.shape != expected.shape or not bool(torch.isfinite(found).all()):
+        return False
+    return distance(found, expected) <= NEAR.get(expected.dtype, NEAR_LOW)
+
+
+def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest difference of logits, as a share of their spread."""
+    largest = float((found.float() - expected.float()).abs().max())
+    return largest / max(spread(expected), 1e-12) if largest else 0.0
 
 
 def _is_product(head: Any) -> bool:

@@ -8,7 +8,7 @@ its own prefix and no other, so its output is the one it has in a row of its own
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -63,7 +63,7 @@ def blocks(rows: Sequence[Row], numbers: Sequence[int], length: int = BLOCK_TOKE
     at = 0
     while at < len(order):
         end = _end(rows, order, at, length)
-        found.append(_grow(rows, order[at:end]))
+        found.append(grow(rows, order[at:end]))
         at = end
     return found
 
@@ -93,7 +93,7 @@ def families(
             groups.append([number])
             size = len(ids)
         before = ids
-    packed = [_grow(rows, group) for group in groups if len(group) > 1]
+    packed = [grow(rows, group) for group in groups if len(group) > 1]
     return packed, [group[0] for group in groups if len(group) == 1]
 
 
@@ -122,7 +122,8 @@ def _shared(one: Sequence[int], other: Sequence[int]) -> int:
     return count
 
 
-def _grow(rows: Sequence[Row], numbers: Sequence[int]) -> Block:
+def grow(rows: Sequence[Row], numbers: Iterable[int]) -> Block:
+    """Make one block of rows, in the order given; a row shares the prefix of the one before it."""
     block = Block([], [], [], [])
     path: list[int] = []
     before: Sequence[int] = ()

@@ -52,7 +52,7 @@ def _one_line(text: str) -> str:
 
 
 def print_summary(console: Terminal, summary: MaskSummary) -> None:
-    """Print what the masks amount to."""
+    """Print the counts of a summary."""
     table = Table(title="Masks", title_justify="left", title_style="bold", show_header=False)
     table.add_column()
     table.add_column(justify="right")
@@ -91,12 +91,12 @@ def _of(part: int, whole: int) -> str:
 
 
 def usage_line(usage: MaskUsage) -> str:
-    """What a masker used of a service, in one line."""
-    cost = "price unknown" if usage.cost is None else f"${usage.cost:.4f}"
+    """Return what a masker used of a service, in one line."""
+    cost = "price unknown" if usage.cost is None else f"${usage.cost:.4f} spent"
     calls = "1 call" if usage.calls == 1 else f"{usage.calls} calls"
-    line = f"{calls}, {usage.tokens_in} tokens in and {usage.tokens_out} out, {cost} spent"
+    line = f"{calls}, {usage.tokens_in} tokens in and {usage.tokens_out} out, {cost}"
     if usage.unaccounted:
-        line += f" at most ({usage.unaccounted} gave no account of their tokens)"
+        line += f" at most ({usage.unaccounted} without an account of its tokens)"
     if usage.events:
         told = ", ".join(f"{count} {kind}" for kind, count in usage.events.items())
         line += f"; {told}"
@@ -124,14 +124,14 @@ AGREEMENT_COLUMNS = (
 
 
 def agreement_row(pair: MaskAgreement) -> dict[str, Any]:
-    """One comparison as data, in the order of `AGREEMENT_COLUMNS`."""
+    """Return one comparison as data, in the order of `AGREEMENT_COLUMNS`."""
     low, high = pair.kappa_interval or (None, None)
     more = {"kappa_low": low, "kappa_high": high}
     return {name: more.get(name, getattr(pair, name, None)) for name in AGREEMENT_COLUMNS}
 
 
 def agreement_csv(pairs: Sequence[MaskAgreement]) -> str:
-    """All comparisons as CSV."""
+    """Return all comparisons as CSV."""
     rows = map(agreement_row, pairs)
     return csv_bytes(rows, AGREEMENT_COLUMNS, spreadsheet_safe=False).decode()
 

@@ -26,6 +26,7 @@ def print_survey(console: Terminal, plan: Plan, found: Survey) -> None:
     _print_sources(console, found)
     _print_masking(console, found)
     _print_data(console, found)
+    _print_terms(console, found)
     for problem in found.problems:
         console.alert("missing:", problem, "red")
 
@@ -75,3 +76,8 @@ def _print_data(console: Terminal, found: Survey) -> None:
         here = Text("yes") if path is not None else Text("to fetch", "yellow")
         table.add_row(pin.name, pin.licence, here, pin.defects)
     console.print(table)
+
+
+def _print_terms(console: Terminal, found: Survey) -> None:
+    for model, terms in found.terms:
+        console.print(f"model {model}: {terms}")

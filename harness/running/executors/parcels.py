@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from typing import Any
 from harness.data.places import DataStore
 from harness.errors import DataError, HarnessError
 from harness.families import Plugin
+from harness.files import scratch_folder
 from harness.storage.locking import file_lock
 
 PIECE = 32 * 1024 * 1024
@@ -135,8 +135,8 @@ def _take_turns(stack: ExitStack, lock: Path) -> None:
 
 
 def _lay_out(parcel: Parcel, target: Path, fetch: Callable[[Any], bytes]) -> None:
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".unpacking-") as scratch:
-        made = Path(scratch) / "content"
+    with scratch_folder(target.parent, ".unpacking-") as scratch:
+        made = scratch / "content"
         for packed in parcel.files:
             file = made / packed.path if packed.path else made
             file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,16 +1,14 @@
 """Answers of the `openai` masker on disk, so that a run repeats without network and key.
 
-One JSON file an answer under ``<cache>/openai-masks/``, named by the hash of all that can change
-it: server, model, prompt version, parameters, domain and text. It holds the named words and the
-tokens paid for, never the text and never the key.
+Each answer is a JSON file under ``<cache>/openai-masks/``. Its name is a hash of everything that
+can change it: server, model, prompt version, parameters, domain and text. It contains the named
+words and the tokens paid for, never the text and never the key.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -18,15 +16,20 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from harness.errors import ServiceError
+from harness.files import write_file
 from harness_maskers.openai.prompt import NamedWord
 
 Status = Literal["ok", "refused", "malformed", "failed"]
-"""``refused``: the model or its filter declined; ``malformed``: no usable answer in all asks;
-``failed``: no answer at all (rate limit, timeout, server or connection error), never stored."""
+"""How asking about a text ended.
+
+``refused``: the model or a filter declined. ``malformed``: the model answered, but no answer could
+be used. ``failed``: there was no answer (rate limit, timeout, server or connection error, unusable
+reply); never stored.
+"""
 
 
 class Answer(BaseModel):
-    """What came back for one text."""
+    """The result of asking about one text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -39,32 +42,32 @@ class Answer(BaseModel):
     final: bool = Field(True, exclude=True)
     """False: not stored, so that the next run asks again."""
     asks: int = 0
-    """Answers asked for, rejected ones included."""
+    """Number of answers that the model was asked for, including rejected ones."""
     tokens_in: int = 0
     tokens_out: int = 0
 
 
 class AnswerCache:
-    """A folder of answers; safe for several threads and processes."""
+    """A folder of answers that several threads and processes can use at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @staticmethod
     def key(inputs: Mapping[str, JsonValue]) -> str:
-        """Name an answer by a hash of its inputs, 40 hex digits."""
+        """Return the name of an answer: a hash of its inputs, 40 hex digits."""
         text = json.dumps(inputs, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:40]
 
     def get(self, key: str) -> Answer | None:
-        """Return a stored answer; None if there is none, or it cannot be read."""
+        """Return a stored answer, or None if there is none that can be read."""
         try:
             return Answer.model_validate_json(self._path(key).read_bytes())
         except (OSError, ValidationError):
             return None
 
     def put(self, key: str, answer: Answer) -> None:
-        """Store an answer, whole or not at all.
+        """Store an answer; a crash never leaves a part of it.
 
         Raises:
             ServiceError: the folder cannot be written.
@@ -72,24 +75,17 @@ class AnswerCache:
         self.write(self._path(key), answer.model_dump_json(indent=1))
 
     def write(self, path: Path, text: str) -> None:
-        """Write a file below the folder, whole or not at all.
+        """Write a file in the folder; a crash never leaves a part of it.
 
         Raises:
-            ServiceError: it cannot be written.
+            ServiceError: the file cannot be written.
         """
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, name = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                    stream.write(text)
-                os.replace(name, path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
+            write_file(path, text.encode())
         except OSError as error:
             raise ServiceError(
-                f"{path.parent}: cannot keep the answers that are paid for: "
+                f"{path.parent}: cannot keep the answers that were paid for: "
                 f"{error.strerror or error}; free space, or set HARNESS_CACHE"
             ) from None
 

@@ -1,4 +1,4 @@
-"""Prices, and a budget that is never overdrawn while several calls are under way."""
+"""Prices, and a budget that several concurrent calls cannot exceed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ PRICES: dict[str, tuple[float, float]] = {
     "gpt-4.1-mini": (0.4, 1.6),
     "gpt-4.1-nano": (0.1, 0.4),
 }
-"""US dollars per million tokens in and out, from memory of OpenAI's list as of `PRICES_AS_OF`;
-``price_in`` and ``price_out`` of the config override them."""
+"""US dollars per million tokens in and out: an approximation of OpenAI's list as of `PRICES_AS_OF`.
+
+``price_in`` and ``price_out`` of the config override it.
+"""
 
 
 def known_price(model: str) -> tuple[float, float] | None:
-    """Price of a model by its name, with or without a date at its end (``gpt-4o-2024-08-06``)."""
+    """Return the price of a model, or None; its name may end in a date (``gpt-4o-2024-08-06``)."""
     stem, date = model[:-11], model[-11:]
     dated = date[:1] == "-" and date[1:].replace("-", "").isdecimal()
     return PRICES.get(stem if dated and len(date) == 11 else model)
 
 
 class BudgetError(Exception):
-    """The next call could pass ``max_cost``."""
+    """The next call could exceed ``max_cost``."""
 
 
 class Worst(NamedTuple):
@@ -38,7 +40,7 @@ class Worst(NamedTuple):
 
 
 class Budget:
-    """Counts what is spent; a call is let through only if its worst case still fits."""
+    """Counts what is spent, and delays or stops calls whose worst case would exceed the budget."""
 
     def __init__(self, price: tuple[float, float] | None, max_cost: float | None) -> None:
         self._price = price
@@ -50,14 +52,14 @@ class Budget:
 
     @property
     def spent(self) -> float | None:
-        """US dollars so far; None if no price is known."""
+        """US dollars spent so far; None if no price is known."""
         return None if self._price is None else self._cost(self.tokens_in, self.tokens_out)
 
     def reserve(self, worst: Worst) -> None:
-        """Wait until the worst case of a call fits beside the calls under way.
+        """Wait until the budget covers the worst case of a call and of all calls in progress.
 
         Raises:
-            BudgetError: it does not fit even when none is.
+            BudgetError: it does not even cover that of this call alone.
         """
         if self._max_cost is None:
             return
@@ -72,7 +74,7 @@ class Budget:
             self._reserved += cost
 
     def settle(self, worst: Worst, tokens_in: int, tokens_out: int) -> None:
-        """Replace a call's reservation by what it really used."""
+        """Replace the reservation of a call by what the call used."""
         with self._lock:
             if self._max_cost is not None:
                 self._reserved -= self._cost(*worst)

@@ -1,4 +1,4 @@
-"""Parameters of the `openai` masker."""
+"""Configuration of the `openai` masker."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from harness_maskers.openai.budget import known_price
 
 
 class OpenAIConfig(PluginConfig):
-    """Which model is asked, how, and what it may cost. The key comes from the environment only."""
+    """Which model is asked, how, and at what cost. The key comes from the environment only."""
 
     model_config = ConfigDict(hide_input_in_errors=True)
 
-    model: str = Field("gpt-4o-2024-08-06", min_length=1, description="name the server knows")
+    model: str = Field("gpt-4o-2024-08-06", min_length=1, description="its name on the server")
     base_url: str | None = Field(
         None,
         description="address of an OpenAI-compatible server, such as http://127.0.0.1:8000/v1; "
-        "default: OPENAI_BASE_URL, else OpenAI. Host and port are part of an answer's identity",
+        "default: OPENAI_BASE_URL, else OpenAI. Answers of different hosts or ports are kept apart",
     )
     temperature: float | None = Field(0.0, ge=0, le=2, description="null: not sent")
     sampling_seed: int | None = Field(0, description="seed sent to the server; null: not sent")
     max_answer_tokens: int = Field(400, ge=16, description="longest answer")
     answer_limit: Literal["max_tokens", "max_completion_tokens"] = Field(
-        "max_tokens", description="what the server calls that limit (newer models: the second)"
+        "max_tokens", description="the server's name for that limit (newer models: the second)"
     )
     asks: int = Field(
-        3, ge=1, description="answers asked for until one is usable; then it is malformed"
+        3,
+        ge=1,
+        description="answers to ask for; if none is usable, it is malformed",
     )
-    prompt_version: Literal["1"] = Field(
-        "1", description="version of prompt and schema; part of an answer's identity"
-    )
+    prompt_version: Literal["1"] = Field("1", description="version of prompt and schema")
     max_concurrency: int = Field(
-        8, ge=1, le=256, description="calls under way at once", json_schema_extra=NOT_IN_KEY
+        8, ge=1, le=256, description="calls in progress at once", json_schema_extra=NOT_IN_KEY
     )
     timeout: float = Field(
         60.0,
         gt=0,
-        description="seconds until a silent call counts as failed",
+        description="seconds without a reply after which a call has failed",
         json_schema_extra=NOT_IN_KEY,
     )
     retries: int = Field(
         5,
         ge=0,
-        description="further tries after a rate limit, timeout, …",
+        description="further attempts after a rate limit, timeout or other failed call",
         json_schema_extra=NOT_IN_KEY,
     )
     backoff: float = Field(
@@ -59,31 +59,31 @@ class OpenAIConfig(PluginConfig):
     max_wait: float = Field(
         120.0,
         ge=0,
-        description="longest wait, seconds; if Retry-After is longer, the try is lost",
+        description="longest wait, seconds; if Retry-After is longer, the call has failed",
         json_schema_extra=NOT_IN_KEY,
     )
     max_cost: float | None = Field(
         None,
         gt=0,
-        description="US dollars that one call of the masker may cost; never passed",
+        description="US dollars that masking one set of passages may cost; never exceeded",
         json_schema_extra=NOT_IN_KEY,
     )
     price_in: float | None = Field(
         None,
         ge=0,
-        description="US dollars a million prompt tokens; default: a table, where known",
+        description="US dollars per million prompt tokens; default: from a table of known models",
         json_schema_extra=NOT_IN_KEY,
     )
     price_out: float | None = Field(
         None,
         ge=0,
-        description="US dollars a million answer tokens; default: as price_in",
+        description="US dollars per million answer tokens; default: from a table of known models",
         json_schema_extra=NOT_IN_KEY,
     )
     on_refusal: Literal["unmasked", "error"] = Field(
         "unmasked",
-        description="unmasked: a refused passage stays without spans and counts as failed; "
-        "error: it ends the masking",
+        description="unmasked: a refused passage stays unmasked and counts towards "
+        "max_failed_share; error: it ends the masking",
     )
     max_failed_share: float = Field(
         0.05,
@@ -115,7 +115,7 @@ class OpenAIConfig(PluginConfig):
 
     @property
     def price(self) -> tuple[float, float] | None:
-        """US dollars per million tokens in and out; None if unknown."""
+        """Return US dollars per million tokens in and out, or None if unknown."""
         if self.price_in is not None and self.price_out is not None:
             return self.price_in, self.price_out
         return known_price(self.model)

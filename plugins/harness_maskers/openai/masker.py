@@ -1,4 +1,4 @@
-"""The paper's way: a GPT-4-class model names the words, through an OpenAI-compatible server."""
+"""The masker `openai`: as in the paper, a GPT-4-class model names the words to mask."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ Arriving = Generator[tuple[str, Answer], None, None]
 class OpenAIMasker(Masker[OpenAIConfig]):
     """Asks a model for the words that are toxic or show bias, once for each text.
 
-    A passage without a usable answer (refused, malformed in all asks, failed after all retries)
-    is given back without spans and with a `note`; all of them are listed in a report beside the
-    cache. More than ``max_failed_share`` of them is an error. Answers, refusals and malformed
-    ones included, are kept; only failed calls are tried again by the next run.
+    A passage without a usable answer (refused, malformed, failed) is returned without spans and
+    with a `note`, and listed in a report beside the cache. More than ``max_failed_share`` of them
+    is an error. Answers, refusals and malformed answers are kept; failed calls are not, so the next
+    run repeats them. docs/openai.md describes each case.
     """
 
     name = "openai"
@@ -73,7 +73,7 @@ class OpenAIMasker(Masker[OpenAIConfig]):
         return self._base_url()
 
     def estimate(self, request: MaskRequest) -> MaskEstimate:
-        """Count calls, tokens and cost of what has no stored answer. Needs no key."""
+        """Estimate calls, tokens and cost of the texts without a stored answer. Needs no key."""
         cache = _cache(request.data)
         todo = [
             group[0]
@@ -97,11 +97,11 @@ class OpenAIMasker(Masker[OpenAIConfig]):
         )
 
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
-        """Give stored answers, and ask for the others.
+        """Use stored answers, and ask for the others.
 
         Raises:
             ServiceError: no key, no network, no `openai` package; a refused key; ``max_cost``
-                would be passed; too many passages failed. Answers so far are kept.
+                would be exceeded; too many passages failed. Answers so far are kept.
         """
         run = _Run(self.config, self._base_url(), self._grouped(request), request)
         answers = run.answers()
@@ -140,7 +140,7 @@ class OpenAIMasker(Masker[OpenAIConfig]):
 
 
 class _Run:
-    """One call of `mask`."""
+    """The work of one call of `mask`."""
 
     def __init__(
         self,
@@ -163,7 +163,7 @@ class _Run:
         self._rejected_formats = 0
 
     def answers(self) -> dict[str, Answer]:
-        """All answers: those that are stored, then those that are asked for."""
+        """Return all answers by key: stored ones, and new ones for the other texts."""
         found = {key: answer for key in self.groups if (answer := self._cache.get(key)) is not None}
         todo = [key for key in self.groups if key not in found]
         if todo:
@@ -176,7 +176,11 @@ class _Run:
         return found
 
     def _check(self, todo: list[str]) -> None:
-        """Find out before the first call what would stop them all."""
+        """Check before the first call for whatever would stop every call.
+
+        Raises:
+            ServiceError: asking is not possible.
+        """
         missing = sum(len(self.groups[key]) for key in todo)
         lacking = f"{missing} of {self._total} passages have no stored answer"
         if self._request.data.offline:
@@ -226,9 +230,9 @@ class _Run:
                     break  # it can only get worse: stop paying
         except BudgetError:
             raise ServiceError(
-                f"masker 'openai': the next call could pass max_cost ${self.config.max_cost:g} "
+                f"masker 'openai': the next call could exceed max_cost ${self.config.max_cost:g} "
                 f"(spent ${self._budget.spent or 0.0:.4f}); answers so far are kept: raise "
-                "max_cost and run again to go on"
+                "max_cost and run again to continue"
             ) from None
         finally:
             arriving.close()
@@ -254,7 +258,7 @@ class _Run:
         return answer
 
     def conclude(self, answers: Mapping[str, Answer]) -> None:
-        """Report what went wrong, and refuse to go on if it is too much.
+        """Write the report, warn about unmasked passages, and fail if there are too many.
 
         Raises:
             ServiceError: more than the config allows.
@@ -291,7 +295,7 @@ class _Run:
         )
 
     def _report(self, bad: list[tuple[Passage, Answer]], answered: int) -> str:
-        """Write the summary of this call beside the answers, and return its path."""
+        """Write the report of this call beside the answers, and return its path."""
         digest = hashlib.sha256("".join(self.groups).encode()).hexdigest()[:16]
         path = self._cache.folder / "reports" / f"{digest}.json"
         if not self._asked and (path.is_file() or not bad):
@@ -327,7 +331,8 @@ class _Run:
 def _masked(passage: Passage, answer: Answer) -> MaskedPassage:
     if answer.status != "ok":
         note = f"{answer.status}: {answer.detail}"
-        return MaskedPassage(passage=passage, spans=(), note=note)
+        final = answer.status != "failed" and answer.final
+        return MaskedPassage(passage=passage, spans=(), note=note, final=final)
     try:
         spans = to_spans(passage.text, answer.words)
     except MalformedError as error:  # stored answers are checked, so a file was edited

@@ -1,4 +1,4 @@
-"""Asking about many texts at once, and ending that in good order or in haste."""
+"""Asking about many texts in several threads, with an orderly and a quick way to stop."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ Keep = Callable[[str, Answer], Answer]
 def ask_all(
     client: Client, texts: Mapping[str, str], domain: str, keep: Keep, concurrency: int
 ) -> Generator[tuple[str, Answer], None, None]:
-    """Ask about texts by key, and yield each answer as it comes.
+    """Ask about texts, and yield each key with its answer as it arrives.
 
-    An error in one dialogue ends all: no further call is made, calls under way are awaited and
-    their answers kept, and the error is raised. When the caller stops listening or Ctrl-C is
-    pressed nothing is awaited: the threads are daemons, and an answer is written whole or not.
+    An error in one dialogue stops all: no further call is made, the answers of calls in progress
+    are kept, and the error is raised. If the caller stops iterating, or presses Ctrl-C, calls in
+    progress are abandoned; the cache never holds a part of an answer.
 
     Args:
-        client: who asks; closed when the last dialogue has ended.
-        texts: what to ask about.
-        domain: of all the texts.
-        keep: stores an answer in the thread that got it, and returns what is to be yielded.
-        concurrency: most calls under way at once.
+        client: the client; closed when the last dialogue has ended.
+        texts: the texts by key.
+        domain: the domain of all texts, as the prompt describes it.
+        keep: stores an answer in the thread that received it, and returns what to yield.
+        concurrency: the most calls in progress at once.
     """
     todo: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
     for pair in texts.items():

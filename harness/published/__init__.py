@@ -1,1 +1,0 @@
-"""Numbers from the literature, as data, each with its source."""

