@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import re
 import textwrap
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from harness.errors import DataError
 from harness.render import palette
+from harness.render.safe_text import one_line, printable
 
 WIDTH = 3.6
 """Inches: a column of a two-column paper, and of the page on a phone."""
@@ -121,8 +123,11 @@ class Figure:
         return _inlined(text, self.name, self.title, self.description)
 
 
-def style() -> AbstractContextManager[None]:
-    """Return the context in which figures are drawn.
+@contextmanager
+def style() -> Iterator[None]:
+    """Set the style in which figures are drawn, for the length of a block.
+
+    A letter that the font lacks is drawn as an empty box; that is not worth a warning.
 
     Raises:
         DataError: matplotlib is not installed.
@@ -133,8 +138,9 @@ def style() -> AbstractContextManager[None]:
         raise DataError(
             "figures need matplotlib; pip install 'bias-transfer-harness[report]'"
         ) from None
-    context: AbstractContextManager[None] = matplotlib.rc_context(STYLE)
-    return context
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
+        yield
 
 
 def new(width: float, height: float) -> tuple[Any, Any]:
@@ -154,7 +160,13 @@ def new(width: float, height: float) -> tuple[Any, Any]:
 
 def folded(text: str, width: int) -> str:
     """Break a label into lines of at most ``width`` letters, between words where possible."""
-    return "\n".join(textwrap.wrap(text, max(width, 1))) or text
+    return "\n".join(textwrap.wrap(printable(text), max(width, 1))) or text
+
+
+def cut(text: str, letters: int) -> str:
+    """Shorten a label to so many letters."""
+    text = one_line(text)
+    return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
 def entitle(figure: Any, title: str) -> None:
@@ -214,7 +226,7 @@ def _inlined(text: str, name: str, title: str, description: str) -> str:
     opening = (
         f'<svg viewBox="{head[1]}" role="img" aria-labelledby="{name}-title {name}-desc" '
         'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink">'
-        f'<title id="{name}-title">{escape(title)}</title>'
-        f'<desc id="{name}-desc">{escape(description)}</desc>'
+        f'<title id="{name}-title">{escape(one_line(title))}</title>'
+        f'<desc id="{name}-desc">{escape(one_line(description))}</desc>'
     )
     return opening + body[head.end() :]

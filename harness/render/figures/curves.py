@@ -80,7 +80,7 @@ def _draw(title: str, panel: Panel, looks: Looks) -> Any:
         )
     canvas.entitle(figure, title)
     axis.set_xlabel("unlearning steps")
-    axis.set_ylabel(panel.unit)
+    axis.set_ylabel(canvas.cut(panel.unit, 36))
     steps = sorted({p.step for c in panel.curves for p in c.points})
     if len(steps) <= 8:
         axis.set_xticks(steps)

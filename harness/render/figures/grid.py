@@ -86,23 +86,22 @@ def _name(grid: Grid) -> str:
 
 
 def _draw_grid(axis: Any, grid: Grid, name: str, left: float, top: float) -> None:
-    muted = palette.LIGHT["muted"]
     axis.text(left, top, name, va="top", fontsize=7.5, fontweight="bold")
     top += 0.2 + 0.14 * name.count("\n")
-    axis.text(left + NAMES - 0.08, top + 0.09, "from \\ to", ha="right", va="center", fontsize=6.5,
-              color=muted)  # fmt: skip
+    _small(axis, left + NAMES - 0.08, top + 0.09, "from \\ to", "right")
     for j, target in enumerate(grid.targets):
         x = left + NAMES + CELL * (j + 0.5)
-        axis.text(
-            x, top + 0.09, _cut(target, 9), ha="center", va="center", fontsize=6.5, color=muted
-        )
+        _small(axis, x, top + 0.09, canvas.cut(target, 9), "center")
     top += 0.2
     for i, (source, cells) in enumerate(grid.rows):
         y = top + LINE * i
-        axis.text(left + NAMES - 0.08, y + LINE / 2, _cut(source, 13), ha="right", va="center",
-                  fontsize=6.5, color=muted)  # fmt: skip
+        _small(axis, left + NAMES - 0.08, y + LINE / 2, canvas.cut(source, 13), "right")
         for j, cell in enumerate(cells):
             _draw_cell(axis, cell, left + NAMES + CELL * j, y)
+
+
+def _small(axis: Any, x: float, y: float, text: str, across: str) -> None:
+    axis.text(x, y, text, ha=across, va="center", fontsize=6.5, color=palette.LIGHT["muted"])
 
 
 def _draw_cell(axis: Any, cell: GridCell, x: float, y: float) -> None:
@@ -140,7 +139,3 @@ def _legend(figure: Any, columns: int) -> None:
     ]
     figure.legend(handles, LEGEND, loc="outside lower left", ncols=columns, fontsize=6.5,
                   columnspacing=1)  # fmt: skip
-
-
-def _cut(text: str, letters: int) -> str:
-    return text if len(text) <= letters else text[: letters - 1] + "…"

@@ -8,6 +8,7 @@ from harness.errors import DataError
 from harness.render import palette
 from harness.render.page.content import Page
 from harness.render.page.views import view_of_numbers
+from harness.render.safe_text import printable
 
 
 def html_page(page: Page) -> str:
@@ -28,6 +29,7 @@ def html_page(page: Page) -> str:
         loader=FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
