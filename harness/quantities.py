@@ -52,9 +52,7 @@ class Decision(_Quantity):
         tuple[str, ...],
         Field(description="names of the compared values; empty: decided in another way"),
     ] = ()
-    tie: Annotated[bool, Field(description="1 where all the named values are equal, else 0")] = (
-        False
-    )
+    tie: Annotated[bool, Field(description="1 where all the named values are equal")] = False
 
 
 class Count(_Quantity):

@@ -68,6 +68,7 @@ class ItemTable:
         Raises:
             KeyError: an item lacks a field.
             TypeError: a field is of another type than an item's.
+            OverflowError: a number is too large.
         """
         table = cls(
             [item["id"] for item in items],
@@ -79,7 +80,9 @@ class ItemTable:
         _check_types(table.clusters, str, type(None))
         _check_types(table.strata, str, type(None))
         _check_types(table._values, dict)
-        _check_types(chain.from_iterable(own.values() for own in table._values), float, int)
+        values = list(chain.from_iterable(own.values() for own in table._values))
+        if _check_types(values, float, int) != {float}:
+            max(map(float, values), default=0.0)  # no whole number is too large for a float
         return table
 
     def names(self) -> list[str]:
@@ -131,10 +134,12 @@ class ItemTable:
         return self._complete[key]
 
 
-def _check_types(values: Iterable[object], *kinds: type) -> None:
-    strange = set(map(type, values)) - set(kinds)
+def _check_types(values: Iterable[object], *kinds: type) -> set[type]:
+    types = set(map(type, values))
+    strange = types - set(kinds)
     if strange:
         raise TypeError(f"a value is of the type {strange.pop().__name__}")
+    return types
 
 
 def _each(objects: Sequence[Mapping[str, Any]], name: str, otherwise: Any) -> list[Any]:

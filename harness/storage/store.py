@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import os
 import secrets
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -75,7 +76,7 @@ class Store:
         Raises:
             StoreError: there is no run in it.
         """
-        if not (folder / INDEX).is_file():
+        if not os.path.lexists(folder / INDEX):
             raise StoreError(
                 f"{folder}: no run here (index.json is missing); give the folder that "
                 "`harness run` named"
@@ -534,7 +535,7 @@ def find_run(name: str, results: Path) -> Store:
         StoreError: there is no such run; says which there are.
     """
     for folder in (Path(name), results / name):
-        if (folder / INDEX).is_file():
+        if os.path.lexists(folder / INDEX):  # whatever it is, reading it says what is wrong
             return Store(folder)
     known = [p.parent.name for p in results.glob("*/index.json")] if results.is_dir() else []
     raise StoreError(f"no run '{name}' here or in {results}{did_you_mean(name, known)}")

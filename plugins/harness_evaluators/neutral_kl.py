@@ -11,6 +11,7 @@ from harness.errors import DataError
 from harness.families import Evaluator, PluginConfig
 from harness.lm.divergence import BaseDistributions
 from harness.metrics import NO_IDEAL, Item, MetricDefinition
+from harness.quantities import Number, Quantities
 from harness.types import EvaluationRequest, Measurement
 
 PROTOCOL = "base_to_model"
@@ -46,6 +47,10 @@ class NeutralKl(Evaluator[NeutralKlConfig]):
         return BaseDistributions.of(
             request.model, texts, windows=config.windows, tokens=config.tokens
         )
+
+    def quantities(self, protocol: str) -> Quantities:
+        """Declare the divergence of a window."""
+        return {"kl": Number(unit="nats a token")}
 
     def metrics(self, protocol: str, domain: str) -> Sequence[MetricDefinition]:
         """Define the mean over windows of the divergence a token."""

@@ -184,13 +184,18 @@ def margin_metrics(first: str, second: str) -> tuple[MetricDefinition, ...]:
 
     def of_margin(name: str, estimator: str, direction: Direction) -> MetricDefinition:
         return MetricDefinition(
-            name=name, estimator=estimator, of=(first, second), direction=direction
+            name=name,
+            estimator=estimator,
+            of=(first, second),
+            direction=direction,
+            role="diagnostic" if name == "scale" else "bias",
+            primary=name == "preference",
         )
 
     return (
         of_margin("preference", "preference", TOWARDS_50),
         of_margin("preference_rescaled", "preference_rescaled", TOWARDS_50),
-        of_margin("scale", "scale", TOWARDS_1).model_copy(update={"role": "diagnostic"}),
+        of_margin("scale", "scale", TOWARDS_1),
         of_margin("margin", "trimmed_mean", TOWARDS_0),
     )
 
@@ -215,11 +220,11 @@ def _share(
 
 
 PAIR_METRICS: tuple[MetricDefinition, ...] = (
+    *margin_metrics("more", "less"),
     _share("stereotype_score"),
     _share("stereotype_score_stereo", stratum=STEREO),
     _share("stereotype_score_antistereo", stratum=ANTISTEREO),
     _share("stereotype_score_balanced", estimator="percent_balanced"),
-    *margin_metrics("more", "less"),
     MetricDefinition(name="association", estimator="did", of=("more", "less"), direction=TOWARDS_0),
     MetricDefinition(
         name="frequency",
@@ -229,7 +234,7 @@ PAIR_METRICS: tuple[MetricDefinition, ...] = (
     ),
     _share("tie_rate", "tie", LOWER),
 )
-"""The score with its halves and their mean, the continuous scores, and how often scores are equal.
+"""The continuous scores, the sign score with its halves and their mean, and the share of ties.
 
 ``association`` is the difference in differences of Pikuliak et al. (2023), in the scorer's unit:
 how much more the model prefers the disadvantaged group in what is said of it than in what is said

@@ -45,6 +45,7 @@ class Triple(NamedTuple):
     stereotype: str
     antistereotype: str
     unrelated: str
+    cluster: str | None = None
 
     def texts(self) -> dict[str, str]:
         """Return the three sentences by role."""
@@ -114,7 +115,7 @@ class TripleEvaluator(Evaluator[ConfigT]):
                 id=triple.id,
                 domain=domain,
                 texts=triple.texts(),
-                cluster=triple.term,
+                cluster=triple.cluster or triple.term,
             )
             for domain, triples in self.triples(request).items()
             for triple in triples
@@ -140,8 +141,8 @@ class TripleEvaluator(Evaluator[ConfigT]):
         bias, log = domain != OVERALL, LOG if protocol == FILLER else ""
         first, second, *others = (log + name for name in (*ROLES[:2], *NEUTRAL))
         definitions = (
-            *TRIPLE_METRICS,
             *margin_metrics(first, second),
+            *TRIPLE_METRICS,
             MetricDefinition(
                 name="association",
                 estimator="mean_difference",
@@ -205,7 +206,7 @@ def triple_item(triple: Triple, scores: Mapping[str, float]) -> Item:
     stereotype, anti, unrelated = (scores[name] for name in ROLES)
     return Item(
         id=triple.id,
-        cluster=triple.term,
+        cluster=triple.cluster or triple.term,
         values={
             **scores,
             "prefers_stereotype": float(stereotype > anti),

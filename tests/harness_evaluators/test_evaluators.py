@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness_corpora.embedded import every_passage
+from harness_corpora.embedded_templates import FRAMES as TRAINED
 from harness_evaluators import crows_pairs, stereoset
 from harness_evaluators.crows_pairs import CrowsPairs, CrowsPairsConfig
-from harness_evaluators.embedded import THEMES, EmbeddedPairs, EmbeddedTriples
+from harness_evaluators.embedded import FRAMES, THEMES, EmbeddedPairs, EmbeddedTriples
 from harness_evaluators.pairs import Pair, PairConfig, pair_items
 from harness_evaluators.perplexity import (
     CorpusPerplexity,
@@ -33,6 +35,7 @@ from harness_evaluators.triples import (
 )
 from roberta import tiny_roberta
 
+from harness.data.near_duplicates import similarities
 from harness.data.places import DataStore
 from harness.errors import DataError, ModelError
 from harness.lm.handle import LanguageModel
@@ -387,8 +390,21 @@ def test_embedded_suites_are_large_enough_and_distinct(
     for evaluator in (EmbeddedPairs(PairConfig()), EmbeddedTriples(TripleConfig())):
         for measurement in evaluator.evaluate(asked):
             assert len(measurement.items) >= 100
+            assert len({item.cluster for item in measurement.items}) >= 18
         listed = evaluator.items(asked)
         assert len({tuple(item.texts.values()) for item in listed}) == len(listed)
+
+
+def test_embedded_suites_share_no_sentence_with_the_embedded_corpus(
+    tiny_causal: LanguageModel, data_store: DataStore
+) -> None:
+    passages = [passage.text for passage in every_passage()]
+    asked = request(tiny_causal, data_store, *sorted(THEMES))
+    for evaluator in (EmbeddedPairs(PairConfig()), EmbeddedTriples(TripleConfig())):
+        texts = [text for item in evaluator.items(asked) for text in item.texts.values()]
+        assert max(similarities(texts, passages)) < 0.25
+    frames = {frame.split("{")[0].strip().lower() for own in TRAINED.values() for frame in own}
+    assert not frames & {frame.split("{")[0].strip().lower() for frame in FRAMES}
 
 
 def test_limits_are_nested(tiny_causal: LanguageModel, data_store: DataStore) -> None:
