@@ -13,6 +13,10 @@ class HarnessError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """Return the message as one line, whatever names and values it quotes."""
+        return " ".join(super().__str__().splitlines())
+
 
 class SpecError(HarnessError):
     """The spec, or an option of a command, cannot be used as written."""

@@ -58,7 +58,7 @@ def matrix_command(
     from harness.analysis.ranking import rank
     from harness.analysis.verdict import verdict
     from harness.render.console.matrix import print_matrix
-    from harness.render.console.tables import print_legends, print_table
+    from harness.render.console.tables import print_with_legend
     from harness.render.tables.plain import matrix_json
     from harness.storage.store import find_run
 
@@ -87,5 +87,4 @@ def matrix_command(
     )
     rules = rule_table(matrix)
     if rules is not None and not short:
-        print_table(session.stdout, rules, below="intervals")
-        print_legends(session.stdout, [rules])
+        print_with_legend(session.stdout, rules)

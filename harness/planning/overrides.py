@@ -8,6 +8,9 @@ from harness.errors import SpecError, did_you_mean
 from harness.planning.spec import PLUGIN_KEYS, Spec
 from harness.planning.yaml_lines import Lines, Path, parse_yaml
 
+MOST_SHOWN = 80
+"""Characters of an override that a message shows."""
+
 
 def apply_override(
     data: dict[str, Any], override: str, *, option: str = "--set", lines: Lines | None = None
@@ -27,15 +30,15 @@ def apply_override(
     Raises:
         SpecError: not of that form, or the path leads nowhere.
     """
-    shown = f"{option} {override if len(override) <= 80 else override[:79] + '…'}"
+    shown = f"{option} {_short(override)}"
     key, equals, text = override.partition("=")
     parts = [part.strip() for part in key.split(".")]
     if not equals or not all(parts):
         raise SpecError(f"{shown}: must be KEY=VALUE, with dots between the parts of a key")
-    value, _ = parse_yaml(text, f"{option} {key.strip()}")
+    value, _ = parse_yaml(text, f"{option} {_short(key.strip())}")
     if parts[0] not in data and parts[0] not in Spec.model_fields:
         known = list(Spec.model_fields)
-        raise SpecError(f"{shown}: unknown key '{parts[0]}'{did_you_mean(parts[0], known)}")
+        raise SpecError(f"{shown}: unknown key '{_short(parts[0])}'{did_you_mean(parts[0], known)}")
     path = _Setter(parts, shown).set(data, value)
     if lines is not None:
         lines.note_option(path, f"{option} {key.strip()}")
@@ -57,7 +60,7 @@ class _Setter:
             child = place.get(step) if isinstance(place, dict) else place[step]
             if isinstance(child, str) and self._parts[0] in PLUGIN_KEYS:
                 child = place[step] = {"use": child}
-            elif child is None and depth == 0:
+            elif child is None and (depth == 0 or self._parts[0] in PLUGIN_KEYS):
                 child = place[step] = {}
             path.append(step)
             place = child
@@ -82,6 +85,12 @@ class _Setter:
         raise SpecError(
             f"{self._shown}: '{above}' has no entry '{part}'{did_you_mean(part, every)}"
         )
+
+
+def _short(text: str) -> str:
+    """The beginning of a text, in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"
 
 
 def _names_of(entry: Any) -> list[str]:

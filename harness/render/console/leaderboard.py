@@ -6,7 +6,7 @@ from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.leaderboard_tables import board_tables, standing_name
 from harness.analysis.reported import Publication, ReportedNumber
 from harness.render.console.failures import print_failures
-from harness.render.console.tables import print_legends, print_table
+from harness.render.console.tables import print_with_legend
 from harness.render.console.terminal import Terminal
 
 MOST_WARNINGS = 4
@@ -15,8 +15,7 @@ MOST_WARNINGS = 4
 def print_leaderboard(console: Terminal, board: Leaderboard) -> None:
     """Print methods by distance to the ideal, with what they cost beside it."""
     for table in board_tables(board):
-        print_table(console, table, below="intervals")
-        print_legends(console, [table])
+        print_with_legend(console, table)
     _warnings(console, board)
     failed = sum(standing.failed for standing in board.standings)
     if failed:

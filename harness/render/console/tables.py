@@ -57,6 +57,12 @@ def print_table(console: Terminal, table: Table, *, below: Below = "nothing") ->
         title = ""
 
 
+def print_with_legend(console: Terminal, table: Table) -> None:
+    """Print a table with intervals below their numbers, then its legend and its notes."""
+    print_table(console, table, below="intervals")
+    print_legends(console, [table])
+
+
 def print_legends(console: Terminal, tables: Iterable[Table], notes: Iterable[str] = ()) -> None:
     """Print the lines that explain tables, each once, then the notes about their data.
 
