@@ -98,7 +98,7 @@ def write_run(folder: Path, measurements: int, items: int) -> int:
     rng = np.random.default_rng(0)
     fsync, os.fsync = os.fsync, lambda _: None  # the disk is not what is measured
     try:
-        write_record(store, "base", items, 0.0, rng)
+        write_record(store, "ba5e", items, 0.0, rng)
         base = (MeasureRef(step=0, evaluator="pairs", key="ba5e"),)
         cells = [Cell(model="made", measures=base)]
         count, fit = len(TARGETS), 0

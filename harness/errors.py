@@ -13,6 +13,10 @@ class HarnessError(Exception):
 
     exit_code = 1
 
+    def __str__(self) -> str:
+        """Return the message as one line, whatever names and values it quotes."""
+        return " ".join(super().__str__().splitlines())
+
 
 class SpecError(HarnessError):
     """The spec, or an option of a command, cannot be used as written."""
@@ -43,6 +47,10 @@ class DataError(HarnessError):
     """A data set is missing, altered, malformed, or has nothing for the question asked."""
 
     exit_code = 4
+
+
+class NoPassageError(DataError):
+    """A corpus that could be read has no passage of the domain, label and split asked for."""
 
 
 class ModelError(HarnessError):

@@ -186,13 +186,18 @@ def estimate_sample(estimator: Estimator, sample: Sample) -> Estimate:
     """Apply an estimator to one sample: all of its units, each once."""
     if not len(sample.ids):
         return Estimate(None, 0, None)
-    units = units_of(estimator, sample)
+    components, weights = estimator.components(sample), estimator.counts(sample)
+    n = int(np.count_nonzero(weights.any(axis=0)))
+    if estimator.per_cluster:
+        units = units_of(estimator, sample)
+        components, weights = (
+            _over_units(part, units) / _sizes(units) for part in (components, weights)
+        )
     sums, counts = (
-        np.array([math.fsum(row) if np.isfinite(row).all() else row.sum() for row in part])
-        for part in (sums_of(estimator, sample, units), counts_of(estimator, sample, units))
+        np.array([math.fsum(row.tolist()) if np.isfinite(row).all() else row.sum() for row in part])
+        for part in (components, weights)
     )
     value = float(value_of(estimator, sums, counts))
-    n = int(np.count_nonzero(estimator.counts(sample).any(axis=0)))
     return Estimate(None if math.isnan(value) else value, n, estimator.numerator(sample))
 
 

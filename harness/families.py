@@ -33,6 +33,7 @@ from harness.types import (
     Measurement,
     Passage,
     PassageRequest,
+    Placing,
 )
 
 DebiaserInput = Literal["passages", "masks", "neutral", "domain"]
@@ -51,7 +52,7 @@ message to the user then does not show the value."""
 class PluginConfig(BaseModel):
     """Base of a plugin's Config. Every field needs a description: it is the documentation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class PinnedConfig(PluginConfig):
@@ -138,7 +139,8 @@ class Plugin(ABC, Generic[ConfigT]):
         revision.
 
         It goes into the content key of each task that the plugin takes part in. It must not load
-        a model. By default: a hash of the items of the pins, for a plugin with a `PinnedConfig`.
+        a model. By default: a hash of the items of the data sets that it `reads`, for a plugin
+        with a `PinnedConfig`.
 
         Raises:
             HarnessError: what is hashed cannot be read.
@@ -146,7 +148,7 @@ class Plugin(ABC, Generic[ConfigT]):
         if not isinstance(self.config, PinnedConfig):
             return {}
         hashes = {}
-        for pin in self.pins:
+        for pin, _ in self.reads():
             pinned_rows(pin, self.config, data)  # refuses altered items
             hashes[pin.name] = check(pin, data.locate(pin, self.config.path)).items_sha256
         return {"items": next(iter(hashes.values())) if len(hashes) == 1 else dict(hashes)}
@@ -168,6 +170,17 @@ class Corpus(Plugin[ConfigT]):
         Raises:
             DataError: the data is missing, altered or malformed, or holds no such passage.
         """
+
+    def placings(self, domain: str, data: DataStore) -> Sequence[Placing]:
+        """Return how the corpus's own rule does on rows whose target annotators coded.
+
+        For `harness corpus`, which works out precision and recall. By default: none, for a corpus
+        that places no text by a rule or has no codes.
+
+        Raises:
+            DataError: the data is missing, altered or malformed, or the domain has no terms.
+        """
+        return ()
 
 
 class Masker(Plugin[ConfigT]):

@@ -17,7 +17,6 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 import pluggy
-from pydantic import ValidationError
 from typing_extensions import TypeVar
 
 from harness import hookspecs
@@ -26,7 +25,6 @@ from harness.errors import PluginError, did_you_mean
 from harness.estimators import Estimator, install
 from harness.families import (
     FAMILIES,
-    HIDDEN_INPUT,
     Corpus,
     Debiaser,
     Evaluator,
@@ -476,14 +474,3 @@ def _check_control(plugin: Any, hook: str) -> None:
             f"hook {hook}: {plugin.__name__}.control must be None or one of {', '.join(kinds)}, "
             f"not {control!r}"
         )
-
-
-def config_problem(error: ValidationError, known: Iterable[str]) -> tuple[str, str]:
-    """Turn a pydantic error into ``(dotted key, message)`` for a person; first problem only."""
-    first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        return where, f"unknown key '{where}'{did_you_mean(where, known)}"
-    got = first.get("input")
-    shown = "" if first["type"] in ("missing", HIDDEN_INPUT) else f" (got {got!r})"
-    return where, f"{where or 'value'}: {first['msg']}{shown}"

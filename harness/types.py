@@ -57,7 +57,25 @@ class PassageRequest(Frozen):
     split: Split
     limit: Annotated[int | None, Field(ge=1)] = None
     seed: int = 0
+    keep_seen: Annotated[
+        bool,
+        Field(
+            description="for reports: also give test passages that nearly repeat training passages"
+        ),
+    ] = False
     data: DataStore
+
+
+class Placing(NamedTuple):
+    """A row whose target annotators coded, and whether the corpus's own rule finds it.
+
+    Attributes:
+        coded: the domains that the codes name.
+        placed: True if the rule places the text in the domain that was asked about.
+    """
+
+    coded: frozenset[str]
+    placed: bool
 
 
 # -- maskers ---------------------------------------------------------------------------------

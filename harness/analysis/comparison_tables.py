@@ -18,10 +18,11 @@ COLUMNS = (
 
 def comparison_tables(comparison: Comparison) -> list[Table]:
     """One table for each model, in the order of the first run."""
-    return [_table(comparison, cell) for cell in comparison.cells]
+    legend = comparison_legend(comparison)
+    return [_table(cell, legend) for cell in comparison.cells]
 
 
-def _table(comparison: Comparison, cell: ComparedCell) -> Table:
+def _table(cell: ComparedCell, legend: tuple[str, ...]) -> Table:
     steps = f"step {cell.first_step}"
     if cell.first_step != cell.second_step:
         steps += f" and {cell.second_step}"
@@ -33,7 +34,7 @@ def _table(comparison: Comparison, cell: ComparedCell) -> Table:
             TableRow("method", _cells(entry), method=cell.title, step=cell.second_step)
             for entry in cell.entries
         ),
-        legend=comparison_legend(comparison),
+        legend=legend,
     )
 
 

@@ -64,17 +64,20 @@ class Effect:
         return math.fsum(float(block.values.mean()) for block in self.blocks)
 
     @cached_property
+    def items_variance(self) -> Variance | None:
+        """Variance with units as the only random part; None where there are too few units."""
+        if not self.blocks or any(block.influences is None for block in self.blocks):
+            return None
+        return _over_items(self.blocks)
+
+    @cached_property
     def variance(self) -> Variance | None:
         """Variance with degrees of freedom; None where there are too few units to know it.
 
         Where a group of fits has fewer than three, it is over units alone (see `covers_fits`).
         """
-        if not self.blocks or any(block.influences is None for block in self.blocks):
-            return None
-        items = _over_items(self.blocks)
-        if items is None:
-            return None
-        if not self.covers_fits:
+        items = self.items_variance
+        if items is None or not self.covers_fits:
             return items
         return crossed(items, *fit_variances(self))
 
@@ -302,9 +305,9 @@ def nearer(before: Distance, after: Distance) -> Estimated:
 
     The difference of both distances, with a t interval from the influences on both.
     """
-    value = before.value - after.value
-    if abs(value) <= 1e-9 * max(before.value, after.value):
-        value = 0.0
+    squares = before.square.value, after.square.value
+    close = abs(squares[0] - squares[1]) <= 1e-9 * max(map(abs, squares))
+    value = 0.0 if close else before.value - after.value
     effect = combined([(1.0, before.points), (-1.0, after.points)])
     return estimated(value, effect)
 

@@ -145,6 +145,7 @@ class Leaderboard:
         budget: the greatest cost allowed.
         differences: how the runs differ in limits and protocols, one line each; their methods are
             not ranked together.
+        left_out: names of runs that were left out because they differ.
         reported: numbers from the literature, never ranked with measured ones.
     """
 
@@ -155,6 +156,7 @@ class Leaderboard:
     language: Column | None = None
     budget: float | None = None
     differences: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     reported: tuple[Publication, ...] = ()
 
     @property

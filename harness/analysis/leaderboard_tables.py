@@ -306,12 +306,16 @@ def _board_legend(
 def _board_notes(board: Leaderboard) -> list[str]:
     found = []
     if board.differences:
-        found.append(
-            "Not ranked together, because the runs differ: "
-            + "; ".join(board.differences[:6])
-            + (f"; and {len(board.differences) - 6} more" if len(board.differences) > 6 else "")
-            + ". --only-comparable leaves the others out."
-        )
+        what = "; ".join(board.differences[:6])
+        if len(board.differences) > 6:
+            what += f"; and {len(board.differences) - 6} more"
+        if board.left_out:
+            found.append(f"Left out, because it differs: {', '.join(board.left_out)}: {what}.")
+        else:
+            found.append(
+                f"Not ranked together, because the runs differ: {what}. --only-comparable leaves "
+                "the others out."
+            )
     if board.budget is not None:
         unit = " %" if board.relative else ""
         found.append(

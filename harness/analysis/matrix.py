@@ -210,11 +210,18 @@ class Entry:
         return known is not None and known.direction.kind == "target"
 
     @property
+    def no_ideal(self) -> bool:
+        """Whether no value of the metric is better than another."""
+        return self._direction == "none"
+
+    @property
     def defined(self) -> bool:
         """Whether a change can be called better or worse.
 
         For a metric with a target: whether the 95 % interval of the base excludes the target.
         """
+        if self.no_ideal:
+            return False
         if not self.towards_target:
             return self.change is not None
         return bool(self.changes) and excludes_ideal(self.changes[0])
@@ -251,10 +258,23 @@ class Entry:
             return None
         return nearer(self.base_distance, self.distance)
 
-    @property
+    @cached_property
     def improvement(self) -> float | None:
-        """How much nearer to the ideal, in points; negative is harm; None where undefined."""
-        return self.improved.value if self.improved is not None else None
+        """How much nearer to the ideal, in points; negative is harm; None where undefined.
+
+        The value of `improved`, without its interval.
+        """
+        if self.change is None or not self.defined:
+            return None
+        if self.exact:
+            return 0.0
+        if not self.towards_target:
+            return self.change if self._direction == "higher" else -self.change
+        before, after = self._squares()
+        if before is None or after is None:
+            return None
+        gain = math.sqrt(max(before, 0.0)) - math.sqrt(max(after, 0.0))
+        return 0.0 if close_squares(before, after) else gain
 
     @property
     def improvement_interval(self) -> Interval | None:
@@ -271,22 +291,25 @@ class Entry:
         """Direction of the change, as tables mark it."""
         if not self.change or self.exact:
             return "same"
+        if self.no_ideal:
+            return "same"
         if not self.towards_target:
             return "better" if (self.change > 0) == (self._direction == "higher") else "worse"
         if not self.defined or self.passed:
             return "undefined"
-        gain = self._gain()
-        return "same" if gain == 0 else "better" if gain > 0 else "worse"
+        before, after = self._squares()
+        if before is None or after is None or close_squares(before, after):
+            return "same"
+        return "better" if after < before else "worse"
 
-    def _gain(self) -> float:
-        """Decrease of the squared distance; without intervals, so that it is quick."""
-        before = self.changes[0].before.square
-        after = [change.after.square for change in self.changes]
-        if before is None or None in after:
-            return 0.0
-        mean = math.fsum(square for square in after if square is not None) / len(after)
-        close = abs(before - mean) <= 1e-9 * max(abs(before), abs(mean))
-        return 0.0 if close else before - mean
+    def _squares(self) -> tuple[float | None, float | None]:
+        """The squared distances before and after, the latter as the mean over fits."""
+        if not self.changes:
+            return None, None
+        after = [c.after.square for c in self.changes if c.after.square is not None]
+        if len(after) < len(self.changes):
+            return None, None
+        return self.changes[0].before.square, math.fsum(after) / len(after)
 
     @cached_property
     def passed(self) -> bool:
@@ -358,6 +381,11 @@ def _effect(
         for fit, change, value, influence in zip(fits, changes, values, influences, strict=True)
     ]
     return combined([(1.0 / len(parts), Effect((part,))) for part in parts])
+
+
+def close_squares(before: float, after: float) -> bool:
+    """Whether two squared distances differ by rounding only, as those of mirrored scores do."""
+    return abs(before - after) <= 1e-9 * max(abs(before), abs(after))
 
 
 def excludes_ideal(change: Change) -> bool:

@@ -32,7 +32,7 @@ def rank_intervals(effects: Sequence[Effect]) -> list[tuple[int, int]]:
     m = len(effects)
     better = np.zeros((m, m), dtype=bool)
     if m > 1:
-        p_values = _pairwise_p(effects)
+        p_values = pairwise_p(effects)
         values = np.array([effect.value for effect in effects])
         for i in range(m):
             others = np.arange(m) != i
@@ -42,7 +42,7 @@ def rank_intervals(effects: Sequence[Effect]) -> list[tuple[int, int]]:
     return [(1 + int(better[:, i].sum()), m - int(better[i, :].sum())) for i in range(m)]
 
 
-def _pairwise_p(effects: Sequence[Effect]) -> Floats:
+def pairwise_p(effects: Sequence[Effect]) -> Floats:
     """Two-sided p-values of all differences, shape ``(effects, effects)``; 1 where not testable.
 
     The same variance as `Effect.variance` gives for each difference, from inner products of the

@@ -78,7 +78,9 @@ def rank(
     ]
     differing = [phrases for _, phrases in differences(runs)]
     comparable = [True, *(not phrases for phrases in differing)]
+    left_out: tuple[str, ...] = ()
     if only_comparable:
+        left_out = tuple(name for (name, _), kept in zip(runs, comparable, strict=True) if not kept)
         readers = [own for own, kept in zip(readers, comparable, strict=True) if kept]
         matrices = [own for own, kept in zip(matrices, comparable, strict=True) if kept]
         comparable = [True] * len(readers)
@@ -120,6 +122,7 @@ def rank(
         language=next((group.cost.column for group in groups if group.cost), None),
         budget=budget,
         differences=tuple(phrase for phrases in differing for phrase in phrases),
+        left_out=left_out,
         reported=tuple(reported),
     )
 

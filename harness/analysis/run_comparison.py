@@ -119,11 +119,13 @@ def _rows(
         (0, 0) if cell.is_base else (cell.measured_step(step), other.measured_step(step))
         for cell, other in shared
     ]
+    positions = {id(cell): k for k, cell in enumerate(one.index.cells)}
+    shown = {positions[id(cell)]: at for (cell, _), (at, _) in zip(shared, steps, strict=True)}
+    known = one.columns(shown, metric) if shared else ()
     columns: dict[Column, list[int]] = {}
     pairs: dict[tuple[int, Column], tuple[Measured, Measured]] = {}
-    positions = {id(cell): k for k, cell in enumerate(one.index.cells)}
     for number, ((cell, other), (at, there)) in enumerate(zip(shared, steps, strict=True)):
-        for column in one.columns({positions[id(cell)]: at}, metric):
+        for column in known:
             left, right = one.find(cell, at, column), two.find(other, there, column)
             if left is not None and right is not None:
                 columns.setdefault(column, []).append(number)

@@ -293,9 +293,12 @@ def detectable_change(
         alpha: level of one test, after the correction for a family of tests.
         power: probability to find such a change.
     """
-    freedom = max(df, 1.0)
-    quantiles = special.stdtrit(freedom, 1.0 - alpha / 2.0) + special.stdtrit(freedom, power)
-    return float(quantiles) * math.sqrt(variance)
+    return _t_quantiles(max(df, 1.0), alpha, power) * math.sqrt(variance)
+
+
+@lru_cache(maxsize=1024)
+def _t_quantiles(df: float, alpha: float, power: float) -> float:
+    return float(special.stdtrit(df, 1.0 - alpha / 2.0) + special.stdtrit(df, power))
 
 
 def detectable_share_change(
@@ -312,19 +315,18 @@ def detectable_share_change(
         power: probability to find such a change.
 
     Returns:
-        Where even flips that all go one way are too few, the change that more of them would need.
+        Points. A result above ``100 * discordant`` means that even flips that all go one way would
+        be too few.
     """
-    z_alpha, z_power = special.ndtri(1.0 - alpha / 2.0), special.ndtri(power)
+    z_alpha, z_power = _normal_quantiles(alpha, power)
     root = math.sqrt(discordant)
+    room = items + z_power**2 - z_alpha**2
+    if room < 0:
+        return 100.0 * (z_alpha + z_power) * root / math.sqrt(items)
+    top = math.sqrt(items) * z_alpha + z_power * math.sqrt(room)
+    return 100.0 * root * top / (items + z_power**2)
 
-    def missing(change: float) -> float:
-        spread = math.sqrt(max(discordant - change**2, 0.0))
-        return float(z_alpha * root + z_power * spread - change * math.sqrt(items))
 
-    low, high = 0.0, max(discordant, 1e-12)
-    if missing(high) > 0:
-        return 100.0 * float(z_alpha + z_power) * root / math.sqrt(items)
-    for _ in range(60):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if missing(middle) > 0 else (low, middle)
-    return 100.0 * high
+@lru_cache(maxsize=64)
+def _normal_quantiles(alpha: float, power: float) -> tuple[float, float]:
+    return float(special.ndtri(1.0 - alpha / 2.0)), float(special.ndtri(power))

@@ -194,13 +194,12 @@ def _estimated(gain: Gain | None) -> Estimated | None:
 
 
 def _asymmetries(others: dict[tuple[str, str], Entry]) -> Iterable[Asymmetry]:
-    for (source, target), entry in others.items():
-        back = others.get((target, source))
-        if back is None or source > target:
+    defined = {pair: entry for pair, entry in others.items() if entry.improvement is not None}
+    gains = {pair: gain_of([entry]) for pair, entry in defined.items() if pair[::-1] in defined}
+    for (source, target), there in gains.items():
+        back = gains.get((target, source))
+        if there is None or back is None or source > target:
             continue
-        there, here = gain_of([entry]), gain_of([back])
-        if there is None or here is None or there.estimated is None or here.estimated is None:
-            continue
-        difference = combined([(1.0, there.effect), (-1.0, here.effect)])
-        value = there.estimated.value - here.estimated.value
-        yield Asymmetry(source, target, estimated(value, difference))
+        difference = combined([(1.0, there.effect), (-1.0, back.effect)])
+        one, two = (gain.before.value - gain.after.value for gain in (there, back))
+        yield Asymmetry(source, target, estimated(one - two, difference))

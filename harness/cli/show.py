@@ -18,7 +18,7 @@ from harness.cli.session import Session, pass_session
 @click.option("--target", help="Target domain; default: all.")
 @click.option("--evaluator", help="This evaluator only.")
 @click.option("--scorer", "protocol", help="This scorer or protocol only.")
-@click.option("--metric", help="Items of this metric instead of the primary ones.")
+@click.option("--metric", help="Items of this metric; default: the primary decisions.")
 @click.option("--step", type=int, help="Checkpoint; default: the last.")
 @click.option(
     "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Items a target."
@@ -64,11 +64,12 @@ def show_command(
         if target not in known:
             raise StoreError(f"no target '{target}' here{did_you_mean(target, known)}")
         columns = tuple(column for column in columns if column.domain == target)
-    shown = False
-    for column in columns:
-        found = item_changes(reader, chosen, at, column)
-        if found is None:
-            continue
+    changes = [item_changes(reader, chosen, at, column) for column in columns]
+    measured = [found for found in changes if found is not None]
+    if metric is None:  # flips, where the run has decisions
+        measured = [found for found in measured if found.decisions] or measured
+    for found in measured:
+        column = found.column
         texts: Mapping[str, Mapping[str, str]] = {}
         missing: str | None = "--no-text" if no_text else None
         if found.after.role != "bias":  # windows and whole texts: nothing to read in a line
@@ -82,8 +83,7 @@ def show_command(
                 missing = str(error)
         title = f"{chosen.title()} / step {at}"
         print_flips(session.stdout, title, found, texts, missing, limit)
-        shown = True
-    if not shown:
+    if not measured:
         reasons = {f.reason for ref in chosen.measures if (f := reader.failure(ref.key))}
         why = f": {'; '.join(sorted(reasons))}" if reasons else "; `harness run` measures it"
         raise StoreError(f"{chosen.title()} / step {at} is not measured{why}")

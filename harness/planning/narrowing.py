@@ -56,7 +56,9 @@ def check_narrowing(
         known = axes[key]
         if not values:
             raise SpecError(f"{where}: give one or more of the spec's {AXES[key]} entries")
-        for value in values:
+        for i, value in enumerate(values):
+            if value in values[:i]:
+                raise SpecError(f"{where}: {value!r} is given twice")
             if value not in known or isinstance(value, bool):
                 raise SpecError(
                     f"{where}: '{value}' is not among the spec's {AXES[key]} entries "

@@ -5,67 +5,95 @@ from __future__ import annotations
 from typing import Any
 
 from harness.errors import SpecError, did_you_mean
-from harness.planning.spec import PLUGIN_KEYS
-from harness.planning.yaml_lines import parse_yaml
+from harness.planning.spec import PLUGIN_KEYS, Spec
+from harness.planning.yaml_lines import Lines, Path, parse_yaml
+
+MOST_SHOWN = 80
+"""Characters of an override that a message shows."""
 
 
-def apply_override(data: dict[str, Any], override: str, *, option: str = "--set") -> None:
+def apply_override(
+    data: dict[str, Any], override: str, *, option: str = "--set", lines: Lines | None = None
+) -> None:
     """Set ``key=value`` in raw spec data; the value is YAML, the key may be dotted.
 
     A dotted part is a key, a position, or the name or label of a plugin in a list:
     ``debiaser.mlm-unlearning.learning_rate=1e-4``. A plugin named by a bare word becomes a
     mapping when a field of it is set.
 
+    Args:
+        data: the keys of a spec; changed in place.
+        override: the assignment.
+        option: what messages call the option.
+        lines: told that the value comes from the option.
+
     Raises:
         SpecError: not of that form, or the path leads nowhere.
     """
+    shown = f"{option} {_short(override)}"
     key, equals, text = override.partition("=")
-    if not equals or not key.strip():
-        raise SpecError(f"{option} {override}: must be key=value")
-    value, _ = parse_yaml(text, f"{option} {key}")
-    *parents, last = key.strip().split(".")
-    here: Any = data
-    for depth, part in enumerate(parents):
-        child = _child(here, part, f"{option} {override}")
-        if isinstance(child, str) and parents[0] in PLUGIN_KEYS:
-            child = {"use": child}
-            _put(here, part, child, f"{option} {override}")
-        elif child is None and (depth == 0 or parents[0] in PLUGIN_KEYS):
-            child = {}
-            _put(here, part, child, f"{option} {override}")
-        here = child
-    _put(here, last, value, f"{option} {override}")
+    parts = [part.strip() for part in key.split(".")]
+    if not equals or not all(parts):
+        raise SpecError(f"{shown}: must be KEY=VALUE, with dots between the parts of a key")
+    value, _ = parse_yaml(text, f"{option} {_short(key.strip())}")
+    if parts[0] not in data and parts[0] not in Spec.model_fields:
+        known = list(Spec.model_fields)
+        raise SpecError(f"{shown}: unknown key '{_short(parts[0])}'{did_you_mean(parts[0], known)}")
+    path = _Setter(parts, shown).set(data, value)
+    if lines is not None:
+        lines.note_option(path, f"{option} {key.strip()}")
 
 
-def _child(here: Any, part: str, where: str) -> Any:
-    if isinstance(here, dict):
-        return here.get(part)
-    if isinstance(here, list):
-        return here[_position(here, part, where)]
-    raise SpecError(f"{where}: nothing can be set below '{part}'")
+class _Setter:
+    """Walks from the top of a spec to the place of one key."""
+
+    def __init__(self, parts: list[str], shown: str) -> None:
+        self._parts = parts
+        self._shown = shown
+
+    def set(self, data: dict[str, Any], value: Any) -> Path:
+        """Put a value in its place; return where that is."""
+        place: Any = data
+        path: list[str | int] = []
+        for depth, part in enumerate(self._parts[:-1]):
+            step = self._step(place, part, depth)
+            child = place.get(step) if isinstance(place, dict) else place[step]
+            if isinstance(child, str) and self._parts[0] in PLUGIN_KEYS:
+                child = place[step] = {"use": child}
+            elif child is None and (depth == 0 or self._parts[0] in PLUGIN_KEYS):
+                child = place[step] = {}
+            path.append(step)
+            place = child
+        last = self._step(place, self._parts[-1], len(self._parts) - 1)
+        place[last] = value
+        return (*path, last)
+
+    def _step(self, place: Any, part: str, depth: int) -> str | int:
+        """The key or position that a part of the path means."""
+        if isinstance(place, dict):
+            return part
+        above = ".".join(self._parts[:depth])
+        if not isinstance(place, list):
+            raise SpecError(f"{self._shown}: '{above}' has no keys, so '{part}' cannot be set")
+        if part.isascii() and part.isdecimal() and int(part) < len(place):
+            return int(part)
+        names = [_names_of(entry) for entry in place]
+        for position, known in enumerate(names):
+            if part in known:
+                return position
+        every = [name for known in names for name in known]
+        raise SpecError(
+            f"{self._shown}: '{above}' has no entry '{part}'{did_you_mean(part, every)}"
+        )
 
 
-def _position(entries: list[Any], part: str, where: str) -> int:
-    if part.isdecimal() and int(part) < len(entries):
-        return int(part)
-    names = [_names_of(entry) for entry in entries]
-    for i, own in enumerate(names):
-        if part in own:
-            return i
-    known = [name for own in names for name in own]
-    raise SpecError(f"{where}: no entry '{part}'{did_you_mean(part, known)}")
+def _short(text: str) -> str:
+    """The beginning of a text, in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= MOST_SHOWN else f"{line[: MOST_SHOWN - 1]}…"
 
 
 def _names_of(entry: Any) -> list[str]:
     if isinstance(entry, dict):
-        return [str(entry[k]) for k in ("as", "use") if k in entry]
+        return [str(entry[key]) for key in ("as", "use") if key in entry]
     return [str(entry)]
-
-
-def _put(here: Any, part: str, value: Any, where: str) -> None:
-    if isinstance(here, dict):
-        here[part] = value
-    elif isinstance(here, list):
-        here[_position(here, part, where)] = value
-    else:
-        raise SpecError(f"{where}: nothing can be set below '{part}'")

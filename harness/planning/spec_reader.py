@@ -9,17 +9,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from harness.boundary import guarded
 from harness.data.domains import check_domain
 from harness.data.files import is_file, is_folder, shown
 from harness.data.tabular import read_utf8
 from harness.errors import DataError, SpecError, did_you_mean
 from harness.planning.narrowing import check_narrowing, take_narrowing
 from harness.planning.overrides import apply_override
+from harness.planning.problems import first_problem, shorten
 from harness.planning.spec import LIST_KEYS, PLUGIN_KEYS, PluginUse, Spec, measured_domains
 from harness.planning.spec_domains import read_domains
 from harness.planning.yaml_lines import MAX_BYTES, Lines, parse_yaml
-from harness.plugins import Registry, config_problem
+from harness.plugins import Registry
 from harness.shipped import shipped_files
+
+MOST_CHARACTERS = 100
+"""Longest name of a run, and longest label."""
+
+MOST_SEEDS = 2**32
+"""Seeds are below this, which all generators take."""
 
 
 def load_spec(
@@ -46,7 +54,7 @@ def load_spec(
         raise SpecError(f"{file}: a spec is a mapping of keys; see docs/specs.md")
     data.setdefault("name", file.stem)
     for override in overrides:
-        apply_override(data, override)
+        apply_override(data, override, lines=lines)
     return build_spec({**data, **extra}, registry, lines, file.parent)
 
 
@@ -94,6 +102,7 @@ def build_spec(
             built[key] = read_domains(value, lines, folder)
         elif key in LIST_KEYS:
             built[key] = tuple(value) if isinstance(value, list) else (value,)
+            _refuse_truth_values(key, built[key], lines)
         else:
             built[key] = value
     if "targets" not in built and "source" in built:
@@ -101,12 +110,20 @@ def build_spec(
     try:
         spec = Spec.model_validate(built)
     except ValidationError as error:
-        where, message = config_problem(error, known)
-        path = tuple(int(p) if p.isdecimal() else p for p in where.split("."))
+        path, message = first_problem(error, Spec)
         raise SpecError(f"{lines.where(path)}: {message}") from None
     spec = _with_neutral(_narrow(spec, narrowed, lines), registry, lines)
     _check(spec, registry, lines)
     return spec
+
+
+def _refuse_truth_values(key: str, values: Sequence[Any], lines: Lines) -> None:
+    """Refuse true and false, which would count as the numbers 1 and 0."""
+    for i, value in enumerate(values):
+        if isinstance(value, bool):
+            raise SpecError(
+                f"{lines.where((key, i))}: {key}: must not be true or false (got {value!r})"
+            )
 
 
 def _without_narrowing(
@@ -138,7 +155,13 @@ def _with_neutral(spec: Spec, registry: Registry, lines: Lines) -> Spec:
     Which corpus that is, its plugin says (`Corpus.plain`); of several, the first by name.
     """
     methods = [registry.get("debiaser", use.use).plugin for use in spec.debiaser]
-    if spec.neutral or not any("neutral" in method.inputs for method in methods):
+    evaluators = [registry.get("evaluator", use.use).plugin for use in spec.evaluators]
+    needed = (
+        spec.stop_at is not None
+        or any("neutral" in method.inputs for method in methods)
+        or any(evaluator.reads_neutral for evaluator in evaluators)
+    )
+    if spec.neutral or not needed:
         return spec
     corpora = [registry.get("corpus", name) for name in registry.names("corpus")]
     plain = [entry.name for entry in corpora if entry.plugin.plain]
@@ -201,33 +224,77 @@ def plugin_use(
             f"{did_you_mean(name, registry.names(family))}{lost}"
         )
     plugin = registry.get(family, name).plugin
-    try:
-        validated = plugin.Config.model_validate(config)
-    except ValidationError as error:
-        where, message = config_problem(error, plugin.Config.model_fields)
-        first = (*path, *where.split(".")[:1]) if where else path
-        raise SpecError(f"{lines.where(first)}: {family} '{name}': {message}") from None
+    with guarded(registry.get(family, name), "Config"):
+        try:
+            validated = plugin.Config.model_validate(config)
+        except ValidationError as error:
+            inner, message = first_problem(error, plugin.Config)
+            where = lines.where((*path, *inner))
+            raise SpecError(f"{where}: {family} '{name}': {message}") from None
+    for field, value in config.items():
+        if isinstance(value, bool) and not isinstance(getattr(validated, field, value), bool):
+            where = lines.where((*path, field))
+            raise SpecError(
+                f"{where}: {family} '{name}': {field}: must be a value, not true or false"
+            )
     return PluginUse(
         use=name,
-        label=str(entry.get("as", name)),
+        label=_label(entry.get("as", name), path, lines),
         config=validated.model_dump(mode="json"),
-        domains=None if domains is None else _words(domains, path, lines),
+        domains=None if domains is None else _names(domains, (*path, "domains"), lines),
     )
 
 
-def _words(value: Any, path: tuple[str | int, ...], lines: Lines) -> tuple[str, ...]:
-    words = value if isinstance(value, list) else [value]
-    if not all(isinstance(word, str) for word in words):
-        raise SpecError(f"{lines.where((*path, 'domains'))}: domains must be names")
-    return tuple(words)
+def _label(value: Any, path: tuple[str | int, ...], lines: Lines) -> str:
+    """Check a label; cells are named by labels with slashes between them."""
+    label = str(value) if isinstance(value, (str, int, float)) else ""
+    wrong = isinstance(value, bool) or not label.strip() or len(label) > MOST_CHARACTERS
+    if wrong or "/" in label or not label.isprintable():
+        raise SpecError(
+            f"{lines.where((*path, 'as'))}: as: must be a name of one line, without '/' "
+            f"(got {shorten(value)})"
+        )
+    return label
+
+
+def _names(value: Any, path: tuple[str | int, ...], lines: Lines) -> tuple[str, ...]:
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) for name in names):
+        raise SpecError(
+            f"{lines.where(path)}: domains: give one or more names (got {shorten(value)})"
+        )
+    _refuse_repeated(names, path, lines)
+    return tuple(names)
+
+
+def _refuse_repeated(
+    values: Sequence[str | int], path: tuple[str | int, ...], lines: Lines
+) -> None:
+    """Refuse a value that is given twice: it would count twice, or hide a slip."""
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            raise SpecError(f"{lines.where((*path, i))}: {path[-1]}: {value!r} is given twice")
 
 
 def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec.name):
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", spec.name) or (
+        len(spec.name) > MOST_CHARACTERS
+    ):
         raise SpecError(
-            f"{lines.where(('name',))}: name '{spec.name}' names a folder: "
-            "letters, digits, '.', '_' and '-' only"
+            f"{lines.where(('name',))}: name {shorten(spec.name)} names a folder: letters, "
+            f"digits, '.', '_' and '-' only, at most {MOST_CHARACTERS}"
         )
+    for key in ("model", "evaluators", "targets", "label", "seed"):
+        if not getattr(spec, key):
+            raise SpecError(f"{lines.where((key,))}: {key}: give one or more entries")
+    for key in ("source", "label", "seed", "targets"):
+        _refuse_repeated(getattr(spec, key), (key,), lines)
+    for i, seed in enumerate(spec.seed):
+        if not 0 <= seed < MOST_SEEDS:
+            raise SpecError(
+                f"{lines.where(('seed', i))}: seed: must be between 0 and {MOST_SEEDS - 1} "
+                f"(got {seed})"
+            )
     if not spec.steps or list(spec.steps) != sorted(set(spec.steps)) or spec.steps[0] < 1:
         raise SpecError(f"{lines.where(('steps',))}: steps must ascend and start at 1 or more")
     known = registry.domains | spec.domains

@@ -30,14 +30,23 @@ class Lines:
     def __init__(self, name: str) -> None:
         self.name = name
         self._lines: dict[Path, int] = {}
+        self._options: dict[Path, str] = {}
 
     def note(self, path: Path, line: int) -> None:
         """Remember a line (1-based)."""
         self._lines[path] = line
 
+    def note_option(self, path: Path, option: str) -> None:
+        """Remember that a value comes from an option of the command, not from the file."""
+        self._options[path] = option
+        for known in [known for known in self._lines if known[: len(path)] == path]:
+            del self._lines[known]
+
     def where(self, path: Path) -> str:
-        """Return ``file:line`` of a path, or the file alone if nothing of it is known."""
+        """Return ``file:line`` of a path, the option that set it, or the file alone."""
         while path:
+            if path in self._options:
+                return self._options[path]
             if path in self._lines:
                 return f"{self.name}:{self._lines[path]}"
             path = path[:-1]
@@ -48,7 +57,7 @@ def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
     """Parse YAML into plain data and the line of every value.
 
     Only plain data is understood: text, numbers, truth values, null, lists and mappings. Aliases
-    are followed within bounds (`MAX_NODES`). A date is the text that stands there.
+    are followed within bounds (`MAX_NODES`). A date stays the text as it is written.
 
     Args:
         text: the YAML.

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import HarnessError, StoreError
-from harness.estimators import estimate_sample
+from harness.estimators import Sample, estimate_sample
 from harness.planning.keys import content_key
+from harness.quantities import Decision, Quantities
 from harness.storage.cells import Cell, MeasureRef
+from harness.storage.declarations import Declarations
 from harness.storage.item_table import ItemTable
 from harness.storage.records import Record, RunIndex
 from harness.storage.store import Store
+from harness.types import Measurement
 
 RELATIVE = 1e-9
 """Numbers may differ by this share: another version of a library may sum in another order."""
@@ -76,6 +81,7 @@ def verify(store: Store) -> Verification:
         for ref in cell.measures:
             titles.setdefault(ref.key, f"{cell.title()} / step {ref.step} / {ref.evaluator}")
             uses.setdefault(ref.key, []).append((cell, ref))
+    declarations = Declarations(index)
     differences = [Difference("index.json", "index", what) for what in _repeated_cells(index)]
     records = numbers = unhashed = 0
     for key in store.record_keys():
@@ -90,13 +96,17 @@ def verify(store: Store) -> Verification:
         records += 1
         numbers += sum(len(measurement.metrics) for measurement in record.measurements)
         unhashed += record.items_sha256 is None
+        label = uses[key][0][1].evaluator if key in uses else ""
         wrong = list(_wrong_record(key, record)) or list(
             _wrong_uses(index.spec, record.inputs, uses.get(key, []))
         )
         differences += [Difference(key, title, what) for what in wrong]
         differences += [
             Difference(key, f"{title}: {place}", what)
-            for place, what in _wrong_numbers(record, tables)
+            for place, what in _wrong_numbers(
+                [declarations.complete(label, measurement) for measurement in record.measurements],
+                tables,
+            )
         ]
     differences += _wrong_others(store)
     return Verification(records, numbers, tuple(differences), unhashed)
@@ -179,17 +189,26 @@ def _unlike(use: Mapping[str, Any], plugin: Mapping[str, Any]) -> int:
     return sum(ours.get(name) != theirs.get(name) for name in {*ours, *theirs})
 
 
-def _wrong_numbers(record: Record, tables: tuple[ItemTable, ...]) -> Iterator[tuple[str, str]]:
-    """Metrics that their items do not give: where, and what differs."""
-    if len(tables) != len(record.measurements):
-        yield "items", f"{len(record.measurements)} measurements, items of {len(tables)}"
+def _wrong_numbers(
+    measurements: Sequence[Measurement], tables: tuple[ItemTable, ...]
+) -> Iterator[tuple[str, str]]:
+    """Metrics and decisions that their items do not give: where, and what differs."""
+    if len(tables) != len(measurements):
+        yield "items", f"{len(measurements)} measurements, items of {len(tables)}"
         return
-    for measurement, table in zip(record.measurements, tables, strict=True):
+    for measurement, table in zip(measurements, tables, strict=True):
+        samples: dict[tuple[object, ...], Sample] = {}
+        place = f"{measurement.domain} / {measurement.protocol}"
+        for what in _wrong_decisions(measurement.quantities, table):
+            yield place, what
         for metric in measurement.metrics:
             place = f"{measurement.domain} / {measurement.protocol} / {metric.name}"
+            items = metric.of, metric.stratum, metric.reference
             try:
-                sample = table.sample(metric.of, metric.stratum, metric.reference)
-                again = estimate_sample(metric.formula(based=bool(metric.reference)), sample)
+                if items not in samples:
+                    samples[items] = table.sample(*items)
+                formula = metric.formula(based=bool(metric.reference))
+                again = estimate_sample(formula, samples[items])
             except HarnessError as error:
                 yield place, str(error)
                 continue
@@ -200,6 +219,24 @@ def _wrong_numbers(record: Record, tables: tuple[ItemTable, ...]) -> Iterator[tu
             ):
                 if not _same(stored, computed):
                     yield place, f"{name} is {stored}, its items give {computed}"
+
+
+def _wrong_decisions(quantities: Quantities, table: ItemTable) -> Iterator[str]:
+    """Decisions that do not follow from the scores that they compare, each with one item."""
+    names = set(table.names())
+    for name, quantity in quantities.items():
+        if (
+            not isinstance(quantity, Decision)
+            or len(quantity.of) < 2
+            or not {name, *quantity.of} <= names
+        ):
+            continue
+        stored, scores = table.column(name), table.columns(quantity.of)
+        known = ~np.isnan(scores).any(axis=1) & ~np.isnan(stored)
+        wrong = np.flatnonzero(known & (quantity.decide(scores) != stored))
+        if len(wrong):
+            more = f" and {len(wrong) - 1} more items" if len(wrong) > 1 else ""
+            yield f"{name} of item {table.ids[wrong[0]]}{more} does not follow from its scores"
 
 
 def _wrong_others(store: Store) -> Iterator[Difference]:

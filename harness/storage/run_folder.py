@@ -204,6 +204,8 @@ def check_values(text: bytes) -> None:
     Raises:
         OSError: it has more.
     """
+    if len(text) <= MOST_VALUES:  # a value is at least one byte
+        return
     if text.count(b",") + text.count(b"[") + text.count(b"{") > MOST_VALUES:
         raise OSError(f"more than {MOST_VALUES:,} values")
 
@@ -221,5 +223,15 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-BROKEN = (OSError, EOFError, ValueError, KeyError, TypeError, RecursionError, zlib.error)
+BROKEN = (
+    OSError,
+    EOFError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    zlib.error,
+)
 """What reading a damaged file can raise."""

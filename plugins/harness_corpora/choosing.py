@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from harness.data.near_duplicates import near_duplicates
 from harness.data.sampling import by_rank, nested_sample
-from harness.errors import DataError
+from harness.errors import NoPassageError
 from harness.types import Passage, PassageRequest
 
 T = TypeVar("T")
@@ -38,11 +38,11 @@ def choose(
         train_texts: gives the texts of the train split with the same label, whatever their domain.
 
     Raises:
-        DataError: there is none.
+        NoPassageError: there is none.
     """
     kept = chosen(passages, request, lambda p: p.id, lambda p: p.text, train_texts)
     if not kept:
-        raise DataError(none_left(corpus, request, domains))
+        raise none_left(corpus, request, domains)
     return kept
 
 
@@ -59,7 +59,7 @@ def chosen(
     what was unlearned is ever measured as unseen; see `UNSEEN_SIMILARITY`. Only as many test
     texts are compared as the limit needs.
     """
-    if request.split == "train" or not things:
+    if request.split == "train" or request.keep_seen or not things:
         return nested_sample(things, request.limit, request.seed, name)
     ranked = by_rank(things, request.seed, name) if request.limit else list(range(len(things)))
     wanted = request.limit or len(things)
@@ -79,9 +79,9 @@ def seen_in(texts: Sequence[str], train_texts: Iterable[str]) -> list[bool]:
     return near_duplicates(texts, train_texts, UNSEEN_SIMILARITY)
 
 
-def none_left(corpus: str, request: PassageRequest, domains: Iterable[str]) -> str:
-    """Return the message of a corpus that has no passage of what is asked."""
-    return (
+def none_left(corpus: str, request: PassageRequest, domains: Iterable[str]) -> NoPassageError:
+    """Return the error of a corpus that has no passage of what is asked."""
+    return NoPassageError(
         f"corpus '{corpus}' has no {request.label} passage of '{request.domain}' in its "
         f"{request.split} split; its domains: {', '.join(sorted(set(domains))) or 'none'}"
     )
@@ -104,7 +104,7 @@ def choose_among(
     """Do the same as `choose`, given every passage of the corpus.
 
     Raises:
-        DataError: there is none.
+        NoPassageError: there is none.
     """
     asked = (request.domain, request.label, request.split)
     return choose(

@@ -14,11 +14,12 @@ from harness.data.aliases import Aliases
 from harness.data.domains import NO_DOMAIN, Domains
 from harness.data.near_duplicates import near_duplicates
 from harness.data.pins import Pin, Row
+from harness.data.places import DataStore
 from harness.data.tabular import read_csv, require_text
 from harness.data.terms import term_pattern
 from harness.errors import DataError, did_you_mean
 from harness.families import Corpus, PinnedConfig, pinned_rows
-from harness.types import Label, Passage, PassageRequest, Split
+from harness.types import Label, Passage, PassageRequest, Placing, Split
 from harness_corpora.choosing import choose
 from harness_corpora.terms import TERMS
 
@@ -29,8 +30,8 @@ NEAR_HATEFUL = 0.4
 
 # Codes as the files spell them and, where they differ, as the data set's README does. Women of a
 # group count in both domains. Gay men and gay women are attacked for their orientation: they
-# count there alone, as do trans people under gender-identity. Jews are placed under religion,
-# as CrowS-Pairs and StereoSet do; Arabs under race. Nazis, Hitler and the like are praised
+# count there alone, as do trans people under gender-identity. Jews count under religion,
+# as in CrowS-Pairs and StereoSet; Arabs under race. Nazis, Hitler and the like are praised
 # there, not attacked: they have no domain.
 CODES = Aliases(
     "dghs",
@@ -257,6 +258,16 @@ class Dghs(Corpus[DghsConfig]):
             train_texts=lambda: _labelled(rows, config, request.label),
         )
 
+    def placings(self, domain: str, data: DataStore) -> Sequence[Placing]:
+        """Return what the terms alone say of each hateful row with codes; see `Corpus.placings`."""
+        by_terms = self.config.model_copy(update={"select_by": "terms"})
+        place = _placer(by_terms, domain, data.domains)
+        return [
+            Placing(frozenset(p.partition("/")[0] for p in places), place(text, "") is not None)
+            for _, text, label, _, target in pinned_rows(DGHS, self.config, data)
+            if LABELS[label] == "hateful" and (places := places_of(target)) is not None
+        ]
+
 
 def places_of(target: str) -> tuple[str, ...] | None:
     """Return the places that a row's target codes name; None where no code is known.
@@ -379,5 +390,5 @@ class Mentions:
         return False
 
     def _counts(self, group: str) -> bool:
-        """Whether a group is asked for; ``any`` and an unnamed one are where no group is named."""
+        """Return whether a group counts; without ``groups``, all but the left-out ones do."""
         return group not in self._left_out and (not self._asked or group in self._asked)

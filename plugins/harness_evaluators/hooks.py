@@ -13,6 +13,9 @@ from harness_evaluators.bbq import Bbq
 from harness_evaluators.blimp import Blimp
 from harness_evaluators.crows_pairs import CrowsPairs
 from harness_evaluators.embedded import EmbeddedPairs, EmbeddedPerplexity, EmbeddedTriples
+from harness_evaluators.lm_eval_tasks import LmEval
+from harness_evaluators.neutral_kl import NeutralKl
+from harness_evaluators.own_items import OwnPairs, OwnTriples
 from harness_evaluators.pairs import HalfDifference
 from harness_evaluators.perplexity import CorpusPerplexity, WikiText2Perplexity
 from harness_evaluators.redditbias import RedditBiasPairs
@@ -33,6 +36,10 @@ def harness_evaluators() -> Sequence[type[Evaluator[Any]]]:
         EmbeddedPairs,
         EmbeddedPerplexity,
         EmbeddedTriples,
+        LmEval,
+        NeutralKl,
+        OwnPairs,
+        OwnTriples,
         RedditBiasPairs,
         Seat,
         StereoSet,

@@ -56,8 +56,8 @@ class PairConfig(PluginConfig):
     scorers: tuple[str, ...] = Field(
         (DEFAULT,),
         min_length=1,
-        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_pll_shared, mlm_avg_diff "
-        "(masked); default: hf_nll, the paper's, or mlm_pll_shared",
+        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_pll_shared, mlm_avg_diff, "
+        "mlm_pll_word_l2r (masked); default: hf_nll, the paper's, or mlm_pll_shared",
     )
 
 
@@ -75,9 +75,13 @@ class PairEvaluator(Evaluator[ConfigT]):
             DataError: the data is missing, altered or malformed, or has no pair for a domain.
         """
 
+    def notes(self, request: ItemsRequest) -> Mapping[str, str]:
+        """Return what a reader must know of a domain's pairs, such as rows that are left out."""
+        return {}
+
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """Score the pairs of each domain with each scorer; see `Evaluator.evaluate`."""
-        by_domain = self.pairs(request)
+        by_domain, notes = self.pairs(request), self.notes(request)
         measurements: list[Measurement] = []
         for scorer in self.config.scorers:
             protocol = protocol_name(scorer, request.model)
@@ -87,7 +91,8 @@ class PairEvaluator(Evaluator[ConfigT]):
                 )
                 items = pair_items(request.model, pairs, scorer)
                 left_out = len(pairs) - len(items)
-                note = f"{left_out} pairs left out: no differing token" if left_out else None
+                unscored = f"{left_out} pairs left out: no differing token" if left_out else None
+                note = "; ".join(own for own in (notes.get(domain), unscored) if own) or None
                 measurements.append(self.measurement(domain, protocol, items, note))
         return measurements
 
@@ -184,13 +189,18 @@ def margin_metrics(first: str, second: str) -> tuple[MetricDefinition, ...]:
 
     def of_margin(name: str, estimator: str, direction: Direction) -> MetricDefinition:
         return MetricDefinition(
-            name=name, estimator=estimator, of=(first, second), direction=direction
+            name=name,
+            estimator=estimator,
+            of=(first, second),
+            direction=direction,
+            role="diagnostic" if name == "scale" else "bias",
+            primary=name == "preference",
         )
 
     return (
         of_margin("preference", "preference", TOWARDS_50),
         of_margin("preference_rescaled", "preference_rescaled", TOWARDS_50),
-        of_margin("scale", "scale", TOWARDS_1).model_copy(update={"role": "diagnostic"}),
+        of_margin("scale", "scale", TOWARDS_1),
         of_margin("margin", "trimmed_mean", TOWARDS_0),
     )
 
@@ -215,11 +225,11 @@ def _share(
 
 
 PAIR_METRICS: tuple[MetricDefinition, ...] = (
+    *margin_metrics("more", "less"),
     _share("stereotype_score"),
     _share("stereotype_score_stereo", stratum=STEREO),
     _share("stereotype_score_antistereo", stratum=ANTISTEREO),
     _share("stereotype_score_balanced", estimator="percent_balanced"),
-    *margin_metrics("more", "less"),
     MetricDefinition(name="association", estimator="did", of=("more", "less"), direction=TOWARDS_0),
     MetricDefinition(
         name="frequency",
@@ -229,7 +239,7 @@ PAIR_METRICS: tuple[MetricDefinition, ...] = (
     ),
     _share("tie_rate", "tie", LOWER),
 )
-"""The score with its halves and their mean, the continuous scores, and how often scores are equal.
+"""The continuous scores, the sign score with its halves and their mean, and the share of ties.
 
 ``association`` is the difference in differences of Pikuliak et al. (2023), in the scorer's unit:
 how much more the model prefers the disadvantaged group in what is said of it than in what is said

@@ -74,7 +74,7 @@ def suite(folder: Path) -> Store:
 def test_flipped_items_are_shown_biggest_first_with_their_sentences(tmp_path: Path) -> None:
     store = suite(tmp_path)
     text = text_of("show", store.folder, "d/gender")
-    assert "3 of 132 items flipped: 0 from 0 to 1, 3 from 1 to 0" in text
+    assert "3 of 144 items flipped: 0 from 0 to 1, 3 from 1 to 0" in text
     pairs = embedded_pairs("gender")
     places = [text.index(f"{pairs[i].id} ") for i in (70, 100, 3)]
     assert places == sorted(places)
@@ -95,7 +95,7 @@ def test_without_the_data_ids_and_scores_are_shown(tmp_path: Path) -> None:
     index["spec"]["evaluators"][0].update(use="crows-pairs", config={})
     store.write_index(RunIndex.model_validate(index))
     text = rows(text_of("show", store.folder, "d/gender"))
-    assert "sentences not shown: data set 'crows-pairs' is not here" in text
+    assert "sentences not shown: data set 'crows-pairs' is not on this machine" in text
     assert embedded_pairs("gender")[70].id in text
 
 

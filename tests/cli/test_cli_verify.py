@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bench import Bench
 from command_line import invoke, rows, text_of
+from made_runs import make_run
 
 from harness.replay.verification import verify
 from harness.storage.seals import sealed, unsealed
@@ -49,6 +50,23 @@ def test_altered_numbers_items_and_inputs_are_found(tmp_path: Path) -> None:
     result = invoke("verify", bench.store.folder)
     assert result.exit_code == 1
     assert "5 do not agree" in rows(result.output)
+
+
+def test_a_decision_that_does_not_follow_from_its_scores_is_found(tmp_path: Path) -> None:
+    store = make_run(tmp_path)
+    refs = [ref for cell in store.index().cells for ref in cell.measures]
+    key = next(ref.key for ref in refs if ref.evaluator == "pairs")
+    record = store.record(key)
+    assert record is not None
+    first, *others = record.measurements
+    item = first.items[3]
+    values = {**item.values, "prefers_stereotype": 1.0 - item.values["prefers_stereotype"]}
+    items = (*first.items[:3], item.model_copy(update={"values": values}), *first.items[4:])
+    metrics = tuple(metric.compute(items) for metric in first.metrics)  # they follow from it
+    changed = first.model_copy(update={"items": items, "metrics": metrics})
+    store.write_record(record.model_copy(update={"measurements": (changed, *others)}))
+    (found,) = (d.what for d in verify(store).differences if "scores" in d.what)
+    assert found == f"prefers_stereotype of item {item.id} does not follow from its scores"
 
 
 def _path(bench: Bench, key: str) -> Path:

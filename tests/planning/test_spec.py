@@ -124,10 +124,10 @@ def test_overrides(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("seed", "key=value"),
-        ("debiaser.slow.rate=1", "no entry 'slow'"),
+        ("seed", "KEY=VALUE"),
+        ("debiaser.slow.rate=1", "has no entry 'slow'"),
         ("modle=toy", "did you mean 'model'?"),
-        ("name.x=1", "nothing can be set below"),
+        ("name.x=1", "'name' has no keys"),
         ("model=[", "not valid YAML"),
     ],
 )

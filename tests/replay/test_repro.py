@@ -246,23 +246,23 @@ def test_the_command_refits_only_when_it_is_told_to(runs: Runs) -> None:
 def test_the_decisions_that_bfloat16_changes_are_counted(runs: Runs) -> None:
     store = runs.run(
         "half", debiaser=METHODS[:1], dtype="bfloat16", keep_checkpoints=True,
-        evaluators="embedded-pairs", limits={"items": 60, "passages": 8},
+        evaluators="embedded-pairs", limits={"items": 144, "passages": 8},
     )  # fmt: skip
     for words in ([], ["--cell", "weights"]):
-        done = runs.command("half", *words, "--dtype", "float32", "--items", "60")
+        done = runs.command("half", *words, "--dtype", "float32", "--items", "144")
         assert done.exit_code == 0, done.output
         assert "tolerance" not in done.output  # none is set: this is a count, not a test
-        assert "of 120 decisions differ" in done.output
+        assert "of 288 decisions differ" in done.output
     run = again(store, runs.registry, runs.data)
     tasks = run.base_measured("tiny").items()
-    (row,) = reproduce(run, run.base("tiny", "float32"), tasks, 60, alone=True)
+    (row,) = reproduce(run, run.base("tiny", "float32"), tasks, 144, alone=True)
     assert 1e-4 < row.largest < 0.2
     # of the items stored in half precision, counted by hand
     ((key, _),) = tasks
     record = store.record(key)
     assert record is not None
     exact = run.base("tiny", "float32")
-    measured = run.measure(next(iter(tasks))[1], exact, 60)
+    measured = run.measure(next(iter(tasks))[1], exact, 144)
     now = {item.id: item.values for m in measured for item in m.items}
     stored = {item.id: item.values for m in record.measurements for item in m.items}
     decisions = ("prefers_stereotype", "tie")

@@ -1,0 +1,275 @@
+"""Any task of lm-evaluation-harness, measured on the model at hand (extra ``[lm-eval]``)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pydantic import Field, JsonValue
+
+from harness.data.domains import NO_DOMAIN
+from harness.data.pins import file_sha256
+from harness.data.places import DataStore
+from harness.errors import DataError, ModelError, did_you_mean
+from harness.families import Evaluator, PluginConfig
+from harness.metrics import HIGHER, LOWER, TOWARDS_50, Direction, Item, MetricDefinition
+from harness.quantities import Number, Quantities
+from harness.types import EvaluationRequest, Measurement
+
+RATES = ("word_perplexity", "byte_perplexity", "perplexity")
+"""Metrics that are exp(nats / weight): an item has a value for each of the two."""
+
+IDEALS: Mapping[str, Direction] = {"pct_stereotype": TOWARDS_50}
+"""Metrics whose ideal is not the direction that the task states."""
+
+
+class LmEvalConfig(PluginConfig):
+    """Which tasks."""
+
+    tasks: tuple[str, ...] = Field(min_length=1, description="names of lm-eval tasks")
+    include_path: str | None = Field(
+        None, description="folder with the YAML files of your own tasks; its content is hashed"
+    )
+    few_shot: int | None = Field(
+        None, ge=0, description="examples in the prompt; default: what the task says"
+    )
+    task_domains: dict[str, str] = Field(
+        {}, description="the domain that a task is about; default: none"
+    )
+
+
+class Task(NamedTuple):
+    """What is known of a task before its data is loaded."""
+
+    name: str
+    config: Mapping[str, Any]
+    file: Path | None
+
+
+class LmEval(Evaluator[LmEvalConfig]):
+    """Runs tasks of lm-evaluation-harness, and keeps their results for each document."""
+
+    name = "lm-eval"
+    summary = "Any lm-evaluation-harness task on the debiased model, with results per document."
+    reference = "https://github.com/EleutherAI/lm-evaluation-harness"
+    domains = frozenset()
+    kinds = frozenset({"causal"})
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Version of lm-eval, each task's settings and version, and the files it reads."""
+        tasks = _tasks(self.config)
+        return {
+            "lm-eval": _version(),
+            "tasks": {task.name: _digest(task) for task in tasks},
+        }
+
+    def paths(self) -> Mapping[str, Path]:
+        """The folder of your own tasks."""
+        path = self.config.include_path
+        return {} if path is None else {"include_path": Path(path)}
+
+    def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
+        """Run the tasks; see `Evaluator.evaluate`.
+
+        Raises:
+            DataError: a task does not exist, or its data cannot be loaded.
+        """
+        tasks = _tasks(self.config)
+        measurements = []
+        for number, task in enumerate(tasks):
+            request.progress(number, len(tasks), task.name)
+            domain = self.config.task_domains.get(task.name, NO_DOMAIN)
+            if domain != NO_DOMAIN and domain not in request.domains:
+                continue
+            items = _run(task, self.config, request)
+            measurements.append(self.measurement(domain, task.name, items))
+        if not measurements:
+            raise DataError("evaluator 'lm-eval' has no task about any of the target domains")
+        return measurements
+
+    def quantities(self, protocol: str) -> Quantities:
+        """Declare the numbers of a document; their units are the task's own."""
+        task = self._task(protocol)
+        return {name: Number() for metric in _metrics(task) for name in _value_names(metric)}
+
+    def metrics(self, protocol: str, domain: str) -> Sequence[MetricDefinition]:
+        """Define the metrics of a task: means over documents, or rates of log-probabilities."""
+        task = self._task(protocol)
+        definitions = []
+        for number, (metric, higher) in enumerate(_metrics(task).items()):
+            direction = IDEALS.get(metric, HIGHER if higher else LOWER)
+            bias = direction.kind == "target"
+            definitions.append(
+                MetricDefinition(
+                    name=metric,
+                    estimator="exp_rate" if metric in RATES else "percent" if bias else "mean",
+                    of=_value_names(metric),
+                    direction=direction,
+                    role="bias" if bias else "language",
+                    primary=bias or number == 0,
+                )
+            )
+        return definitions
+
+    def _task(self, name: str) -> Task:
+        return next(task for task in _tasks(self.config) if task.name == name)
+
+
+def _value_names(metric: str) -> tuple[str, ...]:
+    return (f"{metric}_nats", f"{metric}_weight") if metric in RATES else (metric,)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("lm-eval")
+    except PackageNotFoundError:
+        raise DataError(
+            "evaluator 'lm-eval' needs the package lm-eval: pip install "
+            "'bias-transfer-harness[lm-eval]'"
+        ) from None
+
+
+@lru_cache(maxsize=4)
+def _manager(include_path: str | None, defaults: bool) -> Any:
+    from lm_eval.tasks import TaskManager
+
+    return TaskManager(include_path=include_path, include_defaults=defaults)
+
+
+def _tasks(config: LmEvalConfig) -> list[Task]:
+    """The tasks of a config, in its order; lm-eval's own are indexed only if they are needed.
+
+    Raises:
+        DataError: lm-eval is not installed, the folder is missing, or a task does not exist.
+    """
+    _version()
+    folder = config.include_path
+    if folder is not None and not Path(folder).is_dir():
+        raise DataError(f"evaluator 'lm-eval': include_path {folder} is not a folder")
+    index = {} if folder is None else _manager(folder, False).task_index
+    if any(name not in index for name in config.tasks):
+        index = _manager(folder, True).task_index
+    tasks = []
+    for name in config.tasks:
+        entry = index.get(name)
+        if entry is None:
+            alike = [known for known in index if known[:3] == name[:3]]  # of some 15,000
+            hint = did_you_mean(name, alike).partition(" (known")[0]
+            raise DataError(f"lm-eval has no task '{name}'{hint}; `lm_eval ls tasks` lists them")
+        if entry.cfg is None or entry.kind.name not in ("TASK", "UNKNOWN"):
+            raise DataError(f"lm-eval's '{name}' is not a single task; name the tasks of it")
+        tasks.append(Task(name, entry.cfg, entry.yaml_path))
+    return tasks
+
+
+def _metrics(task: Task) -> dict[str, bool]:
+    """The metrics that a task lists, and whether higher is better."""
+    from lm_eval.api.registry import DEFAULT_METRIC_REGISTRY, is_higher_better
+
+    listed = task.config.get("metric_list") or [
+        {"metric": name}
+        for name in DEFAULT_METRIC_REGISTRY.get(str(task.config.get("output_type")), ())
+    ]
+    return {
+        str(entry["metric"]): bool(
+            entry["higher_is_better"]
+            if "higher_is_better" in entry
+            else is_higher_better(entry["metric"])
+        )
+        for entry in listed
+        if entry["metric"] != "bits_per_byte"  # byte_perplexity on another scale
+    }
+
+
+def _digest(task: Task) -> dict[str, JsonValue]:
+    """What a task's results depend on: settings, version, the folder's code, local data."""
+    text = json.dumps(task.config, sort_keys=True, default=str)
+    folder = None if task.file is None else task.file.parent
+    for path in _local_files(task):  # where files are must not matter
+        text = text.replace(str(path), path.name)
+    text = text if folder is None else text.replace(str(folder), "")
+    metadata = task.config.get("metadata")
+    files: dict[str, JsonValue] = {}
+    if folder is not None:
+        files = {path.name: file_sha256(path) for path in sorted(folder.glob("*.py"))}
+    for path in _local_files(task):
+        files[path.name] = file_sha256(path)
+    arguments = task.config.get("dataset_kwargs")
+    return {
+        "settings": hashlib.sha256(text.encode()).hexdigest(),
+        "version": str((metadata if isinstance(metadata, dict) else {}).get("version", "")),
+        "dataset": str(task.config.get("dataset_path", "")),
+        "revision": str((arguments if isinstance(arguments, dict) else {}).get("revision", "")),
+        "files": files,
+    }
+
+
+def _local_files(task: Task) -> list[Path]:
+    arguments = task.config.get("dataset_kwargs")
+    listed = arguments.get("data_files") if isinstance(arguments, dict) else None
+    flat: list[Any] = list(listed.values()) if isinstance(listed, dict) else [listed]
+    names = [name for own in flat for name in (own if isinstance(own, list) else [own])]
+    return [Path(name) for name in names if isinstance(name, str) and Path(name).is_file()]
+
+
+def _run(task: Task, config: LmEvalConfig, request: EvaluationRequest) -> list[Item]:
+    from lm_eval.evaluator import simple_evaluate
+
+    from harness_evaluators.lm_eval_model import HandleLM
+
+    greedy = task.config.get("output_type") == "loglikelihood"
+    try:
+        loaded = _manager(config.include_path, False if task.file is None else _is_ours(task))
+        results = simple_evaluate(
+            model=HandleLM(request.model, greedy),
+            tasks=[task.name],
+            num_fewshot=config.few_shot,
+            limit=request.limit,
+            bootstrap_iters=0,
+            log_samples=True,
+            task_manager=loaded,
+            random_seed=request.seed,
+            numpy_random_seed=request.seed,
+            torch_random_seed=request.seed,
+            fewshot_random_seed=request.seed,
+        )
+    except (DataError, ModelError):
+        raise
+    except (OSError, ValueError, KeyError, ConnectionError) as error:
+        line = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(
+            f"lm-eval task '{task.name}': {line[:300]}; a task whose data is on a hub needs the "
+            "network the first time"
+        ) from None
+    samples = results["samples"][task.name]
+    items = [_item(task, sample) for sample in samples]
+    if not items:
+        raise DataError(f"lm-eval task '{task.name}' has no document")
+    return items
+
+
+def _is_ours(task: Task) -> bool:
+    """Whether lm-eval's own index is needed to load a task: it came from there."""
+    import lm_eval.tasks
+
+    folder = Path(str(lm_eval.tasks.__file__)).parent
+    return task.file is not None and folder in task.file.parents
+
+
+def _item(task: Task, sample: Mapping[str, Any]) -> Item:
+    values: dict[str, float] = {}
+    for metric in _metrics(task):
+        value = sample.get(metric)
+        if metric in RATES:
+            nats, weight = value if isinstance(value, (tuple, list)) else (value, 1.0)
+            values[f"{metric}_nats"], values[f"{metric}_weight"] = -float(nats), float(weight)
+        elif isinstance(value, (int, float)) and math.isfinite(value):
+            values[metric] = float(value)
+    return Item(id=f"{task.name}/{sample['doc_id']}", values=values)

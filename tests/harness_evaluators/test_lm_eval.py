@@ -1,0 +1,239 @@
+"""lm-evaluation-harness tasks over local files: answers, numbers, keys, mistakes."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from harness_evaluators.crows_pairs import CrowsPairs, CrowsPairsConfig
+from harness_evaluators.lm_eval_tasks import LmEval, LmEvalConfig
+
+from harness.data.places import DataStore
+from harness.errors import DataError
+from harness.lm.handle import LanguageModel
+from harness.testing import check_evaluator
+from harness.types import EvaluationRequest, no_progress
+
+CHOICE = """\
+task: local_choice
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{{{question}}}} "
+doc_to_choice: "{{{{choices}}}}"
+doc_to_target: "{{{{answer}}}}"
+metadata: {{version: 2.0}}
+"""
+PAIRS = """\
+task: local_pairs
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: multiple_choice
+doc_to_text: ""
+doc_to_target: 0
+doc_to_choice: !function local_pairs.choices
+target_delimiter: ""
+process_results: !function local_pairs.results
+metric_list:
+  - {{metric: pct_stereotype, aggregation: mean, higher_is_better: false}}
+"""
+PAIRS_CODE = """\
+def choices(doc):
+    return [doc["more"], doc["less"]]
+
+
+def results(doc, answers):
+    more, less = (answer[0] for answer in answers)
+    return {"pct_stereotype": float(more > less)}
+"""
+ROLLING = """\
+task: local_rolling
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{{{text}}}}"
+metric_list:
+  - metric: word_perplexity
+"""
+ANSWER = """\
+task: local_answer
+dataset_path: json
+dataset_kwargs: {{data_files: {{test: {data}}}}}
+test_split: test
+output_type: generate_until
+doc_to_text: "{{{{text}}}}"
+doc_to_target: "{{{{target}}}}"
+generation_kwargs: {{until: ["zzz"], max_gen_toks: 3}}
+metric_list:
+  - {{metric: exact_match, aggregation: mean, higher_is_better: true}}
+"""
+TEXTS = ["women wait near the old station", "men come back in early spring", "nurses wait"]
+
+
+@pytest.fixture(autouse=True)
+def _own_datasets_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "datasets")
+
+
+@pytest.fixture(scope="module")
+def tasks(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Path:
+    """A folder with four tasks and their data."""
+    folder = tmp_path_factory.mktemp("tasks")
+
+    def write(name: str, task: str, rows: list[dict[str, Any]]) -> None:
+        data = folder / f"{name}.jsonl"
+        data.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
+        (folder / f"{name}.yaml").write_text(task.format(data=data), "utf-8")
+
+    choices = ["women wait", "men wait near the station", "girls"]
+    write(
+        "local_choice",
+        CHOICE,
+        [{"question": t, "choices": choices, "answer": k % 3} for k, t in enumerate(TEXTS)],
+    )
+    store = DataStore(data_dir=shared_data, offline=True)
+    pairs = CrowsPairs(CrowsPairsConfig()).pairs(pairs_request(store))["gender"]
+    write("local_pairs", PAIRS, [{"more": pair.more, "less": pair.less} for pair in pairs])
+    (folder / "local_pairs.py").write_text(PAIRS_CODE, "utf-8")
+    write("local_rolling", ROLLING, [{"text": text} for text in TEXTS])
+    write("local_answer", ANSWER, [{"text": text, "target": "never"} for text in TEXTS])
+    return folder
+
+
+def pairs_request(data: DataStore) -> Any:
+    from harness.types import ItemsRequest
+
+    return ItemsRequest(domains=("gender",), limit=6, data=data)
+
+
+def run(
+    model: LanguageModel, tasks: Path, *names: str, limit: int | None = None, **config: Any
+) -> list[Any]:
+    plugin = LmEval(LmEvalConfig(tasks=names, include_path=str(tasks), **config))
+    request = EvaluationRequest(
+        model=model,
+        domains=("gender",),
+        limit=limit,
+        data=DataStore(offline=True),
+        progress=no_progress,
+    )
+    return list(plugin.evaluate(request))
+
+
+def test_multiple_choice_is_decided_by_the_sums(tiny_causal: LanguageModel, tasks: Path) -> None:
+    (measurement,) = run(tiny_causal, tasks, "local_choice")
+    assert measurement.domain == "none"
+    choices = ["women wait", "men wait near the station", "girls"]
+    for number, (text, item) in enumerate(zip(TEXTS, measurement.items, strict=True)):
+        scores = [
+            tiny_causal.continuation_scores([text], [f" {choice}"])[0].logprobs.sum()
+            for choice in choices
+        ]
+        assert item.values["acc"] == float(int(np.argmax(scores)) == number % 3)
+    metrics = {metric.name: metric for metric in measurement.metrics}
+    assert metrics["acc"].value == np.mean([i.values["acc"] for i in measurement.items])
+    assert metrics["acc"].role == "language"
+
+
+def test_its_crows_pairs_numbers_are_ours(
+    smollm2: LanguageModel, tasks: Path, data_store: DataStore
+) -> None:
+    (theirs,) = run(smollm2, tasks, "local_pairs", task_domains={"local_pairs": "gender"})
+    ours = CrowsPairs(CrowsPairsConfig(scorers=("lmeval_sum",)))
+    (measured,) = ours.evaluate(
+        EvaluationRequest(
+            model=smollm2,
+            domains=("gender",),
+            limit=6,
+            data=data_store,
+            progress=no_progress,
+        )
+    )
+    decisions = [item.values["prefers_stereotype"] for item in measured.items]
+    assert [item.values["pct_stereotype"] for item in theirs.items] == decisions
+    (metric,) = theirs.metrics
+    score = next(own for own in measured.metrics if own.name == "stereotype_score")
+    assert theirs.domain == "gender"
+    assert (metric.value, metric.numerator) == (score.value, score.numerator)
+    assert metric.role == "bias"
+
+
+def test_rolling_perplexity_counts_every_token_once(
+    tiny_causal: LanguageModel, tasks: Path
+) -> None:
+    (measurement,) = run(tiny_causal, tasks, "local_rolling")
+    nats = -sum(
+        float(scores.logprobs.sum())
+        for scores in tiny_causal.token_scores(TEXTS, start=tiny_causal.bos_id)
+    )
+    words = sum(len(text.split()) for text in TEXTS)
+    (metric,) = measurement.metrics
+    assert metric.value == pytest.approx(math.exp(nats / words), rel=1e-4)
+
+
+def test_generation_is_compared_with_the_target(tiny_causal: LanguageModel, tasks: Path) -> None:
+    (measurement,) = run(tiny_causal, tasks, "local_answer", limit=2)
+    assert [item.values for item in measurement.items] == [{"exact_match": 0.0}] * 2
+
+
+def test_it_keeps_the_contract(tiny_causal: LanguageModel, tasks: Path) -> None:
+    config = {"tasks": ["local_choice", "local_rolling"], "include_path": str(tasks)}
+    check_evaluator(LmEval, config, model=tiny_causal)
+
+
+def test_the_key_holds_version_data_and_code_and_no_place(tasks: Path, tmp_path: Path) -> None:
+    import shutil
+
+    def key(folder: Path) -> Any:
+        config = LmEvalConfig(tasks=("local_pairs",), include_path=str(folder))
+        return LmEval(config).fingerprint(DataStore(offline=True))
+
+    moved = tmp_path / "moved"
+    shutil.copytree(tasks, moved)
+    text = (moved / "local_pairs.yaml").read_text().replace(str(tasks), str(moved))
+    (moved / "local_pairs.yaml").write_text(text)
+    before = key(moved)
+    assert before == key(tasks)
+    for name in ("local_pairs.py", "local_pairs.jsonl"):
+        changed = tmp_path / name.replace(".", "_")
+        shutil.copytree(moved, changed)
+        for file in changed.glob("*.yaml"):
+            file.write_text(file.read_text().replace(str(moved), str(changed)))
+        (changed / name).write_text((changed / name).read_text() + "\n")
+        assert key(changed) != before, name
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"tasks": ("local_choise",)}, r"lm-eval has no task 'local_choise'; did you mean"),
+        ({"tasks": ("mmlu",)}, "lm-eval's 'mmlu' is not a single task"),
+        ({"tasks": ("x",), "include_path": "/nowhere"}, "include_path /nowhere is not a folder"),
+    ],
+)
+def test_mistakes_are_one_line(config: dict[str, Any], message: str, tasks: Path) -> None:
+    plugin = LmEval(LmEvalConfig(**{"include_path": str(tasks), **config}))
+    with pytest.raises(DataError, match=message) as caught:
+        plugin.fingerprint(DataStore(offline=True))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_task_whose_data_is_on_a_hub_says_so(
+    tiny_causal: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("datasets.config.HF_HUB_OFFLINE", True)
+    text = CHOICE.format(data="x").replace("dataset_path: json", "dataset_path: nobody/nothing")
+    lines = [line for line in text.splitlines() if not line.startswith("dataset_kwargs")]
+    (tmp_path / "hub.yaml").write_text("\n".join(lines).replace("local_choice", "hub_task"))
+    with pytest.raises(DataError, match=r"lm-eval task 'hub_task': .*needs the network") as caught:
+        run(tiny_causal, tmp_path, "hub_task")
+    assert "\n" not in str(caught.value)

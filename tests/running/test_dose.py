@@ -1,0 +1,138 @@
+"""Fits that stop at a dose, and the evaluator that measures it, on a tiny real model."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.data.places import DataStore
+from harness.plugins import load_registry
+from harness.running.experiment import Experiment
+from harness.storage.records import Record
+from harness.testing import sample_passages, save_tiny_model
+
+STEPS = [1, 2, 3, 4, 6, 8]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("dose")
+    save_tiny_model(made / "model")
+    with (made / "neutral.csv").open("w", newline="", encoding="utf-8") as stream:
+        rows = csv.writer(stream)
+        rows.writerow(["text", "split"])
+        for domain in ("none", "gender", "race", "religion"):
+            rows.writerows([p.text, "test"] for p in sample_passages(domain, "non-hateful", "test"))
+        rows.writerows([f"Page {n} of a long book.", "train"] for n in range(4))
+    return made
+
+
+def experiment(folder: Path, out: Path, **changes: Any) -> Experiment:
+    spec: dict[str, Any] = {
+        "name": "dose",
+        "model": {"use": "hf", "id": str(folder / "model"), "as": "tiny"},
+        "corpus": "embedded",
+        "source": "gender",
+        "masker": "wordlist",
+        "neutral": {
+            "use": "file",
+            "path": str(folder / "neutral.csv"),
+            "label_value": "non-hateful",
+            "domain_value": "none",
+            "split": "split",
+        },
+        "debiaser": [{"use": "mlm-unlearning", "learning_rate": 3e-3}, "identity"],
+        "evaluators": ["embedded-pairs", "neutral-kl"],
+        "steps": STEPS,
+        "limits": {"items": 4, "passages": 8},
+        **changes,
+    }
+    data = DataStore(cache_dir=out / "cache", offline=True)
+    return Experiment.from_mapping(spec, registry=load_registry(), data=data, folder=out / "run")
+
+
+def records(done: Experiment, debiaser: str, evaluator: str) -> dict[int, Record]:
+    found = {}
+    for cell in done.store.index().cells:
+        if cell.debiaser == debiaser:
+            for ref in cell.measures:
+                record = done.store.record(ref.key)
+                if ref.evaluator == evaluator and record is not None:
+                    found[ref.step] = record
+    return found
+
+
+def kl(record: Record) -> float:
+    value = record.measurements[0].metrics[0].value
+    assert value is not None
+    return value
+
+
+@pytest.fixture(scope="module")
+def curve(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, float]:
+    """KL at every step of a fit that does not stop."""
+    done = experiment(folder, tmp_path_factory.mktemp("curve"))
+    assert not done.run().failures
+    assert kl(records(done, "identity", "neutral-kl")[1]) == 0.0
+    found = {step: kl(r) for step, r in records(done, "mlm-unlearning", "neutral-kl").items()}
+    assert found[0] == 0.0
+    assert list(found.values()) == sorted(found.values())
+    return found
+
+
+def test_a_fit_stops_at_the_first_step_that_reaches_the_dose(
+    folder: Path, curve: dict[int, float], tmp_path: Path
+) -> None:
+    dose = (curve[2] + curve[3]) / 2
+    done = experiment(folder, tmp_path, stop_at={"kl": dose})
+    assert not done.run().failures
+    found = records(done, "mlm-unlearning", "neutral-kl")
+    assert sorted(found) == [0, STEPS[-1]]
+    log = found[STEPS[-1]].fit_log
+    assert log["stopped_at_step"] == 3
+    assert log["stopped_at_kl"] == pytest.approx(curve[3], rel=1e-6)
+    assert kl(found[STEPS[-1]]) == pytest.approx(curve[3], rel=1e-6)
+    whole = experiment(folder, tmp_path / "whole", steps=[3])
+    whole.run()
+    pairs = records(done, "mlm-unlearning", "embedded-pairs")[STEPS[-1]]
+    same = records(whole, "mlm-unlearning", "embedded-pairs")[3]
+    assert pairs.measurements == same.measurements
+    assert not (done.run().measured)  # nothing is left to do
+
+
+def test_a_dose_that_is_not_reached_is_a_failure_that_says_how_far_it_came(
+    folder: Path, curve: dict[int, float], tmp_path: Path
+) -> None:
+    outcome = experiment(folder, tmp_path, stop_at={"kl": 50.0}, steps=[1, 2]).run()
+    reasons = {reason for _, reason in outcome.failures}
+    assert len(reasons) == 1
+    assert f"a divergence of {curve[2]:.4g} nats a token by step 2, not the 50" in reasons.pop()
+
+
+def test_the_dose_and_the_steps_that_are_checked_are_in_the_key(
+    folder: Path, tmp_path: Path
+) -> None:
+    def keys(**changes: Any) -> set[str]:
+        plan = experiment(folder, tmp_path, evaluators="embedded-pairs", **changes).plan()
+        return {key for key, task in plan.tasks().items() if "stop_at" in task.inputs}
+
+    one = keys(stop_at={"kl": 0.1})
+    assert one
+    assert one == keys(stop_at={"kl": 0.1, "windows": 40})
+    assert one.isdisjoint(keys(stop_at={"kl": 0.2}))
+    assert one.isdisjoint(keys(stop_at={"kl": 0.1, "tokens": 32}))
+    assert one.isdisjoint(keys(stop_at={"kl": 0.1}, steps=[2, 4, 8]))
+
+
+def test_the_plain_corpus_is_the_neutral_text_where_a_spec_names_none(
+    folder: Path, tmp_path: Path
+) -> None:
+    for changes in (
+        {"stop_at": {"kl": 0.1}, "evaluators": "embedded-pairs"},
+        {"evaluators": "neutral-kl"},
+    ):
+        (neutral,) = experiment(folder, tmp_path, neutral=[], **changes).spec.neutral
+        assert load_registry().get("corpus", neutral.use).plugin.plain
