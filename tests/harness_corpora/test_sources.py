@@ -227,7 +227,9 @@ def test_a_file_whose_test_passages_all_repeat_training_passages_says_so(
     tmp_path: Path, data_store: DataStore
 ) -> None:
     path = tmp_path / "own.csv"
-    rows = [f"women came late to the old market today {i},{('train', 'test')[i % 2]}" for i in range(10)]
+    rows = [
+        f"women came late to the old market today {i},{('train', 'test')[i % 2]}" for i in range(10)
+    ]
     path.write_text("\n".join(["text,split", *rows]), encoding="utf-8")
     corpus = File(FileConfig(path=str(path), domain_value="gender", split="split"))
     assert len(read(corpus, data_store, "gender")) == 5

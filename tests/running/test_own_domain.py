@@ -32,7 +32,11 @@ debiaser:
   - {use: cda, learning_rate: 1.0e-2}
 neutral: {use: file, as: plain, path: FOLDER/plain.csv, domain_value: none,
           label_value: non-hateful}
-evaluators: [corpus-perplexity, embedded-pairs]
+evaluators:
+  - corpus-perplexity
+  - embedded-pairs
+  - {use: pairs, path: FOLDER/pairs.csv, domain_value: caste, half: half, cluster: trait}
+  - {use: triples, path: FOLDER/triples.csv, domain_value: caste}
 targets: [caste, gender]
 steps: [1]
 limits: {items: 6}
@@ -64,12 +68,22 @@ def study(tmp_path: Path, model: Path) -> Path:
         for split, thing in zip(["train", "test"] * 7, things, strict=True)
     ]
     (folder / "passages.csv").write_text("\n".join(["text,label,domain,split", *rows]), "utf-8")
-    plain = [
-        f"The {who} carried {thing} home"
-        for who in ("dalit", "brahmin", "man", "woman")
+    people = ("dalit", "brahmin", "man", "woman")
+    plain = [f"The {who} carried {thing} home" for who in people for thing in things]
+    (folder / "plain.csv").write_text("\n".join(["text", *plain]), "utf-8")
+    halves = (("stereo", "Dalits", "Brahmins"), ("antistereo", "Brahmins", "Dalits"))
+    pairs = [
+        f"{more} like {thing}.,{less} like {thing}.,{half},{thing}"
+        for half, more, less in halves
         for thing in things
     ]
-    (folder / "plain.csv").write_text("\n".join(["text", *plain]), "utf-8")
+    (folder / "pairs.csv").write_text("\n".join(["more,less,half,trait", *pairs]), "utf-8")
+    triples = [
+        f"Dalits are late for {thing}.,Dalits are early for {thing}.,Dalits are wood for {thing}."
+        for thing in things
+    ]
+    header = "stereotype,antistereotype,unrelated"
+    (folder / "triples.csv").write_text("\n".join([header, *triples]), "utf-8")
     (folder / "dalits.txt").write_text("# one term a line\ndalit\ndalits\n", "utf-8")
     (folder / "castes.csv").write_text("dalits,brahmins\ndalit,brahmin\n", "utf-8")
     text = SPEC.replace("MODEL", str(model)).replace("FOLDER", str(folder))
@@ -114,7 +128,10 @@ def test_a_new_domain_is_debiased_and_measured(study: Path, registry: Registry) 
     assert ("caste", "corpus-perplexity", "caste") in measured
     assert ("gender", "corpus-perplexity", "caste") in measured
     assert ("caste", "embedded-pairs", "gender") in measured
-    assert "caste" in text_of("matrix", made.folder, "--metric", "hate_perplexity")
+    for source in ("caste", "gender"):
+        assert (source, "pairs", "caste") in measured
+        assert (source, "triples", "caste") in measured
+    assert "caste" in text_of("matrix", made.folder)
 
 
 def test_the_stored_run_knows_the_domain_without_its_files(study: Path, registry: Registry) -> None:
