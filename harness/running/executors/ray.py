@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -107,6 +107,17 @@ class RayExecutor:
         finally:
             if own:
                 ray.shutdown()
+
+
+def make(settings: Mapping[str, Any]) -> RayExecutor:
+    """Make the executor from the options of a command."""
+    needs = Needs(
+        cpus=settings.get("cpus_per_task", 1),
+        gpus=settings.get("gpus_per_task"),
+        retries=settings.get("retries", 3),
+    )
+    address = settings.get("ray_address") or os.environ.get("RAY_ADDRESS") or "local"
+    return RayExecutor(address, needs)
 
 
 class _Driver:
