@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """A pinned data set, the plugins that use it, and where it is; None: not on this machine."""
+    """A pinned data set, the plugins that use it, and its path (None: not on this machine)."""
 
     pin: Pin
     users: tuple[str, ...]
@@ -33,7 +33,7 @@ def data_command() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @pass_session
 def list_command(session: Session, as_json: bool) -> None:
-    """Show each data set: who uses it, its licence, where it is, its known defects."""
+    """Show each data set: the plugins that use it, licence, path and known defects."""
     known = list(_known(session, ()))
     if as_json:
         echo_json([_plain(entry) for entry in known])
@@ -42,11 +42,11 @@ def list_command(session: Session, as_json: bool) -> None:
     from rich.text import Text
 
     table = Table()
-    for column in ("data set", "used by", "licence", "here", "known defects"):
+    for column in ("data set", "used by", "licence", "path", "known defects"):
         table.add_column(column, overflow="fold")
     for pin, users, path in known:
-        here = Text(str(path)) if path else Text("not here", "yellow")
-        table.add_row(pin.name, ", ".join(users), pin.licence, here, pin.defects)
+        shown = Text(str(path)) if path else Text("not found", "yellow")
+        table.add_row(pin.name, ", ".join(users), pin.licence, shown, pin.defects)
     session.stdout.print(table)
 
 
@@ -54,7 +54,7 @@ def list_command(session: Session, as_json: bool) -> None:
 @click.argument("names", nargs=-1)
 @pass_session
 def fetch_command(session: Session, names: tuple[str, ...]) -> None:
-    """Fetch NAMES (default: all that are not here) and check them against their pins."""
+    """Fetch NAMES (default: all that are missing) and check them against their pins."""
     from harness.errors import DataError
 
     failed = False
@@ -65,7 +65,7 @@ def fetch_command(session: Session, names: tuple[str, ...]) -> None:
             failed = True
             echo(f"{pin.name}: {error}", err=True)
             continue
-        echo(f"{pin.name}: {'already here' if path else 'fetched'}: {found}")
+        echo(f"{pin.name}: {'already present' if path else 'fetched'}: {found}")
     if failed:
         sys.exit(DataError.exit_code)
 
@@ -85,7 +85,7 @@ def verify_command(session: Session, names: tuple[str, ...]) -> None:
     bad = False
     for pin, _, path in _known(session, names):
         if path is None:
-            echo(f"{pin.name}: not here")
+            echo(f"{pin.name}: not found")
             continue
         try:
             checked = check(pin, path)
@@ -100,10 +100,10 @@ def verify_command(session: Session, names: tuple[str, ...]) -> None:
 
 
 def _known(session: Session, names: Iterable[str]) -> Iterator[Known]:
-    """The data sets of all plugins, by name; only the named ones if any are named.
+    """Yield the data sets of all plugins by name, or only the named ones.
 
     Raises:
-        DataError: a name is no data set's.
+        DataError: no data set has such a name.
     """
     from harness.data.places import DataStore
     from harness.errors import DataError, did_you_mean
@@ -117,10 +117,10 @@ def _known(session: Session, names: Iterable[str]) -> Iterator[Known]:
     for name in names:
         if name not in pins:
             raise DataError(f"no data set '{name}'{did_you_mean(name, pins)}")
-    here = DataStore(session.data.data_dir, session.data.cache_dir, offline=True)
+    local = DataStore(session.data.data_dir, session.data.cache_dir, offline=True)
     for name in sorted(names or pins):
         try:
-            path: Path | None = here.locate(pins[name])
+            path: Path | None = local.locate(pins[name])
         except DataError:
             path = None
         yield Known(pins[name], tuple(sorted(set(users[name]))), path)

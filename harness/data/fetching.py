@@ -1,4 +1,4 @@
-"""Fetching pinned data with pooch: to a temporary folder, checked, then moved into place."""
+"""Fetching pinned data with pooch: into a temporary folder, checked, then moved into place."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import os
 import zipfile
 from pathlib import Path
 
+from harness.data.files import MAX_BYTES
 from harness.data.pins import Pin, PinnedFile, file_git_blob, file_sha256, inside
 from harness.errors import DataError
 from harness.files import scratch_folder, use_usual_modes
 
 TIMEOUT = 30.0
-"""Seconds without an answer after which a download is given up."""
+"""Seconds without an answer after which a download fails."""
 
 
 def fetch_pin(pin: Pin, folder: Path) -> Path:
@@ -82,14 +83,19 @@ def _download(pin: Pin, url: str, scratch: Path) -> Path:
 
 
 def _unpack(pin: Pin, archive: Path, scratch: Path) -> Path:
-    """Copy the one member out of a zip; its name is never used as a path."""
+    """Copy one member out of a zip; the member's name is never used as a path."""
     assert pin.archive_member is not None
     try:
         with zipfile.ZipFile(archive) as opened:
+            if opened.getinfo(pin.archive_member).file_size > MAX_BYTES:
+                raise DataError(
+                    f"data set '{pin.name}': {pin.archive_member} in {pin.url} is larger than "
+                    f"{MAX_BYTES:,} bytes"
+                )
             content = opened.read(pin.archive_member)
     except (zipfile.BadZipFile, KeyError):
         raise DataError(
-            f"data set '{pin.name}': {pin.url} is no zip that holds {pin.archive_member}"
+            f"data set '{pin.name}': {pin.url} is not a zip file with {pin.archive_member}"
         ) from None
     unpacked = scratch / "member"
     unpacked.write_bytes(content)
@@ -102,9 +108,9 @@ def _check(pin: Pin, part: PinnedFile, fetched: Path) -> None:
     elif pin.git_blob is not None:
         expected, found = pin.git_blob, file_git_blob(fetched)
     else:
-        return  # known by its items alone, which are checked whenever it is read
+        return  # only its items are known; they are checked whenever it is read
     if expected != found:
         raise DataError(
-            f"data set '{pin.name}': what {part.url} gave has checksum {found[:16]}…, expected "
+            f"data set '{pin.name}': the file from {part.url} has checksum {found[:16]}…, expected "
             f"{expected[:16]}…; nothing was kept"
         )

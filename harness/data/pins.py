@@ -1,4 +1,4 @@
-"""Pins: where a data set comes from, and how to know that a copy is the right one."""
+"""Pins: where a data set comes from, and how to check that a copy is the right one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = tuple[str, ...]
 
 State = Literal["bytes ok", "items ok", "altered", "unpinned"]
 """``bytes ok``: the canonical bytes; ``items ok``: other bytes, the same items in the same order;
-``altered``: neither; ``unpinned``: no checksum is known, so nothing can be said."""
+``altered``: neither; ``unpinned``: no checksum is known, so it cannot be checked."""
 
 
 class PinnedFile(NamedTuple):
@@ -32,7 +32,7 @@ class PinnedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class Pin:
-    """A data set that is not in the repository: where it is, and how to know it is that one.
+    """A data set that is not in the repository: its address, checksums and parser.
 
     Attributes:
         name: short name, such as ``crows-pairs``.
@@ -111,7 +111,7 @@ class Checked(NamedTuple):
 
 
 def bytes_match(pin: Pin, path: Path) -> bool:
-    """Whether a file (or every file of a set) has the canonical bytes."""
+    """Return whether a file, or every file of a set, has the canonical bytes."""
     if pin.files:
         return all(file_sha256(path / part.filename) == part.sha256 for part in pin.files)
     if pin.sha256 is not None:
@@ -159,7 +159,7 @@ def verified(pin: Pin, path: Path, *, verify: bool = True) -> tuple[Row, ...]:
     Args:
         pin: the data set it should be.
         path: what `DataStore.locate` gave.
-        verify: False accepts any items that parse (a plugin's ``verify: false``).
+        verify: False accepts any items that can be parsed (a plugin's ``verify: false``).
 
     Raises:
         DataError: it cannot be read or parsed, or an item is altered, missing or added.
@@ -171,7 +171,7 @@ def verified(pin: Pin, path: Path, *, verify: bool = True) -> tuple[Row, ...]:
 
 
 def altered(pin: Pin, path: Path, n_items: int) -> str:
-    """The line that says a data set is not the pinned one, and what to do."""
+    """Return the message that a data set is not the pinned one, and what to do."""
     if pin.n_items is not None and n_items != pin.n_items:
         what = f"it has {n_items} items instead of {pin.n_items}"
     else:

@@ -1,8 +1,8 @@
-"""Where data comes from: pins, the places looked in, checksums.
+"""Where data sets are looked for, and the domains that go with them.
 
-A data set is looked for in the path that the spec gives, then in ``--data-dir`` /
-``HARNESS_DATA``, then in the user cache, and fetched last. Nothing runs remote code, and no path
-leaves the folder that was named.
+The order is: the path that the spec gives, ``--data-dir`` / ``HARNESS_DATA``, the user cache, and
+last the data set's own address. Remote code is never run, and no path leaves the folder that you
+name.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from harness.errors import DataError
 
 
 def user_cache() -> Path:
-    """``HARNESS_CACHE``, else ``XDG_CACHE_HOME/bias-transfer-harness``, else under ``~/.cache``."""
-    if own := os.environ.get("HARNESS_CACHE"):
-        return Path(own)
+    """Return the cache folder: ``HARNESS_CACHE``, else a folder below ``XDG_CACHE_HOME``, else one
+    below ``~/.cache``.
+    """
+    if named := os.environ.get("HARNESS_CACHE"):
+        return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "bias-transfer-harness"
 
@@ -51,17 +53,17 @@ class DataStore:
         return replace(self, domains=self.domains.only(*names))
 
     def locate(self, pin: Pin, override: str | Path | None = None) -> Path:
-        """Return the path of a pinned file, fetching it if need be; its bytes are not trusted yet.
+        """Return the path of a pinned file, fetching it if necessary; its bytes are unchecked.
 
-        For a pin with several ``files`` it is their folder.
+        For a pin with several ``files``, the path is their folder.
 
         Args:
-            pin: what is looked for.
-            override: the spec's own path: the file itself, or a folder in which
-                ``pin.filename`` or its last part lies. Nothing else is then looked at.
+            pin: the data set.
+            override: the path that the spec gives: the file itself, or a folder that contains
+                ``pin.filename`` or its last part. No other place is then searched.
 
         Raises:
-            DataError: it is nowhere and cannot be fetched, or a path leaves the folder named.
+            DataError: it is not found and cannot be fetched, or a path leaves the folder named.
         """
         if override is not None:
             return _locate_override(pin, Path(override).expanduser())
@@ -77,19 +79,19 @@ class DataStore:
             return found
         if self.offline:
             raise DataError(
-                f"data set '{pin.name}' is not here and --offline forbids fetching it; put "
-                f"{pin.filename} into a folder and name that with --data-dir or HARNESS_DATA "
+                f"data set '{pin.name}' is not on this machine and --offline forbids fetching it; "
+                f"put {pin.filename} into a folder and name that with --data-dir or HARNESS_DATA "
                 f"(from {pin.url})"
             )
         return self.fetch(pin)
 
     @property
     def fetched_dir(self) -> Path:
-        """Where fetched data lies."""
+        """The folder of fetched data."""
         return self.cache_dir / "data"
 
     def fetch(self, pin: Pin) -> Path:
-        """Fetch a data set into the cache, checksums checked, whole or not at all.
+        """Fetch a data set into the cache and check its checksums; on failure nothing is kept.
 
         Raises:
             DataError: offline, no network, a wrong checksum, or an unwritable cache.
@@ -125,10 +127,10 @@ def _locate_override(pin: Pin, place: Path) -> Path:
 
 
 def _below(folder: Path, name: str, pin: Pin) -> Path | None:
-    """The pinned file or folder below a folder, or None.
+    """Return the pinned file or folder below a folder, or None.
 
     Raises:
-        DataError: it is there, but a link leads out of the folder.
+        DataError: it exists, but a link leads out of the folder.
     """
     found = inside(folder, name)
     if pin.files:

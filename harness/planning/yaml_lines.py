@@ -57,7 +57,7 @@ def parse_yaml(text: str, name: str) -> tuple[Any, Lines]:
     """Parse YAML into plain data and the line of every value.
 
     Only plain data is understood: text, numbers, truth values, null, lists and mappings. Aliases
-    are followed within bounds (`MAX_NODES`). A date is the text that stands there.
+    are followed within bounds (`MAX_NODES`). A date stays the text as it is written.
 
     Args:
         text: the YAML.

@@ -30,8 +30,8 @@ NEAR_HATEFUL = 0.4
 
 # Codes as the files spell them and, where they differ, as the data set's README does. Women of a
 # group count in both domains. Gay men and gay women are attacked for their orientation: they
-# count there alone, as do trans people under gender-identity. Jews are placed under religion,
-# as CrowS-Pairs and StereoSet do; Arabs under race. Nazis, Hitler and the like are praised
+# count there alone, as do trans people under gender-identity. Jews count under religion,
+# as in CrowS-Pairs and StereoSet; Arabs under race. Nazis, Hitler and the like are praised
 # there, not attacked: they have no domain.
 CODES = Aliases(
     "dghs",
@@ -390,5 +390,5 @@ class Mentions:
         return False
 
     def _counts(self, group: str) -> bool:
-        """Whether a group is asked for; ``any`` and an unnamed one are where no group is named."""
+        """Return whether a group counts; without ``groups``, all but the left-out ones do."""
         return group not in self._left_out and (not self._asked or group in self._asked)

@@ -92,7 +92,7 @@ REDDITBIAS = Pin(
 
 
 class RedditBiasConfig(PinnedConfig):
-    """Where the folder lies."""
+    """Where the folder is."""
 
 
 class RedditBias(Corpus[RedditBiasConfig]):

@@ -18,7 +18,7 @@ from harness_corpora.choosing import choose_among, share
 
 
 def parse(path: Path) -> Iterator[Row]:
-    """Yield ``(id, paragraph, article)``: every line that is no heading and not blank.
+    """Yield ``(id, paragraph, article)``: every line that is neither a heading nor blank.
 
     Raises:
         DataError: it cannot be read, or is not UTF-8.

@@ -55,6 +55,6 @@ def test_names_and_absence(tmp_path: Path) -> None:
     assert code == DataError.exit_code
     assert "did you mean 'crows-pairs'" in output
     code, output = invoke(tmp_path, "verify", "crows-pairs")
-    assert (code, output.strip()) == (0, "crows-pairs: not here")
+    assert (code, output.strip()) == (0, "crows-pairs: not found")
     code, output = invoke(tmp_path, "fetch", "crows-pairs")
     assert code == DataError.exit_code

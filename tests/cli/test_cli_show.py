@@ -95,7 +95,7 @@ def test_without_the_data_ids_and_scores_are_shown(tmp_path: Path) -> None:
     index["spec"]["evaluators"][0].update(use="crows-pairs", config={})
     store.write_index(RunIndex.model_validate(index))
     text = rows(text_of("show", store.folder, "d/gender"))
-    assert "sentences not shown: data set 'crows-pairs' is not here" in text
+    assert "sentences not shown: data set 'crows-pairs' is not on this machine" in text
     assert embedded_pairs("gender")[70].id in text
 
 
