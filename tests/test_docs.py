@@ -25,7 +25,7 @@ from harness.planning.spec_reader import build_spec, find_spec
 from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
 
-PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+PAGES = [REPO / "README.md", *sorted((REPO / "docs").rglob("*.md"))]
 PACKAGE = REPO / "tests" / "support" / "packages" / "third_party"
 
 
