@@ -64,17 +64,20 @@ class Effect:
         return math.fsum(float(block.values.mean()) for block in self.blocks)
 
     @cached_property
+    def items_variance(self) -> Variance | None:
+        """Variance with units as the only random part; None where there are too few units."""
+        if not self.blocks or any(block.influences is None for block in self.blocks):
+            return None
+        return _over_items(self.blocks)
+
+    @cached_property
     def variance(self) -> Variance | None:
         """Variance with degrees of freedom; None where there are too few units to know it.
 
         Where a group of fits has fewer than three, it is over units alone (see `covers_fits`).
         """
-        if not self.blocks or any(block.influences is None for block in self.blocks):
-            return None
-        items = _over_items(self.blocks)
-        if items is None:
-            return None
-        if not self.covers_fits:
+        items = self.items_variance
+        if items is None or not self.covers_fits:
             return items
         return crossed(items, *fit_variances(self))
 

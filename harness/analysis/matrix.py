@@ -210,11 +210,18 @@ class Entry:
         return known is not None and known.direction.kind == "target"
 
     @property
+    def no_ideal(self) -> bool:
+        """Whether no value of the metric is better than another."""
+        return self._direction == "none"
+
+    @property
     def defined(self) -> bool:
         """Whether a change can be called better or worse.
 
         For a metric with a target: whether the 95 % interval of the base excludes the target.
         """
+        if self.no_ideal:
+            return False
         if not self.towards_target:
             return self.change is not None
         return bool(self.changes) and excludes_ideal(self.changes[0])
@@ -283,6 +290,8 @@ class Entry:
     def mark(self) -> Mark:
         """Direction of the change, as tables mark it."""
         if not self.change or self.exact:
+            return "same"
+        if self.no_ideal:
             return "same"
         if not self.towards_target:
             return "better" if (self.change > 0) == (self._direction == "higher") else "worse"

@@ -91,7 +91,7 @@ def matrix_of(
     with uncollected():
         columns = reader.columns(steps, metric, evaluator, protocol)
         rows = _compared(reader, steps, columns)
-        pooled = _pooled(rows)
+        pooled = once(over_fits_of(rows))
         return Matrix(
             name=reader.index.name,
             columns=columns,
@@ -279,8 +279,8 @@ def _halves(
     return tuple(halves), balanced
 
 
-def _pooled(rows: Sequence[Row]) -> list[Row]:
-    """Rows over the fits that differ in nothing but their seed, each computation once."""
+def over_fits_of(rows: Sequence[Row]) -> list[Row]:
+    """Rows over the fits that differ in nothing but their seed, in order."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.cell.identity.without("seed"), row.step), []).append(row)
@@ -306,7 +306,7 @@ def _pooled(rows: Sequence[Row]) -> list[Row]:
         )
         for number, row in enumerate(over_seeds)
     ]
-    return once(done)
+    return done
 
 
 def _over_fits(entries: Sequence[Entry]) -> Entry:

@@ -92,6 +92,8 @@ def words_of(direction: Direction) -> str:
     """A direction in words: ``ideal 50``, ``lower is better``."""
     if direction.kind == "target":
         return f"ideal {direction.target:g}"
+    if direction.kind == "none":
+        return "no ideal"
     return f"{direction.kind} is better"
 
 

@@ -22,6 +22,8 @@ COMMANDS: dict[str, str] = {
     "mask": "Show passages with their masked words highlighted.",
     "matrix": "Show a run's transfer matrix: source rows by target columns.",
     "leaderboard": "Rank the methods of one or more runs.",
+    "test": "Test the hypotheses of a run's spec, and nothing else.",
+    "power": "Show what the hypotheses of a spec can detect, before it is run.",
     "export": "Write a run as data files or tables for other programs.",
     "report": "Write a run as one HTML page, and its figures.",
     "export-model": "Write the debiased model of a cell for transformers and peft.",

@@ -20,6 +20,8 @@ from harness.render.tables.cell_text import (
 MOST_NAME = 26
 """Width that a method's name has at most before it is folded."""
 
+WIDTH = 100
+
 HEADER = 16
 """Width of a header's lines, about that of an interval."""
 
@@ -55,6 +57,14 @@ def print_table(
         rows = [[row[k] for k in columns] for row in texts]
         console.print(Ruled(title, [header[k] for k in columns], rows, left=left), width=width)
         title = ""
+
+
+def print_with_legend(console: Terminal, table: Table) -> None:
+    """Print a table with intervals below their numbers, its legend and its notes."""
+    width = min(WIDTH, console.width)
+    print_table(console, table, width, details=True)
+    for line in (*table.legend, *table.notes):
+        console.print(line, style="dim", width=width)
 
 
 def _header(title: str) -> str:

@@ -1,0 +1,182 @@
+"""Verdicts of hypotheses and what a design can detect, as typed tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.analysis.hypothesis_tests import ContrastTest, HypothesisTests, Outcome
+from harness.analysis.power import Planned
+from harness.analysis.stats import FEWEST_FITS
+from harness.analysis.tables import Mark, Table, TableCell, TableColumn, TableRow
+from harness.planning.hypotheses import Arm, Hypothesis
+
+MARKS: dict[Outcome, Mark] = {
+    "confirmed": "better",
+    "equivalent": "better",
+    "inconclusive": "undefined",
+    "harmful": "worse",
+}
+
+
+def claim_of(hypothesis: Hypothesis) -> str:
+    """A hypothesis in words."""
+    contrast, endpoint = hypothesis.contrast, hypothesis.endpoint
+    method = _arm(contrast.method)
+    against = f" more than {_arm(contrast.control)}" if contrast.control is not None else ""
+    where = contrast.cells if isinstance(contrast.cells, str) else "the cells named"
+    cells = {"transfer": "other domains", "source": "the source", "all": "all domains"}
+    on = cells.get(where, where)
+    metric = f"{endpoint.metric} ({endpoint.evaluator})"
+    if hypothesis.margin is not None:
+        control = f" than {_arm(contrast.control)}" if contrast.control is not None else ""
+        return f"{method} changes {metric} on {on} by no more{control} than ±{hypothesis.margin:g}"
+    verb = {"lower": "lowers", "higher": "raises", "two-sided": "changes"}[hypothesis.side]
+    if hypothesis.side == "two-sided" and against:
+        against = f" differently from {_arm(contrast.control)}" if contrast.control else ""
+    return f"{method} {verb} {metric} on {on}{against}"
+
+
+def _arm(arm: Arm | None) -> str:
+    if arm is None:
+        return ""
+    parts = (arm.debiaser, arm.masker, arm.corpus, arm.label)
+    return " + ".join(part for part in parts if part)
+
+
+def hypothesis_table(found: HypothesisTests) -> Table:
+    """The verdict of each test, in the order of the spec."""
+    several = len({tested.model for tested in found.tests}) > 1
+    rows = [_row(tested, several) for tested in found.tests]
+    claims = dict.fromkeys(f"{t.hypothesis.name}: {claim_of(t.hypothesis)}." for t in found.tests)
+    doses = dict.fromkeys(
+        f"Dose of {t.hypothesis.name}: {'; '.join(t.doses)}." for t in found.tests if t.doses
+    )
+    reasons = dict.fromkeys(f"{t.hypothesis.name}: {t.reason}." for t in found.tests if t.reason)
+    covers = {t.effect.covers for t in found.tests if t.effect is not None}
+    over = covers.pop() if len(covers) == 1 else f"items, and fits where there are {FEWEST_FITS}"
+    count = sum(tested.p is not None for tested in found.tests)
+    return Table(
+        key="hypotheses",
+        title=f"Hypotheses of {found.run}, {found.registered}",
+        columns=(
+            TableColumn("hypothesis", "hypothesis"),
+            TableColumn("cells", "cells"),
+            TableColumn("verdict", "verdict"),
+            TableColumn("effect", "contrast", "method less control", "effect"),
+            TableColumn("p", "p (Holm)", form="number", digits=4),
+        ),
+        rows=tuple(rows),
+        legend=(
+            "Contrast: the change of the endpoint by the method less that by the control, with a "
+            f"95 % interval over {over}.",
+            f"p is corrected by Holm over {count} {'test' if count == 1 else 'tests'}; the verdict "
+            f"is at {found.alpha:g}. confirmed: the claim is significant; equivalent: within the "
+            "margin by two one-sided tests; harmful: significantly the other way, or beyond the "
+            "margin; inconclusive: neither. All other stars of this run are exploratory.",
+        ),
+        notes=(*claims, *doses, *reasons),
+    )
+
+
+def _row(tested: ContrastTest, several: bool) -> TableRow:
+    name = tested.hypothesis.name
+    title = f"{tested.model}: {name}" if several else name
+    effect = tested.effect
+    mark: Mark = MARKS[tested.outcome]
+    return TableRow(
+        "method",
+        (
+            TableCell(text=title),
+            TableCell(text=_cells(tested)),
+            TableCell(text=tested.outcome, note=tested.reason),
+            TableCell(absent="–", note=tested.reason)
+            if effect is None
+            else TableCell(
+                value=effect.value,
+                interval=tested.interval,
+                interval_covers=effect.covers,
+                p=tested.p,
+                adjusted_p=tested.adjusted_p,
+                mark=mark if tested.outcome in ("confirmed", "harmful") else "same",
+                evidence="significant" if tested.outcome != "inconclusive" else "not significant",
+                note=tested.reason,
+            ),
+            TableCell(value=tested.adjusted_p)
+            if tested.adjusted_p is not None
+            else TableCell(absent="–", note=tested.reason),
+        ),
+        model=tested.model,
+        method=title,
+    )
+
+
+def _cells(tested: ContrastTest) -> str:
+    if len(tested.cells) == 1:
+        (pair,) = tested.cells
+        return f"{pair.source} to {pair.target}"
+    return f"mean of {len(tested.cells)}"
+
+
+def power_table(planned: Sequence[Planned], run: str) -> Table:
+    """What each hypothesis of a spec can detect.
+
+    Args:
+        planned: one for each hypothesis.
+        run: name of the spec.
+    """
+    asked = any(plan.power is not None for plan in planned)
+    columns = [
+        TableColumn("hypothesis", "hypothesis"),
+        TableColumn("items", "items", form="count"),
+        TableColumn("fits", "fits", form="count"),
+        TableColumn("error", "standard error", form="number", digits=3),
+        TableColumn("detectable", "detectable", form="number", digits=3),
+    ]
+    if asked:
+        columns += [
+            TableColumn("power", "power", form="number"),
+            TableColumn("fits_needed", "fits needed", form="count"),
+            TableColumn("items_needed", "items needed", form="count"),
+        ]
+    levels = {plan.level for plan in planned}
+    level = f"{levels.pop():.3g}" if len(levels) == 1 else "the level of each"
+    sources = dict.fromkeys(plan.noise.source for plan in planned)
+    notes = dict.fromkeys(f"{plan.hypothesis.name}: {plan.note}." for plan in planned if plan.note)
+    legend = [
+        "Detectable: the smallest effect, or the smallest equivalence margin, that the test shows "
+        f"in 4 of 5 studies, at level {level} (Holm's first step).",
+        f"Noise from {', '.join(sources)}.",
+    ]
+    if asked:
+        legend.insert(
+            1,
+            "Power: probability to show the effect that was asked for, or the margin of the spec. "
+            "Fits and items needed: for a power of 0.8, each with the other as it is; –: no number "
+            "is enough.",
+        )
+    return Table(
+        key="power",
+        title=f"What the hypotheses of {run} can detect",
+        columns=tuple(columns),
+        rows=tuple(_plan_row(plan, asked) for plan in planned),
+        legend=tuple(legend),
+        notes=tuple(notes),
+    )
+
+
+def _plan_row(plan: Planned, asked: bool) -> TableRow:
+    cells = [
+        TableCell(text=plan.hypothesis.name),
+        TableCell(count=plan.items),
+        TableCell(count=plan.fits),
+        TableCell(value=plan.error),
+        TableCell(value=plan.detectable, note=plan.note),
+    ]
+    if asked:
+        cells.append(TableCell(value=plan.power) if plan.power is not None else _NONE)
+        for needed in (plan.fits_needed, plan.items_needed):
+            cells.append(TableCell(count=needed) if needed is not None else _NONE)
+    return TableRow("method", tuple(cells), method=plan.hypothesis.name)
+
+
+_NONE = TableCell(absent="–")

@@ -1,0 +1,135 @@
+"""``harness power``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.options import results_option, set_option
+from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.analysis.power import Noise, Planned
+    from harness.planning.hypotheses import Hypothesis
+    from harness.planning.spec import Spec
+
+
+@click.command("power")
+@click.argument("spec")
+@set_option
+@results_option
+@click.option("--from", "earlier", metavar="RUN", help="Take the noise from this run's items.")
+@click.option(
+    "--item-sd",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Without --from: standard deviation of an item's contrast, in the endpoint's unit.",
+)
+@click.option(
+    "--fit-sd",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Without --from: standard deviation between fits of the contrast of all items.",
+)
+@click.option(
+    "--rest-sd",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Without --from: standard deviation of one item in one fit that neither explains.",
+)
+@click.option(
+    "--items",
+    type=click.IntRange(min=2),
+    help="Independent items or clusters of an endpoint; default: those of the run.",
+)
+@click.option(
+    "--fits", type=click.IntRange(min=1), help="Fits of each arm; default: the spec's seeds."
+)
+@click.option(
+    "--effect",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Also show the power at this contrast, and how many fits or items it needs.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@pass_session
+def power_command(
+    session: Session,
+    /,
+    spec: str,
+    overrides: tuple[str, ...],
+    results: Path,
+    earlier: str | None,
+    item_sd: float | None,
+    fit_sd: float,
+    rest_sd: float,
+    items: int | None,
+    fits: int | None,
+    effect: float | None,
+    as_json: bool,
+) -> None:
+    """Show what each hypothesis of SPEC can detect, before anything is run.
+
+    The noise comes from the stored items of an earlier run (--from), which must have the arms and
+    cells of the hypotheses, or from what you state (--item-sd, --fit-sd, --rest-sd and --items).
+    """
+    from harness.analysis.hypothesis_tables import power_table
+    from harness.analysis.power import Noise, noise_of
+    from harness.cli.output import echo
+    from harness.planning.spec_reader import load_spec
+    from harness.render.console.tables import print_with_legend
+    from harness.render.safe_text import json_text
+    from harness.render.tables.plain import table_object
+    from harness.storage.reader import RunReader
+    from harness.storage.store import find_run
+
+    loaded = load_spec(spec, session.registry, overrides)
+    if (earlier is None) == (item_sd is None):
+        raise click.UsageError("take the noise from a run with --from, or state it with --item-sd")
+    if earlier is None and items is None:
+        raise click.UsageError("--item-sd needs --items: how many independent items there are")
+    reader = RunReader(find_run(earlier, results)) if earlier is not None else None
+
+    def noise(hypothesis: Hypothesis) -> Noise:
+        if reader is not None:
+            return noise_of(reader, hypothesis)
+        assert item_sd is not None
+        return Noise(item_sd**2, fit_sd**2, rest_sd**2, "what you stated")
+
+    table = power_table(_planned(loaded, noise, items, fits, effect), loaded.name)
+    if as_json:
+        echo(json_text(table_object(table)))
+    else:
+        print_with_legend(session.stdout, table)
+
+
+def _planned(
+    spec: Spec,
+    noise: Callable[[Hypothesis], Noise],
+    items: int | None,
+    fits: int | None,
+    effect: float | None,
+) -> list[Planned]:
+    """What each hypothesis of a spec can detect."""
+    from harness.analysis.power import plan_test, tests_in
+    from harness.errors import SpecError
+
+    if spec.hypotheses is None:
+        raise SpecError(f"{spec.name}: the spec has no section `hypotheses`")
+    tests = tests_in(spec.hypotheses, spec.source, spec.targets) * len(spec.model)
+    found = []
+    for hypothesis in spec.hypotheses.tests:
+        known = noise(hypothesis)
+        count = items if items is not None else known.design[0] if known.design else 0
+        found.append(
+            plan_test(
+                hypothesis,
+                known,
+                items=count,
+                fits=fits if fits is not None else len(spec.seed),
+                level=spec.hypotheses.alpha / tests,
+                effect=effect,
+            )
+        )
+    return found
