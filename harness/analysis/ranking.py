@@ -14,25 +14,17 @@ from dataclasses import dataclass, replace
 
 from harness.analysis.comparability import differences, settings_of
 from harness.analysis.controls import PREFERENCE, alike, labelled, mean_net
+from harness.analysis.costs import Cost, columns_of, dose, language_cost
 from harness.analysis.effects import Estimated, combined, mean_effect
 from harness.analysis.gains import gain_of
 from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Rank, Standing
-from harness.analysis.matched_cost import (
-    Cost,
-    Curves,
-    Matched,
-    common_cost,
-    cost_of,
-    levels,
-    matched,
-)
+from harness.analysis.matched_cost import Curves, Matched, common_cost, levels, matched
 from harness.analysis.matrix import Entry, Matrix, Row, fit_summary
 from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.rank_intervals import MOST_OF_THE_BOARD, rank_intervals
 from harness.analysis.reported import Publication
 from harness.analysis.stats import FitSummary
 from harness.analysis.transfer import by_method
-from harness.data.domains import NO_DOMAIN
 from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
@@ -158,14 +150,9 @@ class _Group:
 def _groups(
     reader: RunReader, matrix: Matrix, names: MethodNames, *, comparable: bool
 ) -> list[_Group]:
-    roles: dict[Column, str] = {}
-    for (_, column), metric in matrix.base.items():
-        roles.setdefault(column, metric.role or "diagnostic")
-    bias = [column for column in matrix.columns if roles.get(column) == "bias"]
-    language = tuple(column for column in matrix.columns if roles.get(column) == "language")
-    cost = _cost(matrix, language)
-    dose = _dose(matrix)
-    curves, dose_curves = Curves(reader, bias, cost), Curves(reader, bias, dose)
+    bias, language = columns_of(matrix, "bias"), columns_of(matrix, "language")
+    cost, distance = language_cost(matrix), dose(matrix)
+    curves, dose_curves = Curves(reader, bias, cost), Curves(reader, bias, distance)
     found = []
     for model, method, rows in by_method(matrix.pooled, names):
         found.append(
@@ -180,7 +167,7 @@ def _groups(
                 bias=tuple(c for c in bias if (model, c) in matrix.base),
                 language=language,
                 cost=cost,
-                dose=dose,
+                dose=distance,
                 curves=curves,
                 dose_curves=dose_curves,
                 comparable=comparable,
@@ -204,23 +191,6 @@ def _fits_of(rows: Sequence[Row], every: Sequence[Row]) -> list[Row]:
         if (row.cell.title(), row.step) in wanted or key in keys:
             found.setdefault(key if row.cell.fit_key is not None else row.cell.title(), row)
     return list(found.values())
-
-
-def _cost(matrix: Matrix, language: Sequence[Column]) -> Cost | None:
-    """The cost: the first language metric of which less is better (perplexity, divergence)."""
-    for column in language:
-        for (_, other), metric in matrix.base.items():
-            if other == column and metric.direction.kind == "lower":
-                return cost_of(matrix.base, column)
-    return None
-
-
-def _dose(matrix: Matrix) -> Cost | None:
-    """The dose: a metric of no domain without an ideal, which is 0 for the base itself."""
-    for (_, column), metric in matrix.base.items():
-        if metric.direction.kind == "none" and metric.value == 0.0 and column.domain == NO_DOMAIN:
-            return Cost(column, relative=False)
-    return None
 
 
 def _levels(groups: Sequence[_Group], asked: float | None, *, dosed: bool) -> tuple[float, ...]:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from harness.analysis.costs import columns_of, dose, language_cost
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.data.domains import NO_DOMAIN, OVERALL
-from harness.metrics import Direction, Metric
+from harness.metrics import LOWER, Direction, Metric
 from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import RunReader
 
@@ -138,9 +139,7 @@ def bias_panels(reader: RunReader, matrix: Matrix) -> dict[str, list[Panel]]:
     With one seed the last point carries the 95 % interval of its change over items.
     """
     found: dict[str, list[Panel]] = {}
-    for column in matrix.columns:
-        if not is_bias(matrix, column):
-            continue
+    for column in columns_of(matrix, "bias"):
         curves = []
         ideal = None
         for fit, cells in fits(reader).items():
@@ -256,28 +255,25 @@ def _perplexity_columns(reader: RunReader) -> list[Column]:
 # -- bias against language ability -----------------------------------------------------------
 
 
-def is_bias(matrix: Matrix, column: Column) -> bool:
-    """Whether a column has a target to reach, as bias scores do."""
-    return any(
-        metric.direction.kind == "target"
-        for (_, own), metric in matrix.base.items()
-        if own == column
-    ) or any(
-        entry.towards_target for row in matrix.rows for entry in row.entries
-        if entry.column == column
-    )  # fmt: skip
+def trade_off(reader: RunReader, matrix: Matrix, *, dosed: bool = False) -> TradeOff | None:
+    """Mean distance of the bias scores to their ideals against the cost.
 
+    Args:
+        reader: of the run.
+        matrix: of the run.
+        dosed: against the dose (divergence from the base) instead of the language cost.
 
-def trade_off(reader: RunReader, matrix: Matrix) -> TradeOff | None:
-    """Mean distance of the bias scores to their ideal against the first language metric.
-
-    None where the run measured no bias score or no language ability.
+    Returns:
+        None where the run measured no bias score, or not that cost.
     """
-    bias = [c for c in matrix.columns if is_bias(matrix, c)]
-    language = [c for c in matrix.columns if c.domain in (NO_DOMAIN, OVERALL) and c not in bias]
-    if not bias or not language:
+    bias = columns_of(matrix, "bias")
+    language = columns_of(matrix, "language")
+    cost = dose(matrix) if dosed else language_cost(matrix)
+    ability = cost.column if cost is not None else None
+    if ability is None and language and not dosed:
+        ability = language[0]
+    if not bias or ability is None:
         return None
-    ability = language[0]
     paths = []
     base: tuple[float, float] | None = None
     direction: Direction | None = None
@@ -289,7 +285,7 @@ def trade_off(reader: RunReader, matrix: Matrix) -> TradeOff | None:
                 distance = _distance(reader, cell, step, bias)
                 if score is None or score.value is None or distance is None:
                     continue
-                direction = score.direction
+                direction = LOWER if dosed else score.direction
                 if step == 0:
                     base = (score.value, distance)
                 else:
