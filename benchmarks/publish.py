@@ -24,10 +24,11 @@ from typing import Any
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import rank
 from harness.analysis.reported import find_publication
+from harness.analysis.verdict import verdict
 from harness.render.console.leaderboard import print_leaderboard
 from harness.render.console.matrix import print_matrix
 from harness.render.console.terminal import Terminal
-from harness.render.paper_figures import write_figures
+from harness.render.figures.catalogue import figures_of, write_figures
 from harness.replay.verification import verify
 from harness.storage.reader import RunReader
 from harness.storage.store import Store, find_run
@@ -118,7 +119,8 @@ def shown(store: Store, reported: Sequence[str] = ()) -> tuple[str, str]:
     for what in ("matrix", "leaderboard"):
         console = Terminal(file=io.StringIO(), width=100, color_system=None)
         if what == "matrix":
-            print_matrix(console, build_matrix(store))
+            matrix = build_matrix(store)
+            print_matrix(console, matrix, verdict(matrix, rank([store])))
         else:
             publications = [find_publication(name) for name in reported]
             print_leaderboard(console, rank([store], reported=publications))
@@ -208,17 +210,10 @@ def publish(
         harness("export", target, "--format", kind, "--out", target / "tables" / file)
     shutil.rmtree(target / "figures", ignore_errors=True)
     reader, matrix = RunReader(store), build_matrix(store)
-    figures = write_figures(
-        reader, matrix, target / "figures", kinds=("svg",), wanted=lambda own: "items-" not in own
-    )
-    figures += write_figures(
-        reader,
-        matrix,
-        target / "figures",
-        kinds=("png",),
-        dpi=120,
-        wanted=lambda own: own.startswith(("matrix", "bias-against", "figure-1")),
-    )
+    every = [figure for figure in figures_of(reader, matrix) if "items-" not in figure.name]
+    shown_first = [f for f in every if f.name.startswith(("matrix", "bias-against", "perplexity"))]
+    figures = write_figures(every, target / "figures", ("svg",))
+    figures += write_figures(shown_first, target / "figures", ("png",), dpi=120)
     made = generated(store, figures, reported)
     path = target / "README.md"
     path.write_text(readme(path, store, spec_name, made), "utf-8")

@@ -139,7 +139,8 @@ class Plugin(ABC, Generic[ConfigT]):
         revision.
 
         It goes into the content key of each task that the plugin takes part in. It must not load
-        a model. By default: a hash of the items of the pins, for a plugin with a `PinnedConfig`.
+        a model. By default: a hash of the items of the data sets that it `reads`, for a plugin
+        with a `PinnedConfig`.
 
         Raises:
             HarnessError: what is hashed cannot be read.
@@ -147,7 +148,7 @@ class Plugin(ABC, Generic[ConfigT]):
         if not isinstance(self.config, PinnedConfig):
             return {}
         hashes = {}
-        for pin in self.pins:
+        for pin, _ in self.reads():
             pinned_rows(pin, self.config, data)  # refuses altered items
             hashes[pin.name] = check(pin, data.locate(pin, self.config.path)).items_sha256
         return {"items": next(iter(hashes.values())) if len(hashes) == 1 else dict(hashes)}

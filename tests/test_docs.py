@@ -17,6 +17,8 @@ from click.testing import CliRunner
 from fences import FENCE
 from fresh_env import REPO
 from harness_debiasers.hooks import harness_debiasers
+from harness_evaluators.pairs import PAIR_METRICS
+from harness_evaluators.triples import TRIPLE_METRICS
 
 from harness import __version__, hookspecs
 from harness.cli.main import COMMANDS, cli
@@ -196,7 +198,11 @@ def test_every_evaluator_and_scorer_is_explained(registry: Registry) -> None:
         for entry in ours
         if "scorers" in entry.plugin.Config.model_fields
     )
-    named = set(re.findall(r"^\| `(\w+_\w+)`", text, re.MULTILINE))
+    scorers, _, rest = text.partition("## Scorers of sentences")[2].partition("\n## ")
+    for metric in (*PAIR_METRICS, *TRIPLE_METRICS):
+        shown = metric.whole or metric.name.removesuffix("_macro").removesuffix("_micro")
+        assert shown in rest, f"metric {metric.name} is not explained"
+    named = set(re.findall(r"^\| `(\w+_\w+)`", scorers, re.MULTILINE))
     assert named == set(re.findall(r"\b\w+_\w+\b", described))
 
 

@@ -11,6 +11,9 @@ from harness.analysis.step_curves import Fit, fit_of
 from harness.metrics import Metric
 from harness.storage.cells import is_control
 
+MOST_FITS = 20
+"""Rows of a panel."""
+
 
 class Move(NamedTuple):
     """One score before and after."""
@@ -33,15 +36,27 @@ class HalvesRow:
 
 @dataclass(frozen=True)
 class HalvesPanel:
-    """The halves of one paired suite and domain, for every method that is no control."""
+    """The halves of one paired suite and domain, a row for each method and source.
+
+    Attributes:
+        column: the score of all pairs.
+        ideal: of each score.
+        rows: in the order of the matrix; controls are left out.
+        fits: how many methods and sources there are; `rows` are fewer where only the largest
+            changes are shown.
+    """
 
     column: Column
     ideal: float
     rows: tuple[HalvesRow, ...]
+    fits: int
 
 
 def halves_panels(matrix: Matrix) -> list[HalvesPanel]:
-    """A panel a column that has halves; seeds are averaged."""
+    """Return a panel for each column that has halves, with the means over seeds.
+
+    Of many fits, those whose halves moved most are shown.
+    """
     found = []
     for column in matrix.columns:
         groups: dict[Fit, list[Entry]] = {}
@@ -60,8 +75,16 @@ def halves_panels(matrix: Matrix) -> list[HalvesPanel]:
             target = entries[0].base.direction.target if entries[0].base else None
             ideal = ideal if target is None else target
         if rows:
-            found.append(HalvesPanel(column, ideal, tuple(rows)))
+            found.append(HalvesPanel(column, ideal, _moved_most(rows), len(rows)))
     return found
+
+
+def _moved_most(rows: Sequence[HalvesRow]) -> tuple[HalvesRow, ...]:
+    if len(rows) <= MOST_FITS:
+        return tuple(rows)
+    sizes = [max((abs(m.after - m.before) for m in row.moves), default=0.0) for row in rows]
+    chosen = sorted(range(len(rows)), key=lambda k: -sizes[k])[:MOST_FITS]
+    return tuple(rows[k] for k in sorted(chosen))
 
 
 def _moves(entry: Entry) -> dict[str, Move]:

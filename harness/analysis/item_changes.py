@@ -13,16 +13,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.analysis.matrix_builder import Column, Matrix
+from harness.analysis.matrix import Entry, Matrix, Row
 from harness.analysis.step_curves import Fit, fit_of
 from harness.arrays import Floats
 from harness.errors import StoreError
 from harness.estimators import Sample
 from harness.metrics import Metric
 from harness.quantities import Decision, Nats, Quantities, unit_of
-from harness.storage.cells import Cell
+from harness.storage.cells import Cell, is_control
 from harness.storage.item_table import ItemTable, aligned
-from harness.storage.reader import RunReader
+from harness.storage.reader import Column, RunReader
 
 
 class NoItemValueError(StoreError):
@@ -222,38 +222,63 @@ class Spread:
 
 @dataclass(frozen=True)
 class SpreadPanel:
-    """Item changes of one column, a row a fit."""
+    """Item changes of one column, a row for each fit.
+
+    Attributes:
+        column: what is compared.
+        unit: of a change.
+        spreads: in the order of the matrix.
+        fits: how many fits there are; `spreads` are fewer where only the largest changes are shown.
+    """
 
     column: Column
     unit: str
     spreads: tuple[Spread, ...]
+    fits: int
+
+
+MOST_FITS = 20
+"""Fits whose items are shown; of more, those whose score moved most."""
+
+
+def moved_most(matrix: Matrix, column: Column) -> tuple[list[tuple[Fit, Row, Entry]], int]:
+    """Return the fits whose items are worth showing, in the order of the matrix, and their number.
+
+    A fit is shown by its first seed. Controls are left out.
+    """
+    fits: dict[Fit, tuple[Row, Entry]] = {}
+    for row in matrix.rows:
+        entry = row.entry(column)
+        if entry is None or entry.after is None or is_control(row.cell):
+            continue
+        fits.setdefault(fit_of(row.cell, matrix.names), (row, entry))
+    sizes = sorted((abs(entry.change or 0.0) for _, entry in fits.values()), reverse=True)
+    least = sizes[MOST_FITS - 1] if len(sizes) > MOST_FITS else -1.0
+    found = [(fit, *own) for fit, own in fits.items() if abs(own[1].change or 0.0) >= least]
+    return found[:MOST_FITS], len(fits)
 
 
 def spread_panels(reader: RunReader, matrix: Matrix) -> list[SpreadPanel]:
-    """How much each item moved, at the steps of the matrix; the first seed of each fit.
+    """Return how much each item moved, at the steps of the matrix.
 
-    A decision between two scores moves by their margin, a perplexity by nats a token.
+    A decision between two scores moves by their margin, a perplexity by nats a token. Of many
+    fits, those of `moved_most` are read.
     """
     panels = []
     for column in matrix.columns:
         spreads = []
         unit = ""
-        seen: set[Fit] = set()
-        for row in matrix.rows:
-            fit = fit_of(row.cell, matrix.names)
-            entry = row.entry(column)
-            if fit in seen or fit.control or entry is None or entry.after is None:
-                continue
+        chosen, fits = moved_most(matrix, column)
+        for fit, row, entry in chosen:
             try:
                 found = item_changes(reader, row.cell, row.step, column)
             except NoItemValueError:
                 break
             if found is None or not found.items:
                 continue
-            seen.add(fit)
             unit = found.unit
             flips = (entry.test.gained, entry.test.lost) if entry.test else (None, None)
             spreads.append(Spread(fit, row.cell.seed, tuple(c.change for c in found.items), *flips))
         if spreads:
-            panels.append(SpreadPanel(column, unit, tuple(spreads)))
+            panels.append(SpreadPanel(column, unit, tuple(spreads), fits))
     return panels

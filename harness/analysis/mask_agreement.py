@@ -140,7 +140,7 @@ def stored_agreements(store: Store) -> tuple[MaskAgreement, ...]:
             continue
         read.add((cell.masker, *place))
         spans = by_text.setdefault(cell.masker, {})
-        spans.update({(*place, *name): found for name, found in used.spans().items()})
+        spans.update({(*place, *text): masked for text, masked in used.spans().items()})
     return tuple(_stored_agreement(one, other, by_text) for one, other in combinations(by_text, 2))
 
 
@@ -188,7 +188,7 @@ def differing(
 def _count(one: MaskedPassage, other: MaskedPassage) -> _Counts:
     words = word_spans(one.passage.text)
     spans = _ranges(one), _ranges(other)
-    masked = [touched(words, own) for own in spans]
+    masked = [touched(words, ranges) for ranges in spans]
     pairs = list(zip(*masked, strict=True))
     return _Counts(
         words=len(words),

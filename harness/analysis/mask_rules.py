@@ -1,8 +1,8 @@
 """How far results move between mask rules, beside how far they move between fits.
 
 The paper's masks come from GPT-4, so nobody knows how much the choice of the words matters. A run
-with several maskers answers that for its own endpoints: where the spread between rules is no larger
-than the spread between fits of one rule, the choice matters less than the random seed.
+with several maskers answers that for its endpoints: where the spread between rules does not exceed
+the spread between fits of one rule, the choice matters less than the random seed.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def spread_over_rules(effects: Mapping[str, Effect]) -> RuleSpread:
     """Compare the changes of one endpoint under several rules.
 
     Args:
-        effects: of each masker by its label. The rules share the items; each has fits of its own.
+        effects: of each masker by its label. The rules share the items; their fits are separate.
 
     Raises:
         ValueError: fewer than two rules.

@@ -1,15 +1,18 @@
-"""From a run's store to what its figures show over steps and costs; drawn by `harness.render`.
+"""What the figures of a run show over steps and costs; `harness.render.figures` draws it.
 
-Controls are drawn like methods. Seeds are drawn as their mean with the range between them. More
-curves than can be told apart are split by source; where there is but one step to draw, a matrix
-says the same better, and they are left out.
+Controls are drawn like methods. Several seeds are drawn as their mean, with the range between them.
+Where a panel has too many curves to tell apart, it is split by source; where even that is too
+many, it shows how the curves are spread: their median and the middle 80 % of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
+
+import numpy as np
 
 from harness.analysis.costs import columns_of, dose, language_cost
 from harness.analysis.matrix_builder import Column, Matrix
@@ -19,13 +22,17 @@ from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import RunReader
 
 MOST_CURVES = 8
-"""In one pair of axes."""
+"""Curves that can be told apart in one pair of axes."""
+MOST_PANELS = 6
+"""Panels into which one is split by source; more are summarised."""
 MOST_RANGES = 6
 """Curves of a panel whose ranges can still be told apart."""
+MOST_FITS_ALONE = 8
+"""Fits that have a panel of perplexities of their own; more are summarised."""
 
 
 class Fit(NamedTuple):
-    """What a curve stands for: a method from a source, over its seeds."""
+    """What a curve is of: a method from a source, over its seeds."""
 
     model: str
     method: str
@@ -39,7 +46,7 @@ class Fit(NamedTuple):
 
 
 class Point(NamedTuple):
-    """A value at a step, over seeds or with the interval of its change."""
+    """A value at a step, with a range: over seeds, over curves, or the interval of its change."""
 
     step: int
     value: float
@@ -59,38 +66,59 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """Curves with one pair of axes."""
+    """Curves with one pair of axes.
+
+    Attributes:
+        title: what they are of.
+        unit: of the vertical axis.
+        curves: in order; of a summary, the median with the middle 80 % as the range.
+        ideal: where to draw a rule: the best value, or that of no change; None: nowhere.
+        rule: what the rule means.
+        ranges: whether to draw the range of each point.
+        summary: whether each curve stands for many fits.
+    """
 
     title: str
     unit: str
     curves: tuple[Curve, ...]
     ideal: float | None = None
+    rule: str = "ideal"
     ranges: bool = True
-    """Whether to draw the range of each point."""
+    summary: bool = False
+
+
+Way = tuple[tuple[int, float, float], ...]
+"""For each step: language score, mean distance."""
 
 
 @dataclass(frozen=True)
 class TradeOff:
-    """Bias distance against a language metric: trajectories and the Pareto front."""
+    """Bias distance against a language metric: trajectories and the Pareto front.
+
+    Attributes:
+        metric: name of the language metric, with its evaluator and protocol.
+        direction: of the language metric.
+        base: language score and mean distance of the base model.
+        paths: the way of each fit over its steps; many fits are averaged over sources.
+        front: points that no other point beats in both.
+        merged: whether paths are means over sources, because there are too many fits.
+    """
 
     metric: str
     direction: Direction
     base: tuple[float, float] | None
-    """Language score and mean distance of the base."""
-    paths: tuple[tuple[Fit, tuple[tuple[int, float, float], ...]], ...]
-    """For each fit: step, language score, mean distance; many fits are averaged over sources."""
+    paths: tuple[tuple[Fit, Way], ...]
     front: tuple[tuple[float, float], ...] = ()
     merged: bool = False
-    """Whether paths are means over sources: there are too many fits to tell apart."""
 
 
 def fit_of(cell: Cell, names: MethodNames) -> Fit:
-    """The fit that a cell belongs to, whatever its seed."""
+    """Return the fit that a cell belongs to, whatever its seed."""
     return Fit(cell.model, names.name(cell), cell.source, is_control(cell))
 
 
 def fits(reader: RunReader) -> dict[Fit, list[Cell]]:
-    """Debiased cells by fit, in the order of the index."""
+    """Return the debiased cells by fit, in the order of the index."""
     found: dict[Fit, list[Cell]] = {}
     for cell in reader.index.cells:
         if not cell.is_base:
@@ -98,139 +126,303 @@ def fits(reader: RunReader) -> dict[Fit, list[Cell]]:
     return found
 
 
-def _value(reader: RunReader, cell: Cell, step: int, column: Column) -> Metric | None:
-    measured = reader.find(cell, step, column)
-    metric = measured.metrics[column.metric] if measured else None
-    return metric if metric is not None and metric.value is not None else None
-
-
-def _points(reader: RunReader, cells: Sequence[Cell], column: Column) -> tuple[Point, ...]:
-    by_step: dict[int, list[float]] = {}
-    for cell in cells:
-        for step in cell.steps:
-            metric = _value(reader, cell, step, column)
-            if metric is not None and metric.value is not None:
-                by_step.setdefault(step, []).append(metric.value)
-    found = []
-    for step, values in sorted(by_step.items()):
-        several = len(values) > 1 and step > 0
-        found.append(
-            Point(
-                step,
-                sum(values) / len(values),
-                min(values) if several else None,
-                max(values) if several else None,
-            )
-        )
-    return tuple(found)
-
-
-def _stepwise(cells: Sequence[Cell]) -> bool:
-    """Whether there is a way from step 0 to draw; a control that is fitted at once has none."""
+def is_stepwise(cells: Sequence[Cell]) -> bool:
+    """Return whether a fit has steps to draw; a control that is fitted at once has none."""
     return max(cells[0].steps) > 1
 
 
-# -- curves over steps -----------------------------------------------------------------------
+class RunCurves:
+    """The curves of a run. Fits and values are read once, for all figures.
 
-
-def bias_panels(reader: RunReader, matrix: Matrix) -> dict[str, list[Panel]]:
-    """For each target domain a panel for each bias score: scores over unlearning steps.
-
-    With one seed the last point carries the 95 % interval of its change over items.
+    Args:
+        reader: of the run.
+        matrix: of the same run, at the steps whose intervals are drawn.
     """
-    found: dict[str, list[Panel]] = {}
-    for column in columns_of(matrix, "bias"):
-        curves = []
-        ideal = None
-        for fit, cells in fits(reader).items():
-            points = _points(reader, cells, column)
-            if not _stepwise(cells) or len(points) < 2:
+
+    def __init__(self, reader: RunReader, matrix: Matrix) -> None:
+        self.fits = fits(reader)
+        self._reader = reader
+        self._matrix = matrix
+        self._keys: dict[int, dict[tuple[int, str], list[str]]] = {}
+
+    @property
+    def stepwise(self) -> list[Fit]:
+        """Fits that have a curve over steps."""
+        return [fit for fit, cells in self.fits.items() if is_stepwise(cells)]
+
+    @cached_property
+    def bias_panels(self) -> dict[str, list[Panel]]:
+        """For each target domain the bias scores over unlearning steps, a panel for each score.
+
+        With one seed the last point carries the 95 % interval of its change.
+        """
+        found: dict[str, list[Panel]] = {}
+        for column in columns_of(self._matrix, "bias"):
+            curves: dict[Fit, Curve] = {}
+            ideal = None
+            for fit, cells in self.fits.items():
+                points = self._points(cells, column)
+                if not is_stepwise(cells) or len(points) < 2:
+                    continue
+                if len(cells) == 1:
+                    points = self._with_interval(points, cells[0], column)
+                curves[fit] = Curve(fit.label, fit.source or "", fit.method, points)
+                metric = self._value(cells[0], points[0].step, column)
+                ideal = metric.direction.target if metric else ideal
+            title = f"{column.metric}, {column.evaluator} ({column.protocol})"
+            panel = Panel(title, column.metric, tuple(curves.values()), ideal)
+            panels = _told_apart(panel) or _summarised(panel, curves, column.domain)
+            if panels:
+                found.setdefault(column.domain, []).extend(panels)
+        return found
+
+    @cached_property
+    def perplexity_panels(self) -> list[Panel]:
+        """Perplexities over steps relative to the base (Figure 1 of Lu et al. 2024).
+
+        A panel for each fit; one for all of them where a run has the perplexity of one text only,
+        and the spread over fits where there are many.
+        """
+        columns = self._perplexity_columns
+        panels = []
+        for fit, cells in self.fits.items():
+            curves = []
+            for column in columns if is_stepwise(cells) else ():
+                points = self._points(cells, column)
+                if len(points) < 2 or points[0].step != 0 or points[0].value <= 0:
+                    continue
+                first = points[0].value
+                label = _text_label(column)
+                scaled = tuple(_scaled(point, first) for point in points)
+                curves.append(Curve(f"{label} (base {first:.1f})", label, label, scaled))
+            if curves:
+                panels.append(
+                    (fit, Panel(fit.label, "perplexity / base", tuple(curves), 1.0, "no change"))
+                )
+        texts = list(dict.fromkeys(c.group for _, panel in panels for c in panel.curves))
+        if len(texts) == 1 and len(panels) > 1:
+            shared = {
+                fit: replace(panel.curves[0], label=fit.label, group=fit.source or "",
+                             style=fit.method)
+                for fit, panel in panels
+            }  # fmt: skip
+            panel = replace(panels[0][1], title=f"{texts[0]} text", curves=tuple(shared.values()))
+            return _told_apart(panel) or _summarised(panel, shared, None)
+        if len(panels) <= MOST_FITS_ALONE:
+            return [panel for _, panel in panels]
+        every = [curve for _, panel in panels for curve in panel.curves]
+        bands = [_band(text, [c for c in every if c.group == text]) for text in texts]
+        title = f"all {len(panels)} fits"
+        return [Panel(title, "perplexity / base", tuple(bands), 1.0, "no change", summary=True)]
+
+    @cached_property
+    def trade_off(self) -> TradeOff | None:
+        """Mean distance of the bias scores to their ideal against the language cost.
+
+        None where the run measured no bias score or no language ability.
+        """
+        cost = language_cost(self._matrix)
+        language = columns_of(self._matrix, "language")
+        ability = cost.column if cost is not None else next(iter(language), None)
+        return self._against(ability, None)
+
+    @cached_property
+    def against_dose(self) -> TradeOff | None:
+        """Mean distance of the bias scores to their ideal against the divergence from the base.
+
+        None where the run measured no bias score or no dose.
+        """
+        found = dose(self._matrix)
+        return self._against(found.column if found is not None else None, LOWER)
+
+    def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
+        """Trajectories over a metric; ``fixed`` is its direction where it has none of its own."""
+        bias = columns_of(self._matrix, "bias")
+        if not bias or ability is None:
+            return None
+        paths: list[tuple[Fit, Way]] = []
+        base: tuple[float, float] | None = None
+        direction: Direction | None = None
+        for fit, cells in self.fits.items():
+            by_step: dict[int, list[tuple[float, float]]] = {}
+            for cell in cells:
+                for step in cell.steps:
+                    score = self._value(cell, step, ability)
+                    distance = self._distance(cell, step, bias)
+                    if score is None or score.value is None or distance is None:
+                        continue
+                    direction = fixed or score.direction
+                    if step == 0:
+                        base = (score.value, distance)
+                    else:
+                        by_step.setdefault(step, []).append((score.value, distance))
+            way = tuple(
+                (step, sum(x for x, _ in reached) / len(reached),
+                 sum(y for _, y in reached) / len(reached))
+                for step, reached in sorted(by_step.items())
+            )  # fmt: skip
+            if way:
+                paths.append((fit, way))
+        if direction is None:
+            return None
+        merged = len({(fit.method, way) for fit, way in paths}) > MOST_CURVES  # `identity` is one
+        if merged:
+            paths = _by_method(paths)
+        points = [(x, y) for _, way in paths for _, x, y in way] + ([base] if base else [])
+        name = f"{ability.metric} ({ability.evaluator}, {ability.protocol})"
+        front = pareto_front(points, direction)
+        return TradeOff(name, direction, base, tuple(paths), front, merged)
+
+    # -- values ----------------------------------------------------------------------------------
+
+    def _value(self, cell: Cell, step: int, column: Column) -> Metric | None:
+        keys = self._keys.get(id(cell))
+        if keys is None:
+            keys = self._keys[id(cell)] = {}
+            for ref in cell.measures:
+                keys.setdefault((ref.step, ref.evaluator), []).append(ref.key)
+        for key in keys.get((step, column.evaluator), ()):
+            measured = (self._reader.record(key) or {}).get((column.protocol, column.domain))
+            metric = measured.metrics.get(column.metric) if measured else None
+            if metric is not None:
+                return metric if metric.value is not None else None
+        return None
+
+    def _points(self, cells: Sequence[Cell], column: Column) -> tuple[Point, ...]:
+        by_step: dict[int, list[float]] = {}
+        for cell in cells:
+            for step in cell.steps:
+                metric = self._value(cell, step, column)
+                if metric is not None and metric.value is not None:
+                    by_step.setdefault(step, []).append(metric.value)
+        found = []
+        for step, values in sorted(by_step.items()):
+            several = len(values) > 1 and step > 0
+            low, high = (min(values), max(values)) if several else (None, None)
+            found.append(Point(step, sum(values) / len(values), low, high))
+        return tuple(found)
+
+    @cached_property
+    def _rows(self) -> dict[tuple[object, int], int]:
+        """Position of each row of the matrix, by cell and step."""
+        return {(row.cell.identity, row.step): k for k, row in enumerate(self._matrix.rows)}
+
+    def _with_interval(
+        self, points: tuple[Point, ...], cell: Cell, column: Column
+    ) -> tuple[Point, ...]:
+        last = points[-1]
+        position = self._rows.get((cell.identity, last.step))
+        entry = self._matrix.rows[position].entry(column) if position is not None else None
+        if entry and entry.interval and entry.base and entry.base.value is not None:
+            start = entry.base.value
+            ends = (start + entry.interval.low, start + entry.interval.high)
+            return (*points[:-1], Point(last.step, last.value, *ends))
+        return points
+
+    @cached_property
+    def _perplexity_columns(self) -> list[Column]:
+        """The first perplexity of each measurement (a second one has another formula)."""
+        found: dict[Column, None] = {}
+        keys = {ref.key: ref for cell in self._reader.index.cells for ref in cell.measures}
+        for key, ref in keys.items():
+            for (protocol, domain), measured in (self._reader.record(key) or {}).items():
+                for name, metric in measured.metrics.items():
+                    if metric.estimator == "exp_rate":
+                        found[Column(ref.evaluator, protocol, name, domain)] = None
+                        break
+        return sorted(
+            found, key=lambda c: (c.domain != NO_DOMAIN, c.protocol != "unlearned", c.domain)
+        )
+
+    def _distance(self, cell: Cell, step: int, columns: Sequence[Column]) -> float | None:
+        """Mean distance in points; None unless every score of the base was measured here too."""
+        found = []
+        for column in columns:
+            metric = self._value(cell, step, column)
+            if metric is None or metric.value is None:
+                if self._value(cell, 0, column) is not None:
+                    return None
                 continue
-            if len(cells) == 1:
-                points = _with_interval(points, matrix, cells[0], column)
-            curves.append(Curve(fit.label, fit.source or "", fit.method, points))
-            metric = _value(reader, cells[0], points[0].step, column)
-            ideal = metric.direction.target if metric else ideal
-        title = f"{column.metric}, {column.evaluator} ({column.protocol})"
-        panels = _told_apart(Panel(title, column.metric, tuple(curves), ideal))
-        if panels:
-            found.setdefault(column.domain, []).extend(panels)
-    return found
+            found.append(metric.direction.distance(metric.value))
+        return sum(found) / len(found) if found else None
+
+
+# -- panels that can be read -----------------------------------------------------------------
 
 
 def _told_apart(panel: Panel) -> list[Panel]:
-    """A panel, or one for each source if it has too many curves; none if it would say nothing."""
+    """Return a panel, or one for each source; none if that is still too many curves."""
     if not panel.curves:
         return []
     if len(panel.curves) <= MOST_CURVES:
         return [_without_ranges(panel)]
     if all(len(curve.points) <= 2 for curve in panel.curves):
         return []
-    groups = dict.fromkeys(curve.group for curve in panel.curves)
+    groups: dict[str, list[Curve]] = {}
+    for curve in panel.curves:
+        groups.setdefault(curve.group, []).append(curve)
+    if len(groups) > MOST_PANELS or max(map(len, groups.values())) > MOST_CURVES:
+        return []
     return [
         _without_ranges(
             replace(
                 panel,
                 title=f"{panel.title}, from {group}" if group else panel.title,
-                curves=tuple(curve for curve in panel.curves if curve.group == group),
+                curves=tuple(curves),
             )
         )
-        for group in groups
+        for group, curves in groups.items()
     ]
 
 
 def _without_ranges(panel: Panel) -> Panel:
-    """Bars of many curves hide each other; the table of a figure has their numbers."""
-    if len(panel.curves) <= MOST_RANGES:
-        return panel
-    return replace(panel, ranges=False)
+    """Leave the ranges of many curves out: they hide each other; the numbers have them."""
+    return panel if len(panel.curves) <= MOST_RANGES else replace(panel, ranges=False)
 
 
-def _with_interval(
-    points: tuple[Point, ...], matrix: Matrix, cell: Cell, column: Column
-) -> tuple[Point, ...]:
-    last = points[-1]
-    for row in matrix.rows:
-        entry = row.entry(column) if row.cell == cell and row.step == last.step else None
-        if entry and entry.interval and entry.base and entry.base.value is not None:
-            start = entry.base.value
-            ends = (start + entry.interval.low, start + entry.interval.high)
-            return (*points[:-1], Point(last.step, last.value, *ends))
-    return points
+def _summarised(panel: Panel, curves: dict[Fit, Curve], domain: str | None) -> list[Panel]:
+    """Return one panel with the spread of many curves.
 
-
-def perplexity_panels(reader: RunReader) -> list[Panel]:
-    """Figure 1 of Lu et al. 2024: perplexities over steps relative to the base, a panel a fit.
-
-    Where a run has the perplexity of one text only, all fits share a panel.
+    Args:
+        panel: with all of them.
+        curves: by fit.
+        domain: the target; fits from it are told from the others. None: it has none.
     """
-    columns = _perplexity_columns(reader)
-    panels = []
-    for fit, cells in fits(reader).items():
-        if not _stepwise(cells):
-            continue
-        curves = []
-        for column in columns:
-            points = _points(reader, cells, column)
-            if len(points) < 2 or points[0].step != 0 or points[0].value <= 0:
-                continue
-            first = points[0].value
-            scaled = tuple(
-                Point(p.step, *(None if v is None else v / first for v in p[1:]))  # type: ignore[arg-type]
-                for p in points
-            )
-            label = _text_label(column)
-            curves.append(Curve(f"{label} (base {first:.1f})", label, label, scaled))
-        if curves:
-            panels.append((fit, Panel(fit.label, "perplexity / base", tuple(curves), 1.0)))
-    texts = {curve.group for _, panel in panels for curve in panel.curves}
-    if len(texts) != 1 or len(panels) < 2:
-        return [panel for _, panel in panels]
-    shared = [
-        replace(panel.curves[0], label=fit.label, group=fit.source or "", style=fit.method)
-        for fit, panel in panels
-    ]
-    return _told_apart(replace(panels[0][1], title=f"{texts.pop()} text", curves=tuple(shared)))
+    if all(len(curve.points) <= 2 for curve in panel.curves):
+        return []  # the matrix says the same
+    groups: dict[str, list[Curve]] = {}
+    for fit, curve in curves.items():
+        kind = "controls" if fit.control else "methods"
+        if not fit.control and domain is not None and fit.source is not None:
+            kind = f"debiased in {domain}" if fit.source == domain else "debiased in other domains"
+        groups.setdefault(kind, []).append(curve)
+    bands = tuple(_band(name, groups[name]) for name in sorted(groups, key=_order(domain)))
+    return [replace(panel, curves=bands, summary=True)] if bands else []
+
+
+def _order(domain: str | None) -> Callable[[str], int]:
+    first = [f"debiased in {domain}", "debiased in other domains", "methods", "controls"]
+    return first.index
+
+
+def _band(name: str, curves: Sequence[Curve]) -> Curve:
+    """Summarise curves: at each step that most of them have, the median and the middle 80 %."""
+    at: dict[int, list[float]] = {}
+    for curve in curves:
+        for point in curve.points:
+            at.setdefault(point.step, []).append(point.value)
+    points = []
+    for step, values in sorted(at.items()):
+        if 2 * len(values) >= len(curves):
+            low, middle, high = (float(q) for q in np.percentile(values, [10, 50, 90]))
+            points.append(Point(step, middle, low, high))
+    return Curve(f"{name} ({len(curves)} curves)", name, name, tuple(points))
+
+
+def _scaled(point: Point, first: float) -> Point:
+    low = None if point.low is None else point.low / first
+    high = None if point.high is None else point.high / first
+    return Point(point.step, point.value / first, low, high)
 
 
 def _text_label(column: Column) -> str:
@@ -239,105 +431,29 @@ def _text_label(column: Column) -> str:
     return f"{column.domain} texts, {column.protocol}"
 
 
-def _perplexity_columns(reader: RunReader) -> list[Column]:
-    """The first perplexity of each measurement (a second one is the same by another formula)."""
-    found: dict[Column, None] = {}
-    for cell in reader.index.cells:
-        for ref in cell.measures:
-            for (protocol, domain), measured in (reader.record(ref.key) or {}).items():
-                for name, metric in measured.metrics.items():
-                    if metric.estimator == "exp_rate":
-                        found[Column(ref.evaluator, protocol, name, domain)] = None
-                        break
-    return sorted(found, key=lambda c: (c.domain != NO_DOMAIN, c.protocol != "unlearned", c.domain))
-
-
 # -- bias against language ability -----------------------------------------------------------
 
 
-def trade_off(reader: RunReader, matrix: Matrix, *, dosed: bool = False) -> TradeOff | None:
-    """Mean distance of the bias scores to their ideals against the cost.
-
-    Args:
-        reader: of the run.
-        matrix: of the run.
-        dosed: against the dose (divergence from the base) instead of the language cost.
-
-    Returns:
-        None where the run measured no bias score, or not that cost.
-    """
-    bias = columns_of(matrix, "bias")
-    language = columns_of(matrix, "language")
-    cost = dose(matrix) if dosed else language_cost(matrix)
-    ability = cost.column if cost is not None else None
-    if ability is None and language and not dosed:
-        ability = language[0]
-    if not bias or ability is None:
-        return None
-    paths = []
-    base: tuple[float, float] | None = None
-    direction: Direction | None = None
-    for fit, cells in fits(reader).items():
-        by_step: dict[int, list[tuple[float, float]]] = {}
-        for cell in cells:
-            for step in cell.steps:
-                score = _value(reader, cell, step, ability)
-                distance = _distance(reader, cell, step, bias)
-                if score is None or score.value is None or distance is None:
-                    continue
-                direction = LOWER if dosed else score.direction
-                if step == 0:
-                    base = (score.value, distance)
-                else:
-                    by_step.setdefault(step, []).append((score.value, distance))
-        way = tuple(
-            (step, sum(x for x, _ in own) / len(own), sum(y for _, y in own) / len(own))
-            for step, own in sorted(by_step.items())
-        )
-        if way:
-            paths.append((fit, way))
-    if direction is None:
-        return None
-    merged = len({(fit.method, way) for fit, way in paths}) > MOST_CURVES  # `identity` is one
-    if merged:
-        paths = _by_method(paths)
-    reached = [(x, y) for _, way in paths for _, x, y in way] + ([base] if base else [])
-    name = f"{ability.metric} ({ability.evaluator}, {ability.protocol})"
-    return TradeOff(name, direction, base, tuple(paths), pareto_front(reached, direction), merged)
-
-
-Way = tuple[tuple[int, float, float], ...]
-"""For each step: language score, mean distance."""
-
-
-def _by_method(paths: Sequence[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:
-    """One path a method: the mean over its sources, at the steps that all of them reached."""
+def _by_method(paths: Iterable[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:
+    """Return one path for each method: the mean over its sources, at the steps they share."""
     groups: dict[tuple[str, str, bool], list[Way]] = {}
     for fit, way in paths:
         groups.setdefault((fit.model, fit.method, fit.control), []).append(way)
-    found = []
+    found: list[tuple[Fit, Way]] = []
     for (model, method, control), ways in groups.items():
         at = [{step: (x, y) for step, x, y in way} for way in ways]
-        steps = sorted(set.intersection(*(set(own) for own in at)))
+        steps = sorted(set.intersection(*(set(reached) for reached in at)))
         mean = tuple(
-            (step, *(sum(own[step][k] for own in at) / len(at) for k in (0, 1))) for step in steps
+            (
+                step,
+                sum(reached[step][0] for reached in at) / len(at),
+                sum(reached[step][1] for reached in at) / len(at),
+            )
+            for step in steps
         )
         if mean:
             found.append((Fit(model, method, None, control), mean))
-    return found  # type: ignore[return-value]
-
-
-def _distance(reader: RunReader, cell: Cell, step: int, columns: Sequence[Column]) -> float | None:
-    """Mean distance in points; None unless every score of the base was measured here too."""
-    found = []
-    for column in columns:
-        metric = _value(reader, cell, step, column)
-        if metric is None or metric.value is None:
-            if _value(reader, cell, 0, column) is not None:
-                return None
-            continue
-        found.append(metric.direction.distance(metric.value))
-    return sum(found) / len(found) if found else None
+    return found
 
 
 def pareto_front(

@@ -26,7 +26,9 @@ from harness.cli.session import Session, pass_session
     show_default=True,
     help=correction_help(),
 )
-@click.option("--intervals", is_flag=True, help="Show the interval of each change.")
+@click.option("--short", is_flag=True, help="Show the first screen only.")
+@click.option("--intervals", is_flag=True, help="Show the 95 % interval below each change.")
+@click.option("--p-values", is_flag=True, help="Show the corrected p-value below each change.")
 @click.option("--each-seed", is_flag=True, help="A row for each seed instead of their mean.")
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
 @pass_session
@@ -39,24 +41,32 @@ def matrix_command(
     protocol: str | None,
     step: int | None,
     correction: str,
+    short: bool,
     intervals: bool,
+    p_values: bool,
     each_seed: bool,
     as_json: bool,
 ) -> None:
     """Show the transfer matrix of RUN (a folder, or a name under --results).
 
-    A row is a method and its source domain, a column a target domain; below the tables stands
-    what was transferred, and what was harmed.
+    The first screen answers what moved, where and at what cost: for each method a small grid of
+    source rows by target columns, coloured by improvement, strong where a change is significant.
+    Below it are the scores of every method, and how far improvements reach other domains.
     """
     from harness.analysis.mask_rules import rule_table
     from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.ranking import rank
+    from harness.analysis.verdict import verdict
     from harness.render.console.matrix import print_matrix
-    from harness.render.console.tables import print_table
+    from harness.render.console.tables import print_with_legend
     from harness.render.tables.plain import matrix_json
     from harness.storage.store import find_run
 
+    if intervals and p_values:
+        raise click.UsageError("give one of --intervals and --p-values")
+    store = find_run(run, results)
     matrix = build_matrix(
-        find_run(run, results),
+        store,
         metric=metric,
         evaluator=evaluator,
         protocol=protocol,
@@ -65,9 +75,16 @@ def matrix_command(
     )
     if as_json:
         echo(matrix_json(matrix))
-    else:
-        print_matrix(session.stdout, matrix, intervals=intervals, each_seed=each_seed)
-        if (rules := rule_table(matrix)) is not None:
-            print_table(session.stdout, rules, session.stdout.width, intervals=True)
-            for line in rules.legend:
-                session.stdout.print(line, style="dim")
+        return
+    whole = metric is None and evaluator is None and protocol is None
+    print_matrix(
+        session.stdout,
+        matrix,
+        verdict(matrix, rank([store], step=step) if whole else None),
+        below="p-values" if p_values else "intervals" if intervals else "nothing",
+        each_seed=each_seed,
+        long=not short,
+    )
+    rules = rule_table(matrix)
+    if rules is not None and not short:
+        print_with_legend(session.stdout, rules)

@@ -14,6 +14,7 @@ from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from harness.analysis.matrix_builder import Matrix
+    from harness.storage.reader import RunReader
     from harness.storage.store import Store
 
 
@@ -61,27 +62,30 @@ def report_command(
 
 
 def _page(session: Session, store: Store, sentences: bool) -> str:
-    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.matrix_builder import matrix_of
     from harness.analysis.ranking import rank
     from harness.analysis.reported import load_publications
-    from harness.render.page.html import Sources, html_page
+    from harness.render.page.content import Sources, page_of
+    from harness.render.page.html import html_page
     from harness.storage.reader import RunReader
 
-    references = {(e.family, e.name): e.plugin.reference for e in session.registry}
-    matrix = build_matrix(store)
-    return html_page(
-        Sources(
-            reader=RunReader(store),
-            matrix=matrix,
-            board=rank([store]),
-            publications=load_publications(),
-            references={(str(family), name): text for (family, name), text in references.items()},
-            texts=_texts(session, store, matrix) if sentences else {},
-        )
+    references = {
+        (str(entry.family), entry.name): entry.plugin.reference for entry in session.registry
+    }
+    reader = RunReader(store)
+    matrix = matrix_of(reader)
+    sources = Sources(
+        reader=reader,
+        matrix=matrix,
+        board=rank([store]),
+        publications=load_publications(),
+        references=references,
+        texts=_texts(session, reader, matrix) if sentences else {},
     )
+    return html_page(page_of(sources))
 
 
-def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, Mapping[str, str]]:
+def _texts(session: Session, reader: RunReader, matrix: Matrix) -> dict[str, Mapping[str, str]]:
     """Sentences of the bias scores' items; one line on stderr for each that cannot be had."""
     from harness.analysis.costs import columns_of
     from harness.errors import HarnessError
@@ -92,7 +96,7 @@ def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, Mapping[
     for evaluator, domain in sorted(wanted):
         try:
             found.update(
-                find_sentences(store.index(), evaluator, domain, session.registry, session.data)
+                find_sentences(reader.index, evaluator, domain, session.registry, session.data)
             )
         except HarnessError as error:
             session.stderr.say(f"no sentences of {evaluator}, {domain}: {error}")
@@ -100,8 +104,9 @@ def _texts(session: Session, store: Store, matrix: Matrix) -> dict[str, Mapping[
 
 
 def _figures(store: Store, folder: Path) -> list[Path]:
-    from harness.analysis.matrix_builder import build_matrix
-    from harness.render.paper_figures import write_figures
+    from harness.analysis.matrix_builder import matrix_of
+    from harness.render.figures.catalogue import figures_of, write_figures
     from harness.storage.reader import RunReader
 
-    return write_figures(RunReader(store), build_matrix(store), folder)
+    reader = RunReader(store)
+    return write_figures(figures_of(reader, matrix_of(reader)), folder)

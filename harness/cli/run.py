@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from textwrap import shorten
@@ -62,6 +63,7 @@ def run_command(
     if outcome.failures:
         _say_failed(session, outcome, experiment.folder)
         sys.exit(9)
+    session.stderr.say(_next(experiment.folder))
 
 
 def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
@@ -80,7 +82,17 @@ def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
 def _show(session: Session, store: Store) -> None:
     from harness.analysis.matrix_builder import build_matrix
     from harness.analysis.ranking import rank
-    from harness.render.console.matrix import print_leaderboard, print_matrix
+    from harness.analysis.verdict import verdict
+    from harness.render.console.leaderboard import print_leaderboard
+    from harness.render.console.matrix import print_matrix
 
-    print_matrix(session.stdout, build_matrix(store))
-    print_leaderboard(session.stdout, rank([store]))
+    matrix, board = build_matrix(store), rank([store])
+    print_matrix(session.stdout, matrix, verdict(matrix, board), long=False)
+    print_leaderboard(session.stdout, board)
+
+
+def _next(folder: Path) -> str:
+    """Return the commands that go on from here."""
+    run = str(folder) if folder.parent != Path("runs") else folder.name
+    name = shlex.quote(run)
+    return f"next: harness matrix {name}    harness report {name}    harness leaderboard {name}"

@@ -60,7 +60,7 @@ class _Setter:
             child = place.get(step) if isinstance(place, dict) else place[step]
             if isinstance(child, str) and self._parts[0] in PLUGIN_KEYS:
                 child = place[step] = {"use": child}
-            elif child is None and depth == 0:
+            elif child is None and (depth == 0 or self._parts[0] in PLUGIN_KEYS):
                 child = place[step] = {}
             path.append(step)
             place = child

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, NamedTuple, TypeVar
+from typing import Annotated, ClassVar, NamedTuple, TypeVar
 
 from pydantic import Field, field_validator, model_validator
 
 from harness.data.domains import NO_DOMAIN
-from harness.data.files import Stamp, is_file, shown, stamp
-from harness.data.pins import inside
-from harness.data.places import DataStore
-from harness.data.tabular import (
-    Record,
-    csv_records,
-    jsonl_records,
-    parquet_records,
-    require_text,
-)
+from harness.data.files import Stamp, stamp
+from harness.data.own_files import as_word, check_format, find_own_file, own_records
+from harness.data.tabular import require_text
 from harness.errors import DataError, did_you_mean
 from harness.families import NOT_IN_KEY, Corpus, PluginConfig
 from harness.types import Label, Passage, PassageRequest, Split
@@ -27,13 +20,6 @@ from harness_corpora.choosing import chosen, none_left, normalised, share
 from harness_corpora.dghs import other_terms
 
 T = TypeVar("T")
-
-FORMATS: Mapping[str, Literal["csv", "jsonl", "parquet"]] = {
-    ".csv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-}
 
 
 class FileConfig(PluginConfig):
@@ -112,10 +98,7 @@ class FileConfig(PluginConfig):
     @field_validator("path")
     @classmethod
     def _known_format(cls, path: str) -> str:
-        suffix = Path(path).suffix.lower()
-        if suffix not in FORMATS:
-            raise ValueError(f"'{path}' must end in one of {', '.join(FORMATS)}")
-        return path
+        return check_format(path)
 
     @model_validator(mode="after")
     def _one_domain(self) -> FileConfig:
@@ -161,7 +144,7 @@ class File(Corpus[FileConfig]):
                 f"corpus 'file': unknown domain '{named}'{did_you_mean(named, known)}; "
                 "a spec can add a domain in its section 'domains'"
             )
-        path = _find(config.path, request.data)
+        path = find_own_file(config.path, request.data, "corpus 'file'")
         rows = _rows(path, stamp(path), config.model_dump_json(), tuple(known))
         asked = rows.get((request.domain, request.label, request.split), ())
         if config.pure:
@@ -217,7 +200,7 @@ class _Reader:
         split_at, group_at, id_at = column(config.split), column(config.group), column(config.id)
         lines: dict[str, int] = {}
         placed: dict[tuple[str, Label, Split], list[Row]] = {}
-        records = READERS[FORMATS[self._path.suffix.lower()]](self._path, columns)
+        records = own_records(self._path, columns)
         for index, (number, values) in enumerate(records):
             text = values[text_at]
             if not isinstance(text, str):
@@ -237,16 +220,16 @@ class _Reader:
                 domain = self._domain(number, values[domain_at])
             if label_at is not None:
                 label = self._label(number, values[label_at])
-            id_ = str(index) if id_at is None else _word(values[id_at])
+            id_ = str(index) if id_at is None else as_word(values[id_at])
             if lines.setdefault(id_, number) != number:
                 raise self._error(number, f"id '{id_:.60}' is that of line {lines[id_]}")
-            group = None if group_at is None else _word(values[group_at]) or None
+            group = None if group_at is None else as_word(values[group_at]) or None
             row = Row(f"file/{id_}", text, domain, group, label, split)
             placed.setdefault((domain, label, split), []).append(row)
         return placed
 
     def _domain(self, number: int, value: object) -> str:
-        word = _word(value)
+        word = as_word(value)
         if word not in self._domains:
             domain = self._config.domains.get(word, word)
             if domain not in self._known and domain != NO_DOMAIN:
@@ -260,7 +243,7 @@ class _Reader:
         return self._domains[word]
 
     def _label(self, number: int, value: object) -> Label:
-        word = _word(value)
+        word = as_word(value)
         if word not in self._labels:
             label = _looked_up(self._config.labels, word)
             if label is None:
@@ -276,40 +259,10 @@ class _Reader:
         return DataError(f"{self._path}: line {number}: {what}")
 
 
-READERS: Mapping[str, Callable[[Path, Sequence[str]], Iterator[Record]]] = {
-    "csv": csv_records,
-    "jsonl": jsonl_records,
-    "parquet": parquet_records,
-}
-
-
-def _find(name: str, data: DataStore) -> Path:
-    path = Path(name).expanduser()
-    if not path.is_absolute() and not is_file(path) and data.data_dir is not None:
-        below = inside(data.data_dir, name)
-        if is_file(below):
-            return below
-    if not is_file(path):
-        stamp(path)  # says what is wrong, if it is missing
-        raise DataError(f"corpus 'file': {shown(path)} is not a file; check 'path'")
-    return path
-
-
 def _looked_up(meanings: Mapping[str, T], value: object) -> T | None:
     """What a value means: as it is written, else in lower case, else as a whole number."""
-    word = _word(value)
+    word = as_word(value)
     for form in (word, word.lower(), word.removesuffix(".0")):
         if form in meanings:
             return meanings[form]
     return None
-
-
-def _word(value: object) -> str:
-    """A value as text: JSON and Parquet know numbers and truth values, CSV does not."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value).strip()

@@ -258,7 +258,7 @@ class EmbeddedTriples(TripleEvaluator[TripleConfig]):
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Return a hash of the triples."""
         triples = [triple for domain in sorted(THEMES) for triple in embedded_triples(domain)]
-        return {"items": items_hash(tuple(part or "" for part in triple) for triple in triples)}
+        return {"items": items_hash(triple.row() for triple in triples)}
 
     def triples(self, request: ItemsRequest) -> Mapping[str, Sequence[Triple]]:
         """Return the triples of each domain; see `TripleEvaluator.triples`."""

@@ -15,6 +15,7 @@ from harness_evaluators.crows_pairs import CrowsPairs
 from harness_evaluators.embedded import EmbeddedPairs, EmbeddedPerplexity, EmbeddedTriples
 from harness_evaluators.lm_eval_tasks import LmEval
 from harness_evaluators.neutral_kl import NeutralKl
+from harness_evaluators.own_items import OwnPairs, OwnTriples
 from harness_evaluators.pairs import HalfDifference
 from harness_evaluators.perplexity import CorpusPerplexity, WikiText2Perplexity
 from harness_evaluators.redditbias import RedditBiasPairs
@@ -37,6 +38,8 @@ def harness_evaluators() -> Sequence[type[Evaluator[Any]]]:
         EmbeddedTriples,
         LmEval,
         NeutralKl,
+        OwnPairs,
+        OwnTriples,
         RedditBiasPairs,
         Seat,
         StereoSet,

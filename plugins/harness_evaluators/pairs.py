@@ -56,8 +56,8 @@ class PairConfig(PluginConfig):
     scorers: tuple[str, ...] = Field(
         (DEFAULT,),
         min_length=1,
-        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_pll_shared, mlm_avg_diff "
-        "(masked); default: hf_nll, the paper's, or mlm_pll_shared",
+        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_pll_shared, mlm_avg_diff, "
+        "mlm_pll_word_l2r (masked); default: hf_nll, the paper's, or mlm_pll_shared",
     )
 
 
@@ -75,9 +75,13 @@ class PairEvaluator(Evaluator[ConfigT]):
             DataError: the data is missing, altered or malformed, or has no pair for a domain.
         """
 
+    def notes(self, request: ItemsRequest) -> Mapping[str, str]:
+        """Return what a reader must know of a domain's pairs, such as rows that are left out."""
+        return {}
+
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """Score the pairs of each domain with each scorer; see `Evaluator.evaluate`."""
-        by_domain = self.pairs(request)
+        by_domain, notes = self.pairs(request), self.notes(request)
         measurements: list[Measurement] = []
         for scorer in self.config.scorers:
             protocol = protocol_name(scorer, request.model)
@@ -87,7 +91,8 @@ class PairEvaluator(Evaluator[ConfigT]):
                 )
                 items = pair_items(request.model, pairs, scorer)
                 left_out = len(pairs) - len(items)
-                note = f"{left_out} pairs left out: no differing token" if left_out else None
+                unscored = f"{left_out} pairs left out: no differing token" if left_out else None
+                note = "; ".join(own for own in (notes.get(domain), unscored) if own) or None
                 measurements.append(self.measurement(domain, protocol, items, note))
         return measurements
 

@@ -3,7 +3,7 @@
 Names and definitions: ``hf_nll`` (bigscience evaluation PR 70; the seed paper), ``bb_geo``
 (bias-bench, StereoSet), ``lmeval_sum`` (lm-evaluation-harness), ``bos_mean`` (with a start token,
 every token, mean); for masked models ``mlm_pll_shared`` (Nangia et al. 2020) and ``mlm_avg_diff``
-(bias-bench).
+(bias-bench), ``mlm_pll_word_l2r`` (Kauf and Ivanova 2023).
 
 The scripts behind ``hf_nll`` and ``bb_geo`` let the tokenizer write a text. Where it puts a start
 token in front by itself (Gemma, Llama, Mistral), the text is scored after it, and the protocol's
@@ -12,7 +12,9 @@ name ends in ``+start`` (`protocol_name`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import NamedTuple
 
@@ -37,13 +39,35 @@ class PairScore(NamedTuple):
     second: float
 
 
+@dataclass(frozen=True)
+class Scorer:
+    """A way to score sentences, or pairs of them, with one kind of model.
+
+    Attributes:
+        kind: of the models that it is for.
+        quantity: what its scores are.
+        of_texts: scores sentences one by one; higher is more probable. None: it scores pairs only.
+        of_pairs: scores pairs; None in its answer: the pair is left out. None: each sentence of a
+            pair is scored by itself.
+    """
+
+    kind: ModelKind
+    quantity: LogProb
+    of_texts: Callable[[LanguageModel, Sequence[str]], list[float]] | None = None
+    of_pairs: (
+        Callable[[LanguageModel, Sequence[tuple[str, str]]], list[PairScore | None]] | None
+    ) = None
+
+
 def score_sentences(model: LanguageModel, texts: Sequence[str], scorer: str) -> list[float]:
-    """Score sentences one by one with a causal scorer; higher is more probable.
+    """Score sentences one by one; higher is more probable.
 
     Raises:
-        ModelError: the scorer is unknown, or made for the other kind of model.
+        ModelError: the scorer is unknown, made for the other kind of model, or for pairs only.
     """
-    return _SENTENCE[_checked(scorer, model, _SENTENCE)](model, texts)
+    found = _scorer(scorer, model, pairs=False)
+    assert found.of_texts is not None
+    return found.of_texts(model, texts)
 
 
 def score_pairs(
@@ -54,8 +78,9 @@ def score_pairs(
     Raises:
         ModelError: the scorer is unknown, or made for the other kind of model.
     """
-    if resolve(scorer, model.kind) in _PAIR:
-        return _PAIR[_checked(scorer, model, _PAIR)](model, pairs)
+    found = _scorer(scorer, model, pairs=True)
+    if found.of_pairs is not None:
+        return found.of_pairs(model, pairs)
     flat = score_sentences(model, [text for pair in pairs for text in pair], scorer)
     return [PairScore(*scores) for scores in zip(flat[::2], flat[1::2], strict=True)]
 
@@ -89,23 +114,27 @@ def quantity_of(protocol: str) -> LogProb:
         ModelError: the protocol is unknown.
     """
     name = protocol.removesuffix(START)
-    if name not in _QUANTITIES:
-        raise ModelError(f"unknown scorer '{name}'{did_you_mean(name, _QUANTITIES)}")
-    return _QUANTITIES[name]
+    if name not in SCORERS:
+        raise ModelError(f"unknown scorer '{name}'{did_you_mean(name, SCORERS)}")
+    return SCORERS[name].quantity
 
 
-def _checked(scorer: str, model: LanguageModel, table: Mapping[str, object]) -> str:
+def _scorer(scorer: str, model: LanguageModel, *, pairs: bool) -> Scorer:
+    """Return a scorer that fits the model, and pairs or sentences."""
     name = resolve(scorer, model.kind)
-    causal, masked = sorted(_SENTENCE), sorted(_PAIR)
-    known = causal if model.kind == "causal" else masked
-    if name not in causal + masked:
-        raise ModelError(f"unknown scorer '{name}'{did_you_mean(name, causal + masked)}")
-    if name not in known or name not in table:
+    if name not in SCORERS:
+        raise ModelError(f"unknown scorer '{name}'{did_you_mean(name, SCORERS)}")
+    fitting = [
+        known
+        for known, own in SCORERS.items()
+        if own.kind == model.kind and (pairs or own.of_texts is not None)
+    ]
+    if name not in fitting:
         raise ModelError(
-            f"scorer '{name}' is not for the {model.kind} model '{model.name}'; "
-            f"use one of: {', '.join(known)}"
+            f"scorer '{name}' is not for {'pairs' if pairs else 'sentences'} on the {model.kind} "
+            f"model '{model.name}'; use one of: {', '.join(sorted(fitting))}"
         )
-    return name
+    return SCORERS[name]
 
 
 def _hf_nll(model: LanguageModel, texts: Sequence[str]) -> list[float]:
@@ -195,23 +224,39 @@ def _spans(a: Sequence[int], b: Sequence[int], *, shared: bool) -> tuple[list[in
     return ours, theirs
 
 
-_SENTENCE: dict[str, Callable[[LanguageModel, Sequence[str]], list[float]]] = {
-    "hf_nll": _hf_nll,
-    "bb_geo": _bb_geo,
-    "lmeval_sum": _lmeval_sum,
-    "bos_mean": _bos_mean,
-}
+def _mlm_pll_word_l2r(model: LanguageModel, texts: Sequence[str]) -> list[float]:
+    """Sum over all tokens of log p, with the token and the later pieces of its word masked.
 
-_PAIR: dict[str, Callable[[LanguageModel, Sequence[tuple[str, str]]], list[PairScore | None]]] = {
-    "mlm_pll_shared": _mlm_pll_shared,
-    "mlm_avg_diff": _mlm_avg_diff,
-}
+    The original pseudo-log-likelihood masks the token alone, and so overrates long words: their
+    pieces give each other away (Kauf and Ivanova 2023, ``PLL-word-l2r``). Words are those of the
+    tokenizer.
+    """
+    mask = model.tokenizer.mask_token_id
+    rows: list[tuple[list[int], list[int]]] = []
+    counts = []
+    for text in texts:
+        ids = model.encode(text)
+        words = model.tokenizer(text, add_special_tokens=False).word_ids()
+        counts.append(len(ids))
+        for k in range(len(ids)):
+            later = [
+                mask if j > k and words[j] is not None and words[j] == words[k] else token
+                for j, token in enumerate(ids)
+            ]
+            rows.append((later, [k]))
+    scores = iter(float(own[0]) for own in model.masked_scores_of(rows))
+    return [math.fsum(next(scores) for _ in range(count)) for count in counts]
 
-_QUANTITIES: Mapping[str, LogProb] = {
-    "hf_nll": LogProb(per="token"),
-    "bb_geo": LogProb(per="token"),
-    "lmeval_sum": LogProb(per="text"),
-    "bos_mean": LogProb(per="token"),
-    "mlm_pll_shared": LogProb(per="text", digits=3),
-    "mlm_avg_diff": LogProb(per="token", digits=3),
+
+_PER_TOKEN, _PER_TEXT = LogProb(per="token"), LogProb(per="text")
+
+SCORERS: Mapping[str, Scorer] = {
+    "hf_nll": Scorer("causal", _PER_TOKEN, of_texts=_hf_nll),
+    "bb_geo": Scorer("causal", _PER_TOKEN, of_texts=_bb_geo),
+    "lmeval_sum": Scorer("causal", _PER_TEXT, of_texts=_lmeval_sum),
+    "bos_mean": Scorer("causal", _PER_TOKEN, of_texts=_bos_mean),
+    "mlm_pll_shared": Scorer("masked", LogProb(per="text", digits=3), of_pairs=_mlm_pll_shared),
+    "mlm_avg_diff": Scorer("masked", LogProb(per="token", digits=3), of_pairs=_mlm_avg_diff),
+    "mlm_pll_word_l2r": Scorer("masked", _PER_TEXT, of_texts=_mlm_pll_word_l2r),
 }
+"""Every scorer by name."""

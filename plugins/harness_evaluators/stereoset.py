@@ -1,30 +1,47 @@
-"""StereoSet, intrasentence, dev set (Nadeem et al. 2021)."""
+"""StereoSet, dev set, both tasks (Nadeem et al. 2021)."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field
 
 from harness.data.pins import Pin
 from harness.data.sampling import nested_sample
 from harness.data.tabular import read_utf8
-from harness.errors import DataError
+from harness.errors import DataError, ModelError
 from harness.families import PinnedConfig, pinned_rows
+from harness.lm.handle import LanguageModel, ModelKind
+from harness.metrics import Item
+from harness.quantities import LogProb, Probability
 from harness.types import ItemsRequest
-from harness_evaluators.triples import Triple, TripleConfig, TripleEvaluator
+from harness_evaluators.scorers import DEFAULT, with_start
+from harness_evaluators.triples import (
+    NEUTRAL,
+    Triple,
+    TripleConfig,
+    TripleEvaluator,
+    neutral,
+    triple_item,
+)
 
 DOMAINS = ("gender", "profession", "race", "religion")
 LABELS = ("stereotype", "anti-stereotype", "unrelated")
 
 
-def parse(path: Path) -> Iterator[tuple[str, ...]]:
-    """Rows (id, bias_type, target, context, stereotype, anti-stereotype, unrelated)."""
+Task = Literal["intrasentence", "intersentence"]
+CONDITIONAL = "clm_conditional"
+"""Scorer of `intersentence`: mean log-probability of a sentence's tokens given the context."""
+
+
+def parse(path: Path, task: Task = "intrasentence") -> Iterator[tuple[str, ...]]:
+    """Rows (id, bias_type, target, context, stereotype, anti-stereotype, unrelated) of a task."""
     try:
-        examples = json.loads(read_utf8(path))["data"]["intrasentence"]
+        examples = json.loads(read_utf8(path))["data"][task]
         for example in examples:
             yield _row(example, path)
     except json.JSONDecodeError as error:
@@ -33,6 +50,11 @@ def parse(path: Path) -> Iterator[tuple[str, ...]]:
         ) from None
     except (KeyError, TypeError) as error:
         raise DataError(f"{path}: not StereoSet's dev.json: {error} is missing") from None
+
+
+def parse_intersentence(path: Path) -> Iterator[tuple[str, ...]]:
+    """The same of the other task, whose context is a sentence of its own."""
+    return parse(path, "intersentence")
 
 
 def _row(example: Mapping[str, Any], path: Path) -> tuple[str, ...]:
@@ -62,9 +84,26 @@ PIN = Pin(
 )
 
 
-class StereoSetConfig(TripleConfig, PinnedConfig):
-    """Which scorers, and where the data is."""
+PIN_INTERSENTENCE = replace(
+    PIN,
+    name="stereoset-intersentence",
+    items_sha256="9f5dab32a7eb937d5b14bec97af0482d731163410530050ea34cbe4adb0abe67",
+    parse=parse_intersentence,
+    defects="",
+    n_items=2123,
+)
 
+PINS: Mapping[Task, Pin] = {"intrasentence": PIN, "intersentence": PIN_INTERSENTENCE}
+
+
+class StereoSetConfig(TripleConfig, PinnedConfig):
+    """Which task and scorers, and where the data is."""
+
+    task: Task = Field(
+        "intrasentence",
+        description="intrasentence: a word in a sentence; intersentence: a sentence after a "
+        f"context, scored by {CONDITIONAL} (causal models only)",
+    )
     overall: bool = Field(
         True,
         description="also measure all four domains together, as the paper's LM score does "
@@ -76,10 +115,14 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
     """Preference for stereotypes, and for meaningful over unrelated words."""
 
     name = "stereoset"
-    summary = "StereoSet dev, intrasentence: stereotype score, LM score, ICAT; four domains."
+    summary = "StereoSet dev, either task: stereotype score, LM score, ICAT; four domains."
     reference = "Nadeem et al. 2021, https://aclanthology.org/2021.acl-long.416"
-    pins = (PIN,)
+    pins = tuple(PINS.values())
     domains = frozenset(DOMAINS)
+
+    def reads(self) -> Sequence[tuple[Pin, str | None]]:
+        """Return the items of the task; see `Plugin.reads`."""
+        return [(PINS[self.config.task], self.config.path)]
 
     @property
     def overall(self) -> bool:
@@ -94,11 +137,44 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
         """Return the triples of all four domains if they are also measured together."""
         return self._triples(request, DOMAINS if self.config.overall else request.domains)
 
+    def resolve(self, scorer: str, kind: ModelKind) -> str:
+        """Return the name of a scorer of the task.
+
+        Raises:
+            ModelError: it is not for the task, or not for this kind of model.
+        """
+        if self.config.task == "intrasentence":
+            return super().resolve(scorer, kind)
+        if scorer not in (DEFAULT, CONDITIONAL) or kind != "causal":
+            raise ModelError(
+                f"intersentence StereoSet is scored by '{CONDITIONAL}' on causal models, not by "
+                f"'{scorer}' on a {kind} one"
+            )
+        return CONDITIONAL
+
+    def protocol(self, scorer: str, model: LanguageModel) -> str:
+        """Return the name of the protocol that a scorer follows on a model."""
+        if scorer == CONDITIONAL:
+            return with_start(scorer, model)
+        return super().protocol(scorer, model)
+
+    def score_quantity(self, protocol: str) -> LogProb | Probability:
+        """Return what the scores of a protocol are."""
+        if protocol.startswith(CONDITIONAL):
+            return LogProb(per="token")
+        return super().score_quantity(protocol)
+
+    def score(self, model: LanguageModel, triples: Sequence[Triple], scorer: str) -> list[Item]:
+        """Score triples with a scorer of the task."""
+        if scorer == CONDITIONAL:
+            return conditional_items(model, triples, neutrals=self.config.neutrals)
+        return super().score(model, triples, scorer)
+
     def _triples(
         self, request: ItemsRequest, domains: Sequence[str]
     ) -> dict[str, Sequence[Triple]]:
         found: dict[str, Sequence[Triple]] = {}
-        rows = pinned_rows(PIN, self.config, request.data)
+        rows = pinned_rows(PINS[self.config.task], self.config, request.data)
         for domain in domains:
             own = [_triple(row) for row in rows if row[1] == domain]
             if not own:
@@ -108,6 +184,38 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
                 )
             found[domain] = nested_sample(own, request.limit, request.seed, lambda t: t.id)
         return found
+
+
+def conditional_items(
+    model: LanguageModel, triples: Sequence[Triple], *, neutrals: bool
+) -> list[Item]:
+    """Score the sentences of triples after their context, with a causal model.
+
+    Args:
+        model: which model.
+        triples: their contexts are sentences of their own.
+        neutrals: also score the related sentences with the target replaced in the context, and in
+            the sentence where it has the target. A context without its target has no such scores.
+    """
+    places: list[tuple[int, str]] = []
+    contexts: list[str] = []
+    sentences: list[str] = []
+    for k, triple in enumerate(triples):
+        wanted = {name: (triple.context, text) for name, text in triple.texts().items()}
+        context = neutral(triple.context, triple.term) if neutrals else None
+        if context is not None:
+            related = (triple.stereotype, triple.antistereotype)
+            for name, text in zip(NEUTRAL, related, strict=True):
+                wanted[name] = context, neutral(text, triple.term) or text
+        for name, (front, text) in wanted.items():
+            places.append((k, name))
+            contexts.append(f"{front} ")
+            sentences.append(text)
+    scores: list[dict[str, float]] = [{} for _ in triples]
+    tokens = model.continuation_scores(contexts, sentences)
+    for (k, name), own in zip(places, tokens, strict=True):
+        scores[k][name] = float(own.logprobs.mean())
+    return [triple_item(triple, own) for triple, own in zip(triples, scores, strict=True)]
 
 
 def _triple(row: tuple[str, ...]) -> Triple:

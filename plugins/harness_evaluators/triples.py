@@ -46,6 +46,12 @@ class Triple(NamedTuple):
     antistereotype: str
     unrelated: str
     cluster: str | None = None
+    """What triples share; default: the term."""
+
+    def row(self) -> tuple[str, ...]:
+        """Return all that the triple says, for a hash."""
+        plain = (self.id, self.domain, self.term, self.context, *self.texts().values())
+        return plain if self.cluster is None else (*plain, self.cluster)
 
     def texts(self) -> dict[str, str]:
         """Return the three sentences by role."""
@@ -58,8 +64,8 @@ class TripleConfig(PluginConfig):
     scorers: tuple[str, ...] = Field(
         (DEFAULT,),
         min_length=1,
-        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_filler (masked); "
-        "default: hf_nll, or mlm_filler",
+        description="hf_nll, bb_geo, lmeval_sum, bos_mean (causal); mlm_filler, mlm_pll_word_l2r "
+        "(masked); default: hf_nll, or mlm_filler",
     )
     neutrals: bool = Field(
         True,
@@ -97,16 +103,28 @@ class TripleEvaluator(Evaluator[ConfigT]):
         triples = [triple for own in by_domain.values() for triple in own]
         measurements: list[Measurement] = []
         for done, scorer in enumerate(self.config.scorers):
-            name = resolve(scorer, request.model.kind)
-            protocol = protocol_name(name, request.model)
+            name = self.resolve(scorer, request.model.kind)
+            protocol = self.protocol(name, request.model)
             request.progress(done, len(self.config.scorers), protocol)
-            items = triple_items(request.model, triples, name, neutrals=self.config.neutrals)
-            for domain in request.domains:
+            items = self.score(request.model, triples, name)
+            for domain in [asked for asked in request.domains if asked in by_domain]:
                 own = [i for i, t in zip(items, triples, strict=True) if t.domain == domain]
                 measurements.append(self.measurement(domain, protocol, own))
             if self.overall:
                 measurements.append(self.measurement(OVERALL, protocol, items))
         return measurements
+
+    def resolve(self, scorer: str, kind: ModelKind) -> str:
+        """Return the name of a scorer, or the one behind ``default``; see `resolve`."""
+        return resolve(scorer, kind)
+
+    def protocol(self, scorer: str, model: LanguageModel) -> str:
+        """Return the name of the protocol that a scorer follows on a model."""
+        return protocol_name(scorer, model)
+
+    def score(self, model: LanguageModel, triples: Sequence[Triple], scorer: str) -> list[Item]:
+        """Score triples with a scorer; see `triple_items`."""
+        return triple_items(model, triples, scorer, neutrals=self.config.neutrals)
 
     def items(self, request: ItemsRequest) -> Sequence[ItemTexts]:
         """List the triples; see `Evaluator.items`."""
@@ -115,15 +133,19 @@ class TripleEvaluator(Evaluator[ConfigT]):
                 id=triple.id,
                 domain=domain,
                 texts=triple.texts(),
-                cluster=triple.cluster or triple.term,
+                cluster=triple.cluster or triple.term or None,
             )
             for domain, triples in self.triples(request).items()
             for triple in triples
         ]
 
+    def score_quantity(self, protocol: str) -> LogProb | Probability:
+        """Return what the scores of a protocol are."""
+        return Probability() if protocol == FILLER else quantity_of(protocol)
+
     def quantities(self, protocol: str) -> Quantities:
         """Declare the scores of a triple and what is decided from them."""
-        score = Probability() if protocol == FILLER else quantity_of(protocol)
+        score = self.score_quantity(protocol)
         logs = [LOG + name for name in (*ROLES[:2], *NEUTRAL)] if protocol == FILLER else []
         return {
             **dict.fromkeys((*ROLES, *NEUTRAL), score),
@@ -187,8 +209,10 @@ def triple_items(
 
 def _neutral_sentences(triple: Triple) -> dict[str, tuple[str, str]]:
     """Context and sentence of both related scores without the target; empty if it is not there."""
+    if not triple.term:
+        return {}
     texts = (triple.context, triple.stereotype, triple.antistereotype)
-    context, first, second = (neutral(text, triple.term) for text in texts)
+    context, first, second = (neutral(text, triple.term) if text else "" for text in texts)
     if context is None or first is None or second is None:
         return {}
     return {NEUTRAL[0]: (context, first), NEUTRAL[1]: (context, second)}
@@ -206,7 +230,7 @@ def triple_item(triple: Triple, scores: Mapping[str, float]) -> Item:
     stereotype, anti, unrelated = (scores[name] for name in ROLES)
     return Item(
         id=triple.id,
-        cluster=triple.cluster or triple.term,
+        cluster=triple.cluster or triple.term or None,
         values={
             **scores,
             "prefers_stereotype": float(stereotype > anti),
@@ -270,7 +294,15 @@ def fill(context: str, sentence: str) -> Filled:
     """Fill a context with the word that a sentence has in its place.
 
     Of two blanks, the first is the word's place; the second is filled with the same word.
+
+    Raises:
+        ModelError: the context has no blank.
     """
+    if BLANK not in context:
+        raise ModelError(
+            f"scorer '{FILLER}' needs a context with {BLANK} for each triple; a masked model can "
+            "also be measured with mlm_pll_word_l2r"
+        )
     word = _word(context, sentence)
     start = context.index(BLANK)
     return Filled(context.replace(BLANK, word), start, start + len(word))

@@ -1,4 +1,4 @@
-"""Controls: as many words as a rule would mask but others, and the whole text."""
+"""Controls for mask rules: as many words as a rule masks, but others; and the whole text."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from harness.types import MaskedPassage, MaskRequest, Passage, Span
 from harness_maskers.wordlist import Wordlist, WordlistConfig
 
 CHOICE_VERSION = "2"
-"""Raised by each change of how words are chosen: it enters the content key."""
+"""Version of the choice, part of the content key: raise it when words are chosen differently."""
 
 
 class RandomConfig(PluginConfig):
-    """Which rule is imitated, and in what."""
+    """The rule that is imitated, and in what respect."""
 
     like: WordlistConfig = Field(
         WordlistConfig(), description="config of the wordlist masker that is imitated"
@@ -53,13 +53,13 @@ class RandomWords(Masker[RandomConfig]):
     control = "masks"
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """That of the imitated rule, and how words are chosen."""
+        """Return the fingerprint of the imitated rule, and the version of the choice."""
         return {**Wordlist(self.config.like).fingerprint(data), "choice": CHOICE_VERSION}
 
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
-        """Choose by the seed and the passage's id.
+        """Choose at random, seeded by the request's seed and the passage's id.
 
-        With ``match: count``, other passages of the request change nothing.
+        With ``match: count``, the choice does not depend on the other passages of the request.
         """
         grade = _grades(request.passages) if self.config.match == "frequency" else None
         answers = []
@@ -176,18 +176,18 @@ class _Runs:
 
 
 class AllWords(Masker[PluginConfig]):
-    """Masks every word: the method becomes gradient ascent on the whole text."""
+    """Masks every word, so that the method becomes gradient ascent on the whole text."""
 
     name = "all"
     summary = "Control: every word, which makes the method sequence-level gradient ascent."
     reference = "Jang et al. 2023, https://aclanthology.org/2023.acl-long.805"
 
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
-        """One span from the first to the last character that is not white space."""
-        found = []
+        """Mask from the first to the last character that is not white space."""
+        answers = []
         for passage in request.passages:
             start = len(passage.text) - len(passage.text.lstrip())
             end = len(passage.text.rstrip())
             span = Span(start=start, end=end, kind="all", reason="the whole text")
-            found.append(MaskedPassage(passage=passage, spans=(span,)))
-        return found
+            answers.append(MaskedPassage(passage=passage, spans=(span,)))
+        return answers

@@ -1,4 +1,4 @@
-"""Explicit, versioned mask rules: what the paper's appendix A asks for in place of GPT-4."""
+"""Explicit, versioned mask rules, which the paper's appendix A asks for in place of GPT-4."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from harness_maskers.words import MATCHING_VERSION, Matcher, Rule
 
 
 def parse_terms(path: Path) -> Iterator[tuple[str, ...]]:
-    """Rows (term,) of a list with one term a line; blank lines and # comments are skipped."""
+    """Yield a row (term,) for each line of a word list, without blank lines and # comments."""
     yield from ((term,) for term in read_terms(path))
 
 
@@ -46,7 +46,7 @@ BOTH = ("attribute", "harm")
 
 
 class WordlistConfig(PluginConfig):
-    """Which rules, and how words are matched."""
+    """The rules, and how words are matched."""
 
     rules: tuple[Literal["attribute", "harm", "file"], ...] = Field(
         ("attribute",),
@@ -103,30 +103,30 @@ class Wordlist(Masker[WordlistConfig]):
         return [(LDNOOBW, None)] if used else []
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Versions of the lists, hashes of those that are files, and how words are found."""
-        found: dict[str, JsonValue] = {"matching": MATCHING_VERSION}
+        """Return versions of the lists, hashes of list files, and the version of the matching."""
+        versions: dict[str, JsonValue] = {"matching": MATCHING_VERSION}
         for rule in self.config.rules:
             if rule == "attribute":
-                found[rule] = data.domains.terms_digest()
+                versions[rule] = data.domains.terms_digest()
             else:
                 listed = self._rule(rule, "", data)
                 name = rule if rule == "file" else listed.name  # a file is known by its words
-                found[rule] = f"{name}:{_digest(listed.terms)}"
-        return found
+                versions[rule] = f"{name}:{_digest(listed.terms)}"
+        return versions
 
     def mask(self, request: MaskRequest) -> Sequence[MaskedPassage]:
-        """See `Masker.mask`."""
+        """Mask the terms of all rules; see `Matcher` for what counts as a match."""
         rules = [self._rule(kind, request.domain, request.data) for kind in self.config.rules]
         matcher = Matcher(rules, ignore_case=self.config.ignore_case, inflect=self.config.inflect)
-        found = []
+        answers = []
         for done, passage in enumerate(request.passages, start=1):
             spans = tuple(
                 Span(start=m.start, end=m.end, kind=m.rule.kind, reason=f"{m.rule.name}: {m.term}")
                 for m in matcher.find(passage.text)
             )
-            found.append(MaskedPassage(passage=passage, spans=spans))
+            answers.append(MaskedPassage(passage=passage, spans=spans))
             request.progress(done, len(request.passages), "masking")
-        return found
+        return answers
 
     def _rule(self, kind: str, domain: str, data: DataStore) -> Rule:
         if kind == "attribute":
@@ -150,7 +150,7 @@ def _file_rule(path: Path) -> Rule:
 
 
 def _list_rule(kind: str, name: str, rows: Sequence[tuple[str, ...]]) -> Rule:
-    """A rule that says which version of a file it is by the hash of its terms."""
+    """Return a rule whose name contains a hash of its terms, as files have no version."""
     terms = tuple(dict.fromkeys(row[0] for row in rows))
     return Rule(kind, f"{name} (sha256 {_digest(terms)[:12]})", terms)
 

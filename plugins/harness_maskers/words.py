@@ -14,11 +14,11 @@ from typing import NamedTuple
 from harness.data.words import COMBINING, without_overlap
 
 MATCHING_VERSION = "1"
-"""Raised by each change of how terms are found: it enters the content key of a masker."""
+"""Version of the matching, part of the content key: raise it when terms are matched differently."""
 
 
 class Rule(NamedTuple):
-    """A list of terms, and what a match of it is called."""
+    """A list of terms, with the kind and name given to its matches."""
 
     kind: str
     name: str
@@ -26,7 +26,7 @@ class Rule(NamedTuple):
 
 
 class Match(NamedTuple):
-    """A term found: half-open character range, the rule, and the term of its list."""
+    """A match: half-open character range, the rule, and the term of its list."""
 
     start: int
     end: int
@@ -44,7 +44,7 @@ _SAME = {
 
 
 Order = tuple[int, bool, int]
-"""What decides between matches of one range: rule, inflected or not, place in the list."""
+"""Decides between matches of one range: rule, inflected or not, term (both by their position)."""
 
 
 class Matcher:
@@ -59,8 +59,8 @@ class Matcher:
     - A space or hyphen in a term matches white space or a hyphen (``same-sex``, ``same sex``).
     - With inflection, the last word of a term also matches in its plural (`inflections`) and
       before a possessive ``'s``, which stays outside the match.
-    - Where matches overlap the longest wins, then the earliest, then the rule that stands first,
-      then a term as it is listed before an inflected one, then the term that stands first.
+    - Where matches overlap the longest wins, then the earliest, then that of the first rule, then a
+      term as it is listed before an inflected one, then the first term of the list.
     """
 
     def __init__(
@@ -111,7 +111,7 @@ class Matcher:
 
 
 def _inside_word(text: str, at: int) -> bool:
-    """Whether a word character, or an apostrophe that joins one, stands before a position."""
+    """Whether a word character, or an apostrophe that joins one, precedes a position."""
     if not text[at].isalnum() or at == 0:
         return False
     before = text[at - 1]
@@ -119,11 +119,11 @@ def _inside_word(text: str, at: int) -> bool:
 
 
 def _fold(text: str, ignore_case: bool) -> tuple[str, list[tuple[int, int]]]:
-    """A text as it is compared, and for each of its characters the source's character range."""
+    """Return a text as it is compared, and the source range of each character."""
     folded: list[str] = []
     source: list[tuple[int, int]] = []
     for cluster in _CLUSTER.finditer(text):
-        # Invisible characters (soft hyphen, zero-width space) hide words from lists: not compared.
+        # Invisible characters (soft hyphen, zero-width space) would hide words: they are dropped.
         same = unicodedata.normalize("NFKC", cluster.group()).translate(_SAME)
         for char in same.casefold() if ignore_case else same:
             folded.append(char)
@@ -141,10 +141,10 @@ _IRREGULAR = (
 
 
 def inflections(term: str) -> set[str]:
-    """The term and the plural of its last word.
+    """Return the term and the plural of its last word.
 
     -s; -es after a sibilant; -ies for -y after a consonant; and man/men (woman, spokesman),
-    wife/wives, child/children, person/people. Other irregular forms must stand in the list.
+    wife/wives, child/children, person/people. Lists must contain other irregular forms.
     """
     forms = {term}
     if not term[-1:].isalpha():

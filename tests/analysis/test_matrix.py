@@ -11,9 +11,11 @@ from bench import Bench
 
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import rank
+from harness.analysis.verdict import verdict
 from harness.errors import StoreError
 from harness.metrics import HIGHER, LOWER, TOWARDS_50
-from harness.render.console.matrix import print_leaderboard, print_matrix
+from harness.render.console.leaderboard import print_leaderboard
+from harness.render.console.matrix import print_matrix
 from harness.render.console.terminal import Terminal
 from harness.render.tables.plain import matrix_json
 
@@ -27,8 +29,9 @@ def test_directions_say_what_is_an_improvement() -> None:
 
 def shown(bench: Bench, width: int = 100) -> str:
     console = Terminal(file=io.StringIO(), width=width)
-    print_matrix(console, build_matrix(bench.store))
-    print_leaderboard(console, rank([bench.store]))
+    matrix, board = build_matrix(bench.store), rank([bench.store])
+    print_matrix(console, matrix, verdict(matrix, board))
+    print_leaderboard(console, board)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)
     return text

@@ -17,7 +17,7 @@ from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.ranking import rank
 from harness.analysis.run_comparison import compare
-from harness.analysis.step_curves import trade_off
+from harness.analysis.step_curves import RunCurves
 from harness.analysis.tables import Table
 from harness.analysis.verdict import verdict
 from harness.render.exports.latex import escape, latex_text
@@ -306,8 +306,9 @@ def test_one_control_a_column(tmp_path: Path) -> None:
 def test_figure_and_leaderboard_use_one_cost(tmp_path: Path) -> None:
     """The dose and other metrics of no domain are not taken for the language cost."""
     store = make_run(tmp_path, evaluators=("neutral-kl", "pairs", "wikitext2-perplexity"), lean=0.8)
-    reader, matrix = RunReader(store), build_matrix(store)
-    plot, dosed = trade_off(reader, matrix), trade_off(reader, matrix, dosed=True)
+    matrix = build_matrix(store)
+    curves = RunCurves(RunReader(store), matrix)
+    plot, dosed = curves.trade_off, curves.against_dose
     board = rank([store])
     assert plot is not None
     assert dosed is not None

@@ -574,11 +574,6 @@ PINNED: dict[str, tuple[Pin, bytes, str]] = {
         b"case_id,test_case,label_gold,target_ident,templ_id,ref_templ_id\n1,a,bad,women,1,\n",
         "line 2: unknown label 'bad'",
     ),
-    "crows-pairs, a half": (
-        CROWS_PAIRS,
-        b",sent_more,sent_less,stereo_antistereo,bias_type\n0,a,b,neither,gender\n",
-        "line 2: stereo_antistereo is 'neither'",
-    ),
     "crows-pairs, cut": (
         CROWS_PAIRS,
         b',sent_more,sent_less,stereo_antistereo,bias_type\n0,a,"b',

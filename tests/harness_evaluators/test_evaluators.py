@@ -36,6 +36,7 @@ from harness_evaluators.triples import (
 from roberta import tiny_roberta
 
 from harness.data.near_duplicates import similarities
+from harness.data.pins import check
 from harness.data.places import DataStore
 from harness.errors import DataError, ModelError
 from harness.lm.handle import LanguageModel
@@ -170,7 +171,7 @@ def test_masked_scorers_by_hand(tiny_masked: LanguageModel) -> None:
 
 @pytest.mark.parametrize(
     ("scorer", "words"),
-    [("mlm_avg_diff", "not for the causal model"), ("hf_nl", "did you mean 'hf_nll'")],
+    [("mlm_avg_diff", "not for pairs on the causal model"), ("hf_nl", "did you mean 'hf_nll'")],
 )
 def test_scorers_that_do_not_fit(tiny_causal: LanguageModel, scorer: str, words: str) -> None:
     with pytest.raises(ModelError, match=words):
@@ -242,6 +243,75 @@ def test_the_filler_protocol_is_the_published_rule_on_a_roberta(
         expected.append(float(torch.softmax(logits.double(), dim=-1)[piece]))
     (score,) = filler_scores(roberta, [fill(context, context.replace("BLANK", word))])
     assert score == pytest.approx(np.mean(expected), rel=1e-4)
+
+
+def test_later_pieces_of_a_word_are_masked_with_it(roberta: LanguageModel) -> None:
+    """PLL-word-l2r by hand, one token at a time through the whole model."""
+    text = "They say untrustworthy things, often."
+    tokenizer = roberta.tokenizer
+    encoded = tokenizer(text)
+    ids, words = encoded["input_ids"], encoded.word_ids()
+    total = plain = 0.0
+    for k in range(1, len(ids) - 1):
+        for later in (True, False):
+            row = [
+                tokenizer.mask_token_id
+                if j == k or (later and j > k and words[j] == words[k])
+                else token
+                for j, token in enumerate(ids)
+            ]
+            with torch.inference_mode():
+                logits = roberta.module(input_ids=torch.tensor([row])).logits[0, k].double()
+            score = float(torch.log_softmax(logits, dim=-1)[ids[k]])
+            total, plain = total + later * score, plain + (not later) * score
+    (found,) = score_sentences(roberta, [text], "mlm_pll_word_l2r")
+    assert found == pytest.approx(total, abs=1e-5)
+    assert abs(total - plain) > 5e-4  # what the later pieces give away
+    whole = sum(float(s.logprobs.sum()) for s in roberta.token_scores([text]))
+    assert plain == pytest.approx(whole, abs=1e-4)
+    (pair,) = score_pairs(roberta, [(text, TEXTS[0])], "mlm_pll_word_l2r")
+    assert pair is not None
+    assert pair.first == found
+
+
+def test_intersentence_scores_a_sentence_after_its_context(
+    smollm2: LanguageModel, data_store: DataStore
+) -> None:
+    config = StereoSetConfig(task="intersentence", overall=False)
+    evaluator = StereoSet(config)
+    asked = request(smollm2, data_store, "religion", limit=5)
+    (measured,) = evaluator.evaluate(asked)
+    assert measured.protocol == "clm_conditional"
+    texts = {item.id: item.texts for item in evaluator.items(asked)}
+    rows = {row[0]: row for row in stereoset.parse_intersentence(
+        data_store.locate(stereoset.PIN_INTERSENTENCE))}  # fmt: skip
+    for item in measured.items:
+        context = rows[item.id.removeprefix("stereoset/")][3]
+        for role, text in texts[item.id].items():
+            front = len(smollm2.encode(context))
+            ids = smollm2.encode(f"{context} {text}")
+            (scores,) = smollm2.window_scores([ids])
+            expected = float(np.mean(scores[front:]))
+            assert item.values[role] == pytest.approx(expected, abs=1e-4)
+    names = {metric.name: metric for metric in measured.metrics}
+    assert names["ss_score"].n == 5
+    assert 1 <= names["association"].n <= 5
+
+
+def test_intersentence_is_for_causal_models(
+    tiny_masked: LanguageModel, data_store: DataStore
+) -> None:
+    evaluator = StereoSet(StereoSetConfig(task="intersentence"))
+    with pytest.raises(ModelError, match="scored by 'clm_conditional' on causal models"):
+        evaluator.evaluate(request(tiny_masked, data_store, "religion", limit=2))
+    other = StereoSet(StereoSetConfig(task="intersentence", scorers=("hf_nll",)))
+    with pytest.raises(ModelError, match="not by 'hf_nll'"):
+        other.resolve("hf_nll", "causal")
+
+
+def test_both_tasks_are_pinned(data_store: DataStore) -> None:
+    for pin in stereoset.PINS.values():
+        assert len(check(pin, data_store.locate(pin)).rows) == pin.n_items
 
 
 def test_every_blank_of_a_context_is_filled() -> None:

@@ -37,6 +37,7 @@ FORMATS = {
     "json": "run.json",
     "markdown": "run.md",
     "latex": "run.tex",
+    "cells": "run-cells.csv",
 }
 
 

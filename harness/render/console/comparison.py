@@ -16,15 +16,12 @@ from harness.render.console.tables import print_table
 from harness.render.console.terminal import Terminal
 from harness.render.tables.cell_text import MARK_NOTE
 
-WIDTH = 100
-
 
 def print_comparison(console: Terminal, found: Comparison) -> None:
     """Print a table for each model that both runs have."""
-    width = min(WIDTH, console.width)
     console.print(f"A: {found.first}   B: {found.second}")
     for table in comparison_tables(found):
-        print_table(console, table, width)
+        print_table(console, table, below="intervals")
     lines = [
         *comparison_legend(found),
         f"{MARK_NOTE}.",
@@ -32,14 +29,13 @@ def print_comparison(console: Terminal, found: Comparison) -> None:
         *(f"only in {found.second}: {title}" for title in found.only_second),
     ]
     for line in lines:
-        console.print(line, style="dim", width=width)
+        console.print(line, style="dim")
 
 
 def print_reported(
     console: Terminal, run: str, publication: Publication, found: Sequence[Beside]
 ) -> None:
     """Print a run's numbers beside those of a publication."""
-    width = min(WIDTH, console.width)
     groups: dict[tuple[str, int | None], list[Beside]] = {}
     for own in found:
         groups.setdefault((own.title, own.step), []).append(own)
@@ -62,7 +58,7 @@ def print_reported(
                 _number(own.value),
                 _signed(own.change),
             )
-        console.print(table, width=width)
+        console.print(table)
     left = len(publication.numbers) - len({id(own.number) for own in found})
     lines = [
         f"{publication.id}: {publication.citation}",
@@ -72,7 +68,7 @@ def print_reported(
     if left:
         lines.append(f"{left} reported numbers have no counterpart in this run")
     for line in lines:
-        console.print(line, style="dim", width=width)
+        console.print(line, style="dim")
 
 
 def _table(title: str) -> Table:

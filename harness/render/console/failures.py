@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.render.console.terminal import Terminal
+from harness.render.failures import by_cause
 
 NAMED = 2
 """Cells that are named for one cause."""
-
-
-def by_cause(failures: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """Group titles by reason; causes and titles keep the order of their first appearance."""
-    causes: dict[str, dict[str, None]] = {}
-    for title, reason in failures:
-        causes.setdefault(reason, {})[title] = None
-    return {reason: list(titles) for reason, titles in causes.items()}
 
 
 def print_failures(console: Terminal, failures: Iterable[tuple[str, str]]) -> None:

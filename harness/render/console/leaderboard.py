@@ -1,48 +1,46 @@
-"""The leaderboard on the console: readable at 80 columns and at 100."""
+"""What `harness leaderboard` shows."""
 
 from __future__ import annotations
 
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.leaderboard_tables import board_tables, standing_name
 from harness.analysis.reported import Publication, ReportedNumber
-from harness.render.console.tables import print_table
+from harness.render.console.failures import print_failures
+from harness.render.console.tables import print_with_legend
 from harness.render.console.terminal import Terminal
 
-WIDTH = 100
 MOST_WARNINGS = 4
 
 
 def print_leaderboard(console: Terminal, board: Leaderboard) -> None:
     """Print methods by distance to the ideal, with what they cost beside it."""
-    width = min(WIDTH, console.width)
     for table in board_tables(board):
-        print_table(console, table, width, details=True)
-        for line in (*table.legend, *table.notes):
-            console.print(line, style="dim", width=width)
-    _warnings(console, board, width)
+        print_with_legend(console, table)
+    _warnings(console, board)
     failed = sum(standing.failed for standing in board.standings)
     if failed:
         console.alert(f"{failed} entries failed", "and are left out of the means", "red")
-    for standing in board.standings:
-        for reason in standing.reasons:
-            console.alert("failed", f"{standing_name(standing, board)}: {reason}", "red")
+    print_failures(
+        console,
+        [(standing_name(s, board), reason) for s in board.standings for reason in s.reasons],
+    )
     for publication in board.reported:
-        _reported(console, publication, width)
+        _reported(console, publication)
 
 
-def _warnings(console: Terminal, board: Leaderboard, width: int) -> None:
+def _warnings(console: Terminal, board: Leaderboard) -> None:
     for standing in board.standings:
         for line in standing.warnings[:MOST_WARNINGS]:
-            console.alert("warning", f"{standing.method}: {line}", "yellow", width=width)
+            console.alert("warning", f"{standing.method}: {line}", "yellow")
         more = len(standing.warnings) - MOST_WARNINGS
         if more > 0:
-            console.alert(f"{more} more such warnings", f"of {standing.method}", "yellow")
+            console.alert(f"{more} more warnings", f"of {standing.method}", "yellow")
 
 
-def _reported(console: Terminal, publication: Publication, width: int) -> None:
+def _reported(console: Terminal, publication: Publication) -> None:
     """A publication's numbers, in a section of their own."""
-    console.alert("Reported, not measured here:", publication.citation, "bold", width=width)
-    console.print(publication.note, style="dim", width=width)
+    console.alert("Reported, not measured here:", publication.citation, "bold")
+    console.print(publication.note, style="dim")
     last: dict[tuple[str, str | None], int] = {}
     for number in publication.numbers:
         name = (number.model, number.method)
@@ -59,4 +57,4 @@ def _reported(console: Terminal, publication: Publication, width: int) -> None:
         )
         step = f", step {numbers[0].step}" if numbers[0].step else ""
         line = f"  {model} {method or '(base)'}{step}: {kind}: {values}"
-        console.print(line, width=width)
+        console.print(line)

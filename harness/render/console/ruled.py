@@ -1,12 +1,12 @@
 """A plain ruled table that a console prints at once.
 
-A table of thousands of cells is a usual matrix; rich's own table measures and wraps each of them,
-which takes longer than all the statistics in it.
+A matrix often has thousands of cells. Rich's own table measures and wraps each of them, which takes
+longer than the statistics in it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -16,6 +16,8 @@ from rich.style import Style
 from rich.text import Text
 
 RULE = "─"
+LEAST = 8
+"""Letters that the folded column keeps at least."""
 
 
 @dataclass(frozen=True)
@@ -23,26 +25,28 @@ class Ruled:
     """A title, a header, a rule, and rows of cells.
 
     Attributes:
+        title: one line or more; empty for none.
         header: names of the columns, of one line or of several.
-        rows: cells, of one line or of several; where there is little room, the first of a row is
-            folded between words.
-        left: how many columns are flush left; the others are flush right.
+        rows: cells, of one line or of several.
+        left: positions of the columns that are flush left; the others are flush right.
+        fold: position of the column whose cells are folded between words where room is short.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Text]]
-    left: int
+    left: Collection[int] = (0,)
+    fold: int = 0
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Lines of segments, a space between columns and at both ends."""
+        """Yield lines of segments, with a space between columns and at both ends."""
         names = [name.split("\n") for name in self.header]
-        widths = [max(map(len, lines)) for lines in names]
+        widths = [max(map(cell_len, lines)) for lines in names]
         for row in self.rows:
             for k, cell in enumerate(row):
                 widths[k] = max(widths[k], _width(cell))
         spare = options.max_width - sum(widths) - len(widths) - 1
-        widths[0] = max(8, widths[0] + min(spare, 0))
+        widths[self.fold] = max(LEAST, widths[self.fold] + min(spare, 0))
         bold, dim = console.get_style("bold"), console.get_style("dim")
         total = sum(widths) + len(widths) + 1
         if self.title:
@@ -54,15 +58,18 @@ class Ruled:
             yield from self._line([[(name, bold)] for name in heads], widths)
         yield from (Segment(" " + RULE * (total - 2), dim), Segment.line())
         for row in self.rows:
-            wide = row[0].cell_len > widths[0]
-            first = list(row[0].wrap(console, widths[0])) if wide else [row[0]]
-            rest = [cell.split("\n") if "\n" in cell.plain else [cell] for cell in row[1:]]
-            for number in range(max(map(len, [first, *rest]))):
-                parts = [lines[number] if number < len(lines) else None for lines in (first, *rest)]
+            cells = [self._lines(console, k, cell, widths[k]) for k, cell in enumerate(row)]
+            for number in range(max(map(len, cells))):
+                parts = [lines[number] if number < len(lines) else None for lines in cells]
                 while parts and parts[-1] is None:
                     parts.pop()
                 yield from self._line([_spans(console, part) for part in parts], widths)
         yield Segment.line()
+
+    def _lines(self, console: Console, k: int, cell: Text, width: int) -> Sequence[Text]:
+        if k == self.fold and _width(cell) > width:
+            return list(cell.wrap(console, width))
+        return list(cell.split("\n")) if "\n" in cell.plain else [cell]
 
     def _line(
         self, cells: Sequence[Sequence[tuple[str, Style | None]]], widths: Sequence[int]
@@ -70,7 +77,7 @@ class Ruled:
         plain = ""  # what has no style is put together: most of a line, or all of it
         for k, spans in enumerate(cells):
             space = " " * (widths[k] - sum(cell_len(words) for words, _ in spans))
-            plain += " " if k < self.left else " " + space
+            plain += " " if k in self.left else " " + space
             for words, style in spans:
                 if style is None:
                     plain += words
@@ -78,9 +85,9 @@ class Ruled:
                     yield Segment(plain)
                     yield Segment(words, style)
                     plain = ""
-            if k < self.left:
+            if k in self.left:
                 plain += space
-        yield Segment(plain + "\n")
+        yield Segment(plain.rstrip() + "\n")
 
 
 def _width(cell: Text) -> int:
@@ -90,7 +97,7 @@ def _width(cell: Text) -> int:
 
 
 def _spans(console: Console, cell: Text | None) -> Sequence[tuple[str, Style | None]]:
-    """A cell's words with their styles; of no interest where there are no colours."""
+    """Return a cell's words with their styles; without them where there are no colours."""
     if cell is None:
         return []
     if console.color_system is None:
@@ -108,7 +115,7 @@ def _spans(console: Console, cell: Text | None) -> Sequence[tuple[str, Style | N
 def _folded(words: str, width: int) -> list[str]:
     lines = [""]
     for word in words.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+        if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(word) > width:
             lines.append(word)
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()

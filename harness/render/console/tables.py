@@ -1,141 +1,167 @@
-"""Typed tables on the console."""
+"""Typed tables on the console, as wide as it is: 80 columns, 140, or more."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal
 
+from rich.cells import cell_len
 from rich.text import Text
 
-from harness.analysis.tables import Table, TableCell, TableRow
+from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
+from harness.render import palette
 from harness.render.console.ruled import Ruled
 from harness.render.console.terminal import Terminal
 from harness.render.tables.cell_text import (
     FRONT,
+    MARK_NOTE,
     CellText,
+    column_title,
     full_title,
     row_texts,
     shown_columns,
 )
 
-MOST_NAME = 26
-"""Width that a method's name has at most before it is folded."""
+Below = Literal["nothing", "intervals", "p-values"]
+"""What the second line of a cell shows."""
 
-WIDTH = 100
-
-HEADER = 16
-"""Width of a header's lines, about that of an interval."""
-
-STYLES = {"better": "green", "worse": "red", "undefined": "yellow", "same": "dim"}
+NARROW = 24
+"""Letters that the names of methods keep where there is little room."""
 
 
-def print_table(
-    console: Terminal,
-    table: Table,
-    width: int,
-    *,
-    intervals: bool = False,
-    details: bool = False,
-) -> None:
-    """Print a table, in blocks of columns where it is wider than the console.
+def print_table(console: Terminal, table: Table, *, below: Below = "nothing") -> None:
+    """Print a table, in several parts where it is wider than the console.
 
     Args:
-        console: where to print.
-        table: what to print.
-        width: columns to use.
-        intervals: in cells of form ``score``, the change with its interval instead of the value.
-        details: intervals below their numbers.
+        console: the console to print to; all of its width is used.
+        table: what to print; its legend is left to `print_legends`.
+        below: what to show below a change.
     """
     shown = shown_columns(table)
-    texts = [_texts(table, row, intervals=intervals, details=details) for row in table.rows]
     heads = [k for k in shown if k < table.heads]
-    heads.sort(key=lambda k: table.columns[k].form == "rank")  # names first: they can be folded
-    header = {k: _header(table.columns[k].title) for k in shown}
+    cells = {
+        (i, k): _cell(row, row.cells[k], table.columns[k], text, below)
+        for i, row in enumerate(table.rows)
+        for k, text in enumerate(row_texts(table, row))
+    }
+    headers = {k: folded_header(column_title(table, table.columns[k])) for k in shown}
     title = full_title(table)
-    for block in _blocks(texts, header, heads, [k for k in shown if k >= table.heads], width):
-        columns = [*heads, *block]
-        left = sum(table.columns[k].left for k in columns)
-        rows = [[row[k] for k in columns] for row in texts]
-        console.print(Ruled(title, [header[k] for k in columns], rows, left=left), width=width)
+    body = [k for k in shown if k >= table.heads]
+    for part in _parts(table, heads, body, cells, headers, console.width):
+        columns = [*heads, *part]
+        rows = [[cells[i, k] for k in columns] for i in range(len(table.rows))]
+        left = [place for place, k in enumerate(columns) if table.columns[k].left]
+        fold = left[0] if left else 0
+        console.print(Ruled(title, [headers[k] for k in columns], rows, left=left, fold=fold))
         title = ""
 
 
 def print_with_legend(console: Terminal, table: Table) -> None:
-    """Print a table with intervals below their numbers, its legend and its notes."""
-    width = min(WIDTH, console.width)
-    print_table(console, table, width, details=True)
-    for line in (*table.legend, *table.notes):
-        console.print(line, style="dim", width=width)
+    """Print a table with intervals below their numbers, then its legend and its notes."""
+    print_table(console, table, below="intervals")
+    print_legends(console, [table])
 
 
-def _header(title: str) -> str:
-    """A header in lines of a number's width, broken between words."""
+def print_legends(console: Terminal, tables: Iterable[Table], notes: Iterable[str] = ()) -> None:
+    """Print the lines that explain tables, each once, then the notes about their data.
+
+    Args:
+        console: the console to print to.
+        tables: the tables above.
+        notes: further notes.
+    """
+    found = list(tables)
+    lines = [line for table in found for line in table.legend]
+    if any(table.key in ("matrix", "comparison") for table in found):
+        lines.insert(1, f"{MARK_NOTE}; underlined: source and target are the same.")
+    lines += [line for table in found for line in table.notes]
+    for line in dict.fromkeys([*lines, *notes]):
+        console.print(line, style="dim")
+
+
+def _cell(
+    row: TableRow, cell: TableCell, column: TableColumn, text: CellText, below: Below
+) -> Text:
+    """Return a cell in colour: strong where a change is significant, pale where it may not be."""
+    if cell.absent:
+        return Text(cell.absent, "bold red" if cell.absent == "failed" else "dim")
+    if column.form == "text":
+        return _heading(row, text, column)
+    if row.kind == "detectable":
+        return Text(f"{text.value}  ", "dim")
+    found = Text(style=style_of(cell))
+    scored = column.form == "score"
+    found.append(text.main + (text.marks.ljust(2) if scored else text.marks))
+    second = text.p if below == "p-values" else text.detail if below == "intervals" else ""
+    if second:
+        found.append(f"\n{second}", "not bold not underline dim")
+    return found
+
+
+def _heading(row: TableRow, text: CellText, column: TableColumn) -> Text:
+    """Return a name; the tags of a method stand apart from it."""
+    if column.key != "method":
+        return Text(text.value, "dim" if row.kind == "detectable" else "")
+    style = {"base": "bold", "detectable": "dim"}.get(row.kind, "")
+    found = Text(row.method, style)
+    found.append(f" {FRONT}" if row.pareto else "")
+    return found.append(" control" if row.kind == "control" else "", "dim")
+
+
+def style_of(cell: TableCell) -> str:
+    """Return the style of a cell: colour by direction, strength by evidence."""
+    own = "underline" if cell.own else ""
+    colour = palette.TERMINAL.get(cell.mark, "")
+    strength = "bold" if cell.significant else "dim" if cell.evidence is not None else ""
+    return " ".join(part for part in (own, strength, colour) if part)
+
+
+def folded_header(title: str) -> str:
+    """Break a title between words and after underscores; no word is ever cut."""
+    words = re.findall(r"[^\s_]+_?|_", title)
+    longest = max(map(cell_len, words), default=0)
     lines = [""]
-    for word in title.split():
-        if lines[-1] and len(lines[-1]) + 1 + len(word) > HEADER:
+    for word in words:
+        glue = "" if not lines[-1] or lines[-1].endswith("_") else " "
+        if lines[-1] and cell_len(lines[-1] + glue + word) > max(longest, 11):
             lines.append(word)
         else:
-            lines[-1] = f"{lines[-1]} {word}".strip()
+            lines[-1] += glue + word
     return "\n".join(lines)
 
 
-def _blocks(
-    texts: Sequence[Sequence[Text]],
-    header: dict[int, str],
+def _parts(
+    table: Table,
     heads: Sequence[int],
-    columns: Sequence[int],
+    body: Sequence[int],
+    cells: Mapping[tuple[int, int], Text],
+    headers: Mapping[int, str],
     width: int,
 ) -> Iterator[list[int]]:
-    """Columns in groups that fit the width beside the headings of the rows."""
+    """Yield columns in groups that fit the width beside the headings of the rows."""
 
-    def widest(k: int) -> int:
-        cells = [line for row in texts for line in row[k].plain.split("\n")]
-        return max(map(len, [*header[k].split("\n"), *cells]))
+    def needs(k: int) -> int:
+        lines = [line for i in range(len(table.rows)) for line in cells[i, k].plain.split("\n")]
+        return max(map(cell_len, [*lines, *headers[k].split("\n")])) + 1
 
-    room = width - sum(min(MOST_NAME, widest(k)) + 1 for k in heads) - 2
-    block: list[int] = []
+    widths = {k: needs(k) for k in (*heads, *body)}
+    named = next((k for k in heads if table.columns[k].left), heads[0])
+    others = sum(widths[k] for k in heads if k != named)
+    rooms = [width - 2 - others - widths[named], width - 2 - others - min(widths[named], NARROW)]
+    # names stay whole if that costs no further part
+    whole, folded = ([*_filled(body, widths, room)] for room in rooms)
+    yield from whole if len(whole) <= len(folded) else folded
+
+
+def _filled(body: Sequence[int], widths: Mapping[int, int], room: int) -> Iterator[list[int]]:
+    part: list[int] = []
     left = room
-    for k in columns:
-        needed = widest(k) + 1
-        if block and needed > left:
-            yield block
-            block, left = [], room
-        block.append(k)
-        left -= needed
-    if block or not columns:
-        yield block
-
-
-def _texts(table: Table, row: TableRow, *, intervals: bool, details: bool) -> list[Text]:
-    found = []
-    for cell, column, text in zip(row.cells, table.columns, row_texts(table, row), strict=True):
-        if column.key == "method":
-            name = Text(row.method, "bold" if row.kind == "base" else "")
-            name.append(f" {FRONT}" if row.pareto else "")
-            found.append(name.append(" control" if row.kind == "control" else "", "dim"))
-        elif intervals and column.form == "score" and cell.change is not None:
-            bounds = text.detail or "[no interval]"
-            shown = CellText(f"{_change(text)} {bounds}", text.marks)
-            found.append(_styled(cell, shown, details=False))
-        else:
-            found.append(_styled(cell, text, details=details or table.key == "comparison"))
-    return found
-
-
-def _change(text: CellText) -> str:
-    return text.main.split(" ", 1)[1]
-
-
-def _styled(cell: TableCell, text: CellText, *, details: bool) -> Text:
-    """A cell in the colour of its mark, bold where it is significant."""
-    if cell.absent:
-        return Text(cell.absent, "bold red" if cell.absent == "failed" else "dim")
-    style = "" if cell.change is None and cell.mark == "same" else STYLES[cell.mark]
-    if cell.significant:
-        style = f"bold {style}"
-    if cell.own:
-        style = f"underline {style}"
-    marks = text.marks.ljust(2) if cell.change is not None else text.marks
-    found = Text(text.main + marks, style.strip())
-    if text.detail and details:
-        found.append(f"\n{text.detail}", "dim")
-    return found
+    for k in body:
+        if part and widths[k] > left:
+            yield part
+            part, left = [], room
+        part.append(k)
+        left -= widths[k]
+    if part or not body:
+        yield part

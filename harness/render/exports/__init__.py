@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from harness.render.exports.cells_file import CELLS
 from harness.render.exports.csv_file import CSV
 from harness.render.exports.export_format import ExportFormat
 from harness.render.exports.json_file import JSON
@@ -10,6 +11,6 @@ from harness.render.exports.markdown import MARKDOWN
 from harness.render.exports.parquet_file import PARQUET
 
 FORMATS: dict[str, ExportFormat] = {
-    known.name: known for known in (CSV, PARQUET, MARKDOWN, LATEX, JSON)
+    known.name: known for known in (CSV, PARQUET, MARKDOWN, LATEX, JSON, CELLS)
 }
 """By name; the first is the default."""

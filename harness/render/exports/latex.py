@@ -16,7 +16,7 @@ from harness.analysis.matrix import Matrix
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.tables import Table, TableRow
 from harness.render.exports.export_format import ExportFormat, ExportOptions
-from harness.render.tables.cell_text import MARK_NOTE, CellText, full_title, row_texts
+from harness.render.tables.cell_text import MARK_NOTE, CellText, column_title, full_title, row_texts
 from harness.storage.store import Store
 
 MOST_ROWS = 15
@@ -49,8 +49,8 @@ _SPECIAL = {
     "±": r"\ensuremath{\pm}",
     "◇": r"\ensuremath{\diamond}",
     "◆": r"\ensuremath{\diamond}",
-    "▲": r"\ensuremath{\bigtriangleup}",
-    "▼": r"\ensuremath{\bigtriangledown}",
+    "✓": r"\ensuremath{\surd}",
+    "✗": r"\ensuremath{\times}",
     "[": "{[}",
     "]": "{]}",
 }
@@ -113,7 +113,7 @@ def _table(run: str, table: Table, label: str, caption: str) -> Iterator[str]:
             texts = row_texts(table, row)
             rows.append([_cell(table, row, k, texts[k]) for k in shown])
         more = f"-{first // most + 1}" if first else ""
-        header = [table.columns[k].title for k in shown]
+        header = [column_title(table, table.columns[k]) for k in shown]
         left = [table.columns[k].left for k in shown]
         bases = [row.kind == "base" for row in table.rows]
         yield from _tables(run, label + more, caption, header, rows, left, bases)
@@ -137,7 +137,7 @@ def _cell(table: Table, row: TableRow, position: int, text: CellText) -> Cell:
     return Cell(main + (f"$^{{{raised}}}$" if raised else ""), escape(text.detail))
 
 
-_RAISED = {"▲": r"\bigtriangleup", "▼": r"\bigtriangledown", "~": r"\sim", "*": "*"}
+_RAISED = {"✓": r"\surd", "✗": r"\times", "~": r"\sim", "*": "*"}
 
 
 def _joined(cell: Cell) -> str:

@@ -13,7 +13,13 @@ from harness.analysis.tables import Table, TableRow
 from harness.analysis.verdict import verdict
 from harness.render.exports.export_format import ExportFormat, ExportOptions
 from harness.render.safe_text import one_line
-from harness.render.tables.cell_text import MARK_NOTE, full_title, row_texts, shown_columns
+from harness.render.tables.cell_text import (
+    MARK_NOTE,
+    column_title,
+    full_title,
+    row_texts,
+    shown_columns,
+)
 from harness.storage.store import Store
 
 
@@ -42,7 +48,7 @@ def markdown_text(matrix: Matrix, board: Leaderboard) -> str:
 def _section(table: Table, title: str) -> list[str]:
     """A title, the table, and the lines below it."""
     shown = shown_columns(table)
-    header = [_escape(table.columns[k].title) for k in shown]
+    header = [_escape(column_title(table, table.columns[k])) for k in shown]
     rows = [[_cells(table, row)[k] for k in shown] for row in table.rows]
     left = [table.columns[k].left for k in shown]
     lines = [_escape(line) for line in (*table.legend, *table.notes)]

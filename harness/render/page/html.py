@@ -1,255 +1,40 @@
-"""The page of a run: one HTML file that needs no network and no script."""
+"""The page of a run as one HTML file that needs no network and runs no script."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
 
-import yaml
-
-from harness import __version__
-from harness.analysis import step_curves as plotdata
-from harness.analysis.halves import halves_panels
-from harness.analysis.item_changes import spread_panels
-from harness.analysis.leaderboard import Leaderboard
-from harness.analysis.matrix_builder import Matrix
-from harness.analysis.reported import Publication
-from harness.analysis.verdict import verdict
 from harness.errors import DataError
-from harness.render.page import figures as page_figures
-from harness.render.page import lists as page_lists
-from harness.render.page import tables as page
-from harness.render.page.svg import Style, Styles, marker
-from harness.render.tables.cell_text import MARK_NOTE
-from harness.storage.reader import RunReader
-from harness.storage.records import Provenance, Record
-
-INSTALL = "pip install 'bias-transfer-harness[report]'"
+from harness.render import palette
+from harness.render.page.content import Page
+from harness.render.page.views import view_of_numbers
+from harness.render.safe_text import printable
 
 
-@dataclass(frozen=True)
-class Sources:
-    """What a page is made from."""
-
-    reader: RunReader
-    matrix: Matrix
-    board: Leaderboard
-    publications: Sequence[Publication]
-    references: Mapping[tuple[str, str], str]
-    """Reference of each plugin that is installed, by family and name."""
-    texts: Mapping[str, Mapping[str, str]]
-    """Sentences by item id, as far as they could be found again."""
-
-
-def html_page(sources: Sources) -> str:
-    """Return the whole page.
+def html_page(page: Page) -> str:
+    """Lay out a page.
 
     Raises:
-        DataError: Jinja2 is not installed.
+        DataError: Jinja2 or matplotlib is not installed.
     """
     try:
         from jinja2 import Environment, FunctionLoader, StrictUndefined
         from markupsafe import Markup
     except ImportError:
-        raise DataError(f"the page needs Jinja2; {INSTALL}") from None
+        raise DataError(
+            "the page needs Jinja2; pip install 'bias-transfer-harness[report]'"
+        ) from None
     folder = files("harness.render.page") / "templates"
     environment = Environment(
         loader=FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    style = Markup((folder / "report.css").read_text("utf-8"))  # ours, no data in it
-    environment.filters["capital"] = lambda text: text[:1].upper() + text[1:]
-    environment.filters["drawing"] = Markup  # drawings escape every text that they are given
-    return environment.get_template("report.html.j2").render(style=style, **_context(sources))
-
-
-def _context(sources: Sources) -> dict[str, Any]:
-    reader, matrix = sources.reader, sources.matrix
-    index = reader.index
-    styles = page_figures.styles_of(reader)
-    perplexity_panels = plotdata.perplexity_panels(reader)
-    perplexity, perplexity_styles = page_figures.perplexity_figures(perplexity_panels)
-    texts = {c.style: c.group for p in perplexity_panels for c in p.curves}
-    plot = plotdata.trade_off(reader, matrix)
-    records = list(_records(reader))
-    fits = plotdata.fits(reader)
-    stepwise = [fit for fit, cells in fits.items() if max(cells[0].steps) > 1]
-    description = index.spec.get("description")
-    return {
-        "name": index.name,
-        "description": description if isinstance(description, str) else "",
-        "version": __version__,
-        "created": index.created_at[:16].replace("T", " "),
-        "facts": facts(reader),
-        "summary": [verdict(matrix, sources.board).text],
-        "heat_maps": page.heat_maps(matrix),
-        "each_seed": page.heat_maps(matrix, each_seed=True) if matrix.several_fits else [],
-        "mark_note": MARK_NOTE,
-        "notes": matrix.notes,
-        "failures": matrix.failures,
-        "transfer": page.transfer_tables(matrix),
-        "bias_figures": page_figures.bias_figures(plotdata.bias_panels(reader, matrix), styles),
-        "legend": legend(stepwise, styles),
-        "legend_all": legend(list(fits), styles),
-        "perplexity_figures": perplexity,
-        "perplexity_of": "Texts" if len(set(texts.values())) == len(texts) else "Methods",
-        "perplexity_legend": [
-            (style, _sample(perplexity_styles.of(group, style))) for style, group in texts.items()
-        ],
-        "trade_off": page_figures.trade_off_figure(plot, styles) if plot else None,
-        "spreads": page_figures.spread_figures(spread_panels(reader, matrix), styles),
-        "halves": page_figures.halves_figures(halves_panels(matrix)),
-        "boards": page.board_tables(sources.board),
-        "items": page_lists.item_lists(reader, matrix, sources.texts),
-        "items_shown": page_lists.ITEMS_SHOWN,
-        "reported": page_lists.reported_tables(sources.publications, matrix),
-        "spec": yaml.safe_dump(index.spec, sort_keys=False, allow_unicode=True, width=88),
-        "provenance": provenance(records),
-        "plugins": _plugins(records, sources.references),
-        "bibtex": bibtex(),
-    }
-
-
-def facts(reader: RunReader) -> list[tuple[str, str]]:
-    """What was run, in a few words each."""
-    index = reader.index
-    debiased = [cell for cell in index.cells if not cell.is_base]
-    stepwise = [cell for cell in debiased if max(cell.steps) > 1]
-    fits = plotdata.fits(reader)
-
-    def listed(values: Iterable[object]) -> str:
-        return ", ".join(str(v) for v in dict.fromkeys(values)) or "none"
-
-    found = [
-        ("model", listed(cell.model for cell in index.cells)),
-        ("methods", listed(fit.method for fit in fits if not fit.control)),
-        ("controls", listed(fit.method for fit in fits if fit.control)),
-        ("debiased in", listed(cell.source for cell in debiased if cell.source)),
-        ("measured in", listed(index.targets)),
-        ("seeds", listed(cell.seed for cell in debiased if cell.seed is not None)),
-        ("steps", listed(sorted({s for c in stepwise for s in c.steps if s > 0}))),
-    ]
-    return [(name, value) for name, value in found if value != "none"]
-
-
-def legend(fits: Sequence[plotdata.Fit], styles: Styles) -> dict[str, list[tuple[str, str]]]:
-    """Samples of the colours (sources) and of the dashes (methods), or of both (methods)."""
-    groups = dict.fromkeys(fit.source or "any source" for fit in fits)
-    methods = dict.fromkeys(fit.method for fit in fits)
-    if styles.by_style:
-        return {
-            "source": [],
-            "method": [],
-            "both": [(m, _sample(styles.of("", m))) for m in methods],
-        }
-    neutral = 7
-    return {
-        "both": [],
-        "source": [
-            (name, _sample(Style(styles.of("" if name == "any source" else name, "").colour, 0)))
-            for name in groups
-        ],
-        "method": [
-            (name, _sample(Style(neutral, styles.of("", name).dash), css="plain"))
-            for name in methods
-        ],
-    }
-
-
-def _sample(style: Style, css: str = "") -> str:
-    names = f"line {css} {style.css}".replace("  ", " ")
-    return (
-        '<svg class="sample" viewBox="0 0 34 10" width="34" height="10" aria-hidden="true">'
-        f'<polyline class="{names}" points="1,5 33,5"/>{marker(17, 5, style, 2.8, css)}</svg>'
-    )
-
-
-# -- where the numbers come from -------------------------------------------------------------
-
-
-def _records(reader: RunReader) -> Iterable[Record]:
-    """Records that the index names; other files of the folder do not count."""
-    keys = (ref.key for cell in reader.index.cells for ref in cell.measures)
-    for key in dict.fromkeys(keys):
-        record = reader.store.record(key, items=False)
-        if record is not None:
-            yield record
-
-
-def provenance(records: Sequence[Record]) -> list[tuple[str, str]]:
-    """Software, machine, time and tokens behind the run's records."""
-
-    def every(values: Iterable[object]) -> str:
-        return ", ".join(sorted({str(v) for v in values if v is not None})) or "unknown"
-
-    known: list[Provenance] = [record.provenance for record in records]
-    packages: dict[str, set[str]] = {}
-    for own in known:
-        for name, version in own.packages.items():
-            packages.setdefault(name, set()).add(version)
-    seconds: dict[str, float] = {}
-    for record in records:
-        for phase, value in record.seconds.items():
-            seconds[phase] = seconds.get(phase, 0.0) + value
-    tokens = sum(record.tokens or 0 for record in records)
-    found = [
-        ("records", str(len(records))),
-        ("made", _from_to([record.created_at for record in records])),
-        ("harness", every(own.harness_version for own in known)),
-        (
-            "commit",
-            every(
-                f"{own.commit[:12]}{' with uncommitted changes' if own.dirty else ''}"
-                for own in known
-                if own.commit
-            ),
-        ),
-        ("Python", every(own.python for own in known)),
-        ("platform", every(own.platform for own in known)),
-        ("device", every(own.device for own in known)),
-        ("packages", ", ".join(f"{n} {'/'.join(sorted(v))}" for n, v in sorted(packages.items()))),
-        ("wall time", ", ".join(f"{name} {value:.0f} s" for name, value in seconds.items())),
-        ("tokens scored", f"{tokens:,}"),
-    ]
-    return [(name, value) for name, value in found if value]
-
-
-def _from_to(times: Sequence[str]) -> str:
-    if not times:
-        return ""
-    first, last = min(times)[:16].replace("T", " "), max(times)[:16].replace("T", " ")
-    return first if first == last else f"{first} to {last}"
-
-
-def _plugins(records: Sequence[Record], references: Mapping[tuple[str, str], str]) -> page.Table:
-    found = {
-        (p.family, p.name, p.distribution, p.version)
-        for record in records
-        for p in record.provenance.plugins
-    }
-    rows = tuple(
-        (name, family, f"{distribution} {version}", references.get((family, name), "–"))
-        for family, name, distribution, version in sorted(found)
-    )
-    return page.Table("Plugins", ("plugin", "family", "from", "reference"), rows, left=4)
-
-
-def bibtex() -> str:
-    """Entries for this software and for the paper whose experiment it runs."""
-    return f"""@software{{bias_transfer_harness,
-  title   = {{bias-transfer-harness}},
-  author  = {{{{The bias-transfer-harness developers}}}},
-  version = {{{__version__}}}
-}}
-
-@article{{lu2024transfer,
-  title  = {{Towards Transfer Unlearning: Empirical Evidence of Cross-Domain Bias Mitigation}},
-  author = {{Lu, Huimin and Isonuma, Masaru and Mori, Junichiro and Sakata, Ichiro}},
-  year   = {{2024}}
-}}
-"""
+    style = f"{palette.css()}\n{(folder / 'report.css').read_text('utf-8')}"
+    # neither the style nor a figure can bring markup in: figures escape all their texts
+    environment.filters["drawing"] = lambda figure: Markup(figure.inline())
+    environment.filters["numbers"] = lambda figure: view_of_numbers(figure.numbers, figure.title)
+    return environment.get_template("report.html.j2").render(style=Markup(style), page=page)

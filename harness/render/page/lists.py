@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.item_changes import NoItemValueError, item_changes
-from harness.analysis.matrix_builder import Column, Matrix
+from harness.analysis.costs import columns_of
+from harness.analysis.item_changes import NoItemValueError, item_changes, moved_most
+from harness.analysis.matrix import Matrix
 from harness.analysis.reported import Publication, ReportedNumber
-from harness.analysis.step_curves import Fit, fit_of
-from harness.render.page.tables import Table
+from harness.render.figures.canvas import Numbers
 from harness.render.tables.numbers import signed
 from harness.storage.reader import RunReader
 
@@ -30,28 +30,22 @@ class ItemList:
 def item_lists(
     reader: RunReader, matrix: Matrix, texts: Mapping[str, Mapping[str, str]]
 ) -> list[ItemList]:
-    """For each bias score of each method the items whose decision flipped, biggest first."""
+    """Return the items whose decision flipped, largest first, for each bias score and method."""
     found = []
-    seen: set[tuple[Fit, Column]] = set()
-    for row in matrix.rows:
-        fit = fit_of(row.cell, matrix.names)
-        for entry in row.entries:
-            key = (fit, entry.column)
-            if fit.control or not entry.towards_target or entry.after is None or key in seen:
-                continue
+    for column in columns_of(matrix, "bias"):
+        for fit, row, _ in moved_most(matrix, column)[0]:
             try:
-                changes = item_changes(reader, row.cell, row.step, entry.column)
+                changes = item_changes(reader, row.cell, row.step, column)
             except NoItemValueError:
-                continue
+                break
             flipped = [c for c in changes.changed if c.flipped] if changes else []
             if not flipped:
                 continue
-            seen.add(key)
             rows = tuple(
                 (c.id, signed(c.before, 3), signed(c.after, 3), tuple(texts.get(c.id, {}).values()))
                 for c in flipped[:ITEMS_SHOWN]
             )
-            title = f"{fit.label}: {entry.column.domain}, {entry.column.evaluator}"
+            title = f"{fit.label}: {column.domain}, {column.evaluator}"
             found.append(ItemList(title, len(flipped), rows))
     return found
 
@@ -61,8 +55,8 @@ def item_lists(
 
 def reported_tables(
     publications: Sequence[Publication], matrix: Matrix
-) -> list[tuple[Publication, Table]]:
-    """Published numbers on the data sets and domains that the run measured, as they stand."""
+) -> list[tuple[Publication, Numbers]]:
+    """Return the published numbers on the data sets and domains that the run measured."""
     wanted = {(c.evaluator, c.domain) for c in matrix.columns}
     found = []
     for publication in publications:
@@ -90,7 +84,7 @@ def reported_tables(
             for (name, step), values in lines.items()
         )
         header = (
-            "",
+            "method",
             *(
                 f"{evaluator}, {domain} ({protocol})"
                 if domain not in ("none", "overall")
@@ -98,7 +92,7 @@ def reported_tables(
                 for evaluator, metric, domain, protocol in columns
             ),
         )
-        found.append((publication, Table(publication.citation, header, rows)))
+        found.append((publication, Numbers(header, rows)))
     return found
 
 

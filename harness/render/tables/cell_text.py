@@ -1,37 +1,54 @@
-"""Typed cells as plain text, the same words in every format.
+"""A typed cell as text: the same strings for the console, Markdown, LaTeX, HTML and CSV.
 
-`harness.analysis.tables` says what a cell holds; here it becomes a main text and a detail (the
-interval), which a format puts beside or below each other.
+`harness.analysis.tables` says what a cell holds. Here it becomes a value, a change, an interval and
+marks; a format puts them beside or below each other and adds colour and escaping. No format writes
+a number of a table in another way.
 """
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
+from harness.analysis.tables import Mark, Table, TableCell, TableColumn, TableRow
+from harness.data.domains import NO_DOMAIN
 from harness.render.tables.numbers import interval, number, signed
 
-MARKS = {"better": "▲", "worse": "▼", "undefined": "~", "same": ""}
-"""Nearer to the ideal, further from it, undefined, no change."""
+MARKS: dict[Mark, str] = {"better": "✓", "worse": "✗", "undefined": "~", "same": ""}
+"""Nearer to the ideal, further from it, neither, no change."""
 
 FRONT = "◆"
-MARK_NOTE = "▲ nearer to the ideal, ▼ further from it, ~ undefined, * significant"
+MARK_NOTE = "✓ nearer to the ideal, ✗ further from it, ~ undefined, * significant"
 
 
 class CellText(NamedTuple):
-    """A cell as text: what it says, the mark and star behind that, and its interval."""
+    """The texts of a cell; those that do not apply are empty.
 
-    main: str
+    Attributes:
+        value: the value, or what is shown in its place.
+        change: its signed change.
+        marks: one of `MARKS`, then ``*`` for a significant change.
+        detail: the interval.
+        p: the corrected p-value.
+    """
+
+    value: str
+    change: str = ""
     marks: str = ""
     detail: str = ""
+    p: str = ""
+
+    @property
+    def main(self) -> str:
+        """Value and change."""
+        return f"{self.value} {self.change}".strip()
 
     def joined(self) -> str:
-        """All in one line."""
+        """Return all but the p-value in one line: ``53.40 −1.50✓* [−2.80, −0.20]``."""
         return " ".join(part for part in (self.main + self.marks, self.detail) if part)
 
 
 def cell_text(cell: TableCell, column: TableColumn) -> CellText:
-    """The texts of a cell; digits and signs follow the column."""
+    """Return the texts of a cell; digits and signs follow the column."""
     if cell.absent:
         return CellText(cell.absent)
     digits = column.digits
@@ -43,16 +60,22 @@ def cell_text(cell: TableCell, column: TableColumn) -> CellText:
     if column.form == "rank":
         return CellText(_rank(cell))
     if column.form == "number":
-        return CellText(number(cell.value, digits), "", bounds)
+        return CellText(number(cell.value, digits), detail=bounds)
     if column.form == "effect":
-        return CellText(signed(cell.value, digits) + spread, marks, bounds)
+        return CellText(signed(cell.value, digits) + spread, "", marks, bounds, _p(cell))
     if column.form == "count":
         return CellText(_count(cell))
     if cell.change is None:
         return CellText(number(cell.value, digits))
     unit = f" {cell.change_unit}" if cell.change_unit else ""
-    changed = f"{number(cell.value, digits)} {signed(cell.change, digits)}{spread}{unit}"
-    return CellText(changed, marks if column.form == "score" else "", bounds)
+    changed = f"{signed(cell.change, digits)}{spread}{unit}"
+    shown_marks = marks if column.form == "score" else ""
+    return CellText(number(cell.value, digits), changed, shown_marks, bounds, _p(cell))
+
+
+def _p(cell: TableCell) -> str:
+    p = cell.adjusted_p
+    return "" if p is None else "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _rank(cell: TableCell) -> str:
@@ -64,19 +87,19 @@ def _rank(cell: TableCell) -> str:
 
 def _count(cell: TableCell) -> str:
     if cell.total is None:
-        return str(cell.count)
+        return "–" if cell.count is None else str(cell.count)
     certain = f" ({cell.certain})" if cell.certain is not None else ""
     return f"{cell.count}/{cell.total}{certain}"
 
 
 def row_title(row: TableRow) -> str:
-    """The method of a row with its tags."""
+    """Return the method of a row with its tags."""
     front = f" {FRONT}" if row.pareto else ""
     return row.method + (" (control)" if row.kind == "control" else "") + front
 
 
 def row_texts(table: Table, row: TableRow) -> list[CellText]:
-    """The texts of a row; its method carries the tags, and detectable changes a ± sign."""
+    """Return the texts of a row; its method has the tags, detectable changes a ± sign."""
     found = [cell_text(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
     for position, column in enumerate(table.columns):
         if column.key == "method":
@@ -89,7 +112,7 @@ def row_texts(table: Table, row: TableRow) -> list[CellText]:
 
 
 def shown_columns(table: Table) -> list[int]:
-    """The columns to print: all but the step where all methods have the same one."""
+    """Return the columns to print: all but the step where all methods have the same one."""
     return [
         position
         for position, column in enumerate(table.columns)
@@ -97,8 +120,13 @@ def shown_columns(table: Table) -> list[int]:
     ]
 
 
+def column_title(table: Table, column: TableColumn) -> str:
+    """Return the header of a column; a metric of no domain is called by its own name."""
+    return table.metric if column.title == NO_DOMAIN and table.metric else column.title
+
+
 def full_title(table: Table) -> str:
-    """The title with the direction, and the step where it is the same for all methods."""
+    """Return the title with the direction, and the step where all methods have the same."""
     steps = {row.step for row in table.rows if row.kind == "method" and row.step is not None}
     step = f", step {next(iter(steps))}" if table.key == "matrix" and len(steps) == 1 else ""
     return f"{table.title}{step}" + (f", {table.direction}" if table.direction else "")

@@ -1,4 +1,4 @@
-"""What a server's HTTP reply holds: an answer, a refusal, or an error, however it is wrapped.
+"""Reading a server's HTTP reply: an answer, a refusal or an error, however it is wrapped.
 
 Servers that speak the protocol of OpenAI differ in everything around the answer. This module is
 lenient about that envelope: it accepts streams, lists of content parts, wrong content types and
@@ -38,7 +38,7 @@ class RefusedError(Exception):
 
 
 class ReplyError(Exception):
-    """A reply without a usable choice. The message is the server's own, where it has one."""
+    """A reply without a usable choice; the message is the server's, if it sent one."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ def read_reply(body: bytes) -> Reply:
     """Read the body of a reply with HTTP status 200.
 
     Raises:
-        ReplyError: there is no usable choice in it.
+        ReplyError: it has no usable choice.
         RefusedError: a content filter declined the text.
     """
     text = body.decode("utf-8-sig", "replace").strip()
@@ -112,7 +112,7 @@ def read_reply(body: bytes) -> Reply:
 
 
 def said(reply: Reply) -> str:
-    """Return the answer that a reply holds, without the reasoning in front of it.
+    """Return the answer of a reply, without the reasoning in front of it.
 
     Raises:
         RefusedError: the model or a filter declined.
@@ -137,7 +137,7 @@ def cut_off(reply: Reply) -> bool:
 
 
 def read_error(body: bytes, reason: str) -> ReplyError:
-    """Read the body of a reply with an error status.
+    """Read the body of a reply with an error status; lenient like `read_reply`.
 
     Args:
         body: what the server sent.
@@ -200,7 +200,7 @@ def _error(told: Any, reply: Mapping[str, Any]) -> ReplyError | None:
 
 
 def _nested(told: Mapping[str, Any], depth: int = 4) -> Iterator[Mapping[str, Any]]:
-    """An error and the errors inside it (Azure names the filter in ``innererror``)."""
+    """Yield an error and the errors inside it (Azure names the filter in ``innererror``)."""
     yield told
     for name in ("innererror", "inner_error", "error"):
         inner = told.get(name)
@@ -252,7 +252,7 @@ def _answered(message: Mapping[str, Any], finish: Any, model: Any, usage: Usage 
 
 
 def _parts(content: Any, refusals: list[str]) -> Iterator[str]:
-    """The text in a content that is a text or a list of parts; refusals are put aside."""
+    """Yield the texts of a content (a text or a list of parts), and collect its refusals."""
     if isinstance(content, str):
         yield content
     elif isinstance(content, dict):
@@ -271,7 +271,7 @@ def _parts(content: Any, refusals: list[str]) -> Iterator[str]:
 
 
 def _usage(reply: Mapping[str, Any]) -> Usage | None:
-    """Tokens used, as OpenAI or as other servers name them; None if a reply does not say."""
+    """Return the tokens used, under the names of OpenAI or of other servers; None if unknown."""
     told = reply.get("usage")
     if not isinstance(told, dict):
         return None

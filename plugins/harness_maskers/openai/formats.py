@@ -1,4 +1,4 @@
-"""Which response format a server takes: found out on the first calls, without asking a person."""
+"""Finding the response format that a server accepts, on the first calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _TRANSIENT_FAILURES = 2
 class FormatChoice:
     """The response format in use, shared by all dialogues of a client.
 
-    Servers reject a format in words of their own. So until a format has worked, a call that fails
+    Each server rejects a format in different words. So until a format has worked, a call that fails
     is repeated with the next one. The next one is adopted for all later calls once it has worked
     where the stricter one failed: at once if that failure rejected the request, after two such
     calls if it looked temporary (a server error may have nothing to do with the format).

@@ -207,7 +207,7 @@ class _Run:
                 "masker 'openai' needs the package 'openai'; "
                 "run `pip install 'bias-transfer-harness[openai]'`"
             ) from None
-        # Whether answers can be kept is found out before one is paid for.
+        # Check that answers can be kept before paying for one.
         self._cache.write(self._cache.folder / "writable", "")
 
     def _ask(self, todo: list[str], found: dict[str, Answer]) -> Arriving:

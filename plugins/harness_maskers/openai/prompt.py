@@ -1,7 +1,8 @@
-"""What the `openai` masker asks, and how an answer becomes character spans.
+"""The prompt of the `openai` masker, and how an answer becomes character spans.
 
-The paper (section 4.1) had GPT-4 "identify words that could be considered toxic or indicative of
-bias within the given context"; its prompt is not published. This one is the project's own.
+In the paper (section 4.1), GPT-4 was to "identify words that could be considered toxic or
+indicative of bias within the given context". Its prompt is not published; this one was written for
+this project.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from harness.types import Span
 from harness_maskers.words import Match, Matcher, Rule
 
 PROMPT_VERSION = "1"
-"""Raised by each change of the prompt, the schema or the reading of answers."""
+"""Version of the prompt and schema: raise it when either changes."""
 
 _SYSTEM = """\
 You annotate texts for a study that makes language models forget bias.
@@ -73,7 +74,7 @@ SCHEMA: dict[str, Any] = {
 
 
 class MalformedError(ValueError):
-    """An answer that cannot be used; the message is written to the model that gave it."""
+    """An answer that cannot be used. The message is sent to the model."""
 
 
 def described(domain: str, domains: Domains) -> str:
@@ -91,7 +92,7 @@ def first_messages(text: str, domain: str) -> list[dict[str, str]]:
 
 
 def complaint(answer: str, problem: str) -> list[dict[str, str]]:
-    """The turn that rejects an answer and asks again."""
+    """Return the messages that reject an answer and ask again."""
     return [
         {"role": "assistant", "content": answer},
         {"role": "user", "content": f"{problem} Give the whole corrected answer as JSON only."},
@@ -101,11 +102,11 @@ def complaint(answer: str, problem: str) -> list[dict[str, str]]:
 def read_answer(content: str) -> tuple[NamedWord, ...]:
     """Parse and validate an answer.
 
-    The JSON object may stand in a Markdown code fence or after other text, as models write it that
-    reason aloud. Of several objects with ``words`` the last one is the answer.
+    The JSON object may be in a Markdown code fence or follow other text, such as reasoning. Of
+    several objects with ``words``, the last one is the answer.
 
     Raises:
-        MalformedError: not JSON, or not of the schema.
+        MalformedError: the answer is not JSON, or does not fit the schema.
     """
     problem: MalformedError | None = None
     for candidate in _candidates(content):
@@ -168,7 +169,8 @@ def to_spans(text: str, words: Sequence[NamedWord]) -> tuple[Span, ...]:
     Raises:
         MalformedError: a word is not in the text, or not as often as the answer says.
     """
-    missing, found = [], []
+    missing: list[str] = []
+    found: list[_Place] = []
     for named in words:
         places = find_word(text, named.word)
         if not places:

@@ -22,9 +22,9 @@ _PREFIX = 12
 class Redactor:
     """Replaces the key in free text by ``[key]``.
 
-    A long key is found anywhere, also percent-encoded, escaped for JSON or in base64, and also
-    where only its beginning is left. A short one is found as a word of its own, so that the key
-    ``token`` leaves "tokens" as it is.
+    A long key is replaced anywhere: within words, percent-encoded, escaped for JSON, in base64, and
+    cut off. A short one is replaced as a separate word only, so that the key ``token`` leaves
+    "tokens" as it is.
     """
 
     def __init__(self, secret: str) -> None:

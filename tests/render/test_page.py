@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import io
 import itertools
 import re
 import subprocess
@@ -12,22 +15,18 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fresh_env import REPO
-from made_runs import make_run, pairs
+from made_runs import make_run
 
-from harness.analysis.halves import halves_panels
-from harness.analysis.item_changes import spread_panels
+from harness.analysis.leaderboard_tables import board_tables
 from harness.analysis.matrix_builder import build_matrix
-from harness.analysis.step_curves import bias_panels, pareto_front, perplexity_panels, trade_off
+from harness.analysis.matrix_tables import matrix_tables
+from harness.analysis.ranking import rank
+from harness.analysis.verdict import verdict
 from harness.cli.main import cli
 from harness.errors import HarnessError
-from harness.metrics import HIGHER, LOWER
-from harness.render import paper_figures as figures
-from harness.render.page import svg
-from harness.storage.item_table import ItemTable
-from harness.storage.reader import RunReader
 from harness.storage.store import Store
 
-VOID = {"meta", "link", "br", "line", "circle", "polygon", "polyline"}
+VOID = {"meta", "link", "br", "input"}
 AWKWARD = "<script>alert(1)</script> & \"x\" 'y'"
 
 
@@ -96,7 +95,8 @@ def test_every_score_of_the_matrix_is_on_the_page(run: Store, page: Page) -> Non
         for entry in row.entries:
             if entry.after is not None and entry.after.value is not None:
                 assert f"{entry.after.value:.2f}" in page.shown
-    cells = re.findall(r'<td class="cell absent" title="([^"]*)">failed</td>', page.text)
+    section = page.text.split('<section id="matrix"')[1].split("</section>")[0]
+    cells = re.findall(r'<td class="absent[^"]*" title="([^"]*)">\s*<span[^>]*>failed<', section)
     assert cells == ["diverged: loss is nan"] * 2 * 4  # two fits, three targets and perplexity
     assert "diverged: loss is nan" in page.shown
 
@@ -104,7 +104,7 @@ def test_every_score_of_the_matrix_is_on_the_page(run: Store, page: Page) -> Non
 def test_it_holds_what_was_asked_for(page: Page) -> None:
     headings = page.shown
     for part in (
-        "Transfer matrix",
+        "All scores",
         "Over unlearning steps",
         "Bias against language ability",
         "Halves of the paired suites",
@@ -166,7 +166,7 @@ SHAPES = {
 def test_runs_of_any_shape(tmp_path: Path, shape: str) -> None:
     store = make_run(tmp_path, **SHAPES[shape])  # type: ignore[arg-type]
     page = Page(report(store))
-    assert "Transfer matrix" in page.shown
+    assert "All scores" in page.shown
     assert page.all("script") == []
     assert "nan" not in re.sub(r"loss is nan", "", page.shown).lower().split()
     for tag, attrs in page.tags:
@@ -190,7 +190,10 @@ def test_it_needs_no_network_and_no_script(page: Page) -> None:
     for tag, attrs in page.tags:
         assert tag not in ("script", "iframe", "img", "object", "embed")
         for name in ("src", "href", "srcset", "action", "data"):
-            assert attrs.get(name, "#").startswith(("#", "data:,")), (tag, attrs)
+            assert attrs.get(name, "#").startswith(("#", "data:,", "data:text/csv;base64,")), (
+                tag,
+                attrs,
+            )
         assert not any(name.startswith("on") for name in attrs)
     style = page.text.split("<style>")[1].split("</style>")[0]
     assert "url(" not in style
@@ -200,7 +203,7 @@ def test_it_needs_no_network_and_no_script(page: Page) -> None:
 
 def test_structure_for_screen_readers_and_keyboards(page: Page) -> None:
     assert page.all("html") == [{"lang": "en"}]
-    for landmark in ("header", "nav", "main", "footer", "h1"):
+    for landmark in ("nav", "main", "footer", "h1"):
         assert len(page.all(landmark)) == 1
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch(r"h[1-6]", tag)]
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
@@ -212,9 +215,11 @@ def test_structure_for_screen_readers_and_keyboards(page: Page) -> None:
         if attrs.get("href", "").startswith("#"):
             assert attrs["href"][1:] in ids
     links = [attrs for tag, attrs in page.tags if tag == "a"]
-    assert links[0] == {"class": "skip", "href": "#main"}
+    assert links[0] == {"class": "skip", "href": "#matrix"}
     assert all("scope" in attrs for attrs in page.all("th"))
-    assert len(page.all("caption")) == len(page.all("table"))
+    grids = [attrs for attrs in page.all("table") if attrs.get("class") == "grid-table"]
+    assert len(page.all("caption")) == len(page.all("table")) - len(grids)
+    assert len(page.all("figcaption")) == len(page.all("figure"))  # each grid is in a figure
     for attrs in page.all("div"):
         if attrs.get("class") == "scroll":
             assert (attrs["role"], attrs["tabindex"]) == ("region", "0")
@@ -235,11 +240,51 @@ def test_every_figure_has_a_text_and_a_table(page: Page) -> None:
 
 
 def test_colour_is_never_the_only_sign(page: Page) -> None:
-    cells = re.findall(r'<td class="cell (better|worse)-\d[^>]*>(.*?)</td>', page.text, re.DOTALL)
+    section = page.text.split('<section id="matrix"')[1].split("</section>")[0]
+    cells = re.findall(r'<td class="(better|worse)-\d[^>]*>(.*?)</td>', section, re.DOTALL)
     assert {mark for mark, _ in cells} == {"better", "worse"}
     for mark, inner in cells:
-        assert ("▲" if mark == "better" else "▼") in inner
-        assert mark in inner
+        assert ("✓" if mark == "better" else "✗") in inner
+    grids = page.text.split('<section id="answer"')[1].split("</section>")[0]
+    shades = re.findall(r'<td class="(better|worse)-\d[^>]*>([^<]*)</td>', grids)
+    assert shades
+    for mark, text in shades:
+        assert text.strip().startswith("+" if mark == "better" else "−")
+
+
+def test_strong_shades_are_significant_and_pale_ones_are_not(page: Page) -> None:
+    cells = re.findall(r'<td class="(?:better|worse)-(\d)([^"]*)"', page.text)
+    assert {shade for shade, _ in cells} >= {"1"}
+    for shade, css in cells:
+        assert ("significant" in css) == (shade != "1")
+
+
+def test_the_first_screen_is_the_answer(run: Store, page: Page) -> None:
+    matrix = build_matrix(run)
+    said = verdict(matrix, rank([run])).text
+    answer = page.text.split('<section id="answer"')[1].split("</section>")[0]
+    assert "".join(said.split()) in "".join(Page(f"<div>{answer}</div>").shown.split())
+    assert page.text.index('id="answer"') < page.text.index("<nav") < page.text.index('id="matrix"')
+    assert answer.count("grid-table") == 3  # two maskers and `identity`
+
+
+def test_the_tables_can_be_taken_from_the_page(run: Store, page: Page) -> None:
+    (link,) = (attrs for attrs in page.all("a") if "download" in attrs)
+    kind, _, content = link["href"].partition(",")
+    assert kind == "data:text/csv;base64"
+    rows = list(csv.DictReader(io.StringIO(base64.b64decode(content).decode())))
+    tables = [*matrix_tables(build_matrix(run)), *board_tables(rank([run]))]
+    assert len(rows) == sum(len(t.rows) * (len(t.columns) - t.heads) for t in tables)
+    for row in rows:
+        if row["table"] == "matrix" and row["value"]:
+            assert f"{float(row['value']):.2f}" in page.shown
+
+
+def test_p_values_are_there_and_hidden_until_asked_for(page: Page) -> None:
+    assert re.search(r'<span class="below p">p = 0\.\d{3}</span>', page.text)
+    style = page.text.split("<style>")[1].split("</style>")[0]
+    assert ".below.p { display: none; }" in style
+    assert "body:has(#p-values:checked) .below.p { display: block; }" in style
 
 
 def test_each_cell_says_what_change_its_items_can_show(run: Store, page: Page) -> None:
@@ -251,19 +296,35 @@ def test_each_cell_says_what_change_its_items_can_show(run: Store, page: Page) -
     assert page.shown.count("minimum detectable change") >= 2
 
 
-def test_the_leaderboard_is_near_the_top_with_its_controls_and_costs(run: Store) -> None:
-    text = report(run)
-    assert text.index('<section id="leaderboard"') < text.index('<section id="matrix"')
-    section = text.split('<section id="leaderboard"')[1].split("</section>")[0]
+def test_the_leaderboard_shows_controls_and_costs(run: Store) -> None:
+    section = report(run).split('<section id="leaderboard"')[1].split("</section>")[0]
     for part in ("net of identity", "perplexity", "harmed", "improvement", "distance"):
         assert part in section
+
+
+def test_records_of_another_run_prove_nothing(tmp_path: Path) -> None:
+    store = make_run(tmp_path, sources=("gender",), steps=(10,))
+    named = {ref.key for cell in store.index().cells for ref in cell.measures}
+    other = next(iter(store.record_keys()))
+    record = store.record(other)
+    assert record is not None
+    store.write_record(record.model_copy(update={"key": "f" * len(other)}))
+    page = Page(report(store))
+    assert f"records {len(named)} " in page.shown
+
+
+def test_a_cause_is_named_once(tmp_path: Path) -> None:
+    fail = {(source, step) for source in ("gender", "race") for step in (10, 20, 30)}
+    page = Page(report(make_run(tmp_path, fail=fail)))
+    section = page.text.split('<section id="failures"')[1].split("</section>")[0]
+    assert section.count("diverged: loss is nan") == 1
 
 
 def test_seeds_are_one_row_and_each_by_itself_is_folded_away(tmp_path: Path) -> None:
     store = make_run(tmp_path, seeds=range(5), sources=["gender"], maskers=["wordlist", "random"])
     text = report(store)
     matrix = text.split('<section id="matrix"')[1].split("</section>")[0]
-    shown, folded = matrix.split("<details>")
+    shown, folded = matrix.split("<details>", 1)
     assert "mlm-unlearning + wordlist, 5 fits" in shown
     assert "seed 4" not in shown
     assert "mlm-unlearning + wordlist, seed 4" in folded
@@ -274,133 +335,7 @@ def test_seeds_are_one_row_and_each_by_itself_is_folded_away(tmp_path: Path) -> 
     assert "Over fits alone" in text.split('<section id="leaderboard"')[1].split("</section>")[0]
 
 
-# -- data behind the figures -----------------------------------------------------------------
-
-
-def test_curves_are_the_stored_scores_and_one_seed_has_an_interval(run: Store) -> None:
-    reader, matrix = RunReader(run), build_matrix(run)
-    (panel,) = bias_panels(reader, matrix)["gender"]
-    curve = next(c for c in panel.curves if c.label == "mlm-unlearning + wordlist from gender")
-    assert [p.step for p in curve.points] == [0, 10, 20, 30]
-    expected = [pairs("gender", 0.5 * s / 30, lean=0.8).metrics[0].value for s in (0, 10, 20, 30)]
-    assert [p.value for p in curve.points] == expected
-    last = curve.points[-1]
-    assert last.low is not None
-    assert last.high is not None
-    assert last.low <= last.value <= last.high
-    failed = next(c for c in panel.curves if c.label.endswith("wordlist from race"))
-    assert [p.step for p in failed.points] == [0, 10, 20]
-    assert panel.ideal == 50.0
-
-
-def test_seeds_are_a_mean_with_their_range(tmp_path: Path) -> None:
-    store = make_run(tmp_path, seeds=(0, 1, 4), sources=("gender",), steps=(10,))
-    (panel,) = bias_panels(RunReader(store), build_matrix(store))["gender"]
-    (curve,) = panel.curves
-    values = [pairs("gender", 0.5 + 0.03 * seed).metrics[0].value or 0.0 for seed in (0, 1, 4)]
-    point = curve.points[-1]
-    assert point.value == pytest.approx(sum(values) / 3)
-    assert (point.low, point.high) == (min(values), max(values))
-
-
-def test_figure_1_is_relative_to_the_base(run: Store) -> None:
-    panels = perplexity_panels(RunReader(run))
-    assert len(panels) == 4
-    for panel in panels:
-        assert all(c.points[0].value == 1.0 for c in panel.curves)
-    own = {c.group: c for c in panels[0].curves}
-    assert list(own) == ["wikitext2", "gender texts, unlearned", "gender texts, unseen"]
-    # nats rise by 0.5 and by 0.6 * 0.5 at step 30; by 0.1 * 0.5 on plain text
-    assert own["gender texts, unlearned"].points[-1].value == pytest.approx(2.718281828**0.5)
-    assert own["gender texts, unseen"].points[-1].value == pytest.approx(2.718281828**0.3)
-    assert own["wikitext2"].points[-1].value == pytest.approx(2.718281828**0.05)
-
-
-def test_pareto_front() -> None:
-    points = [(10.0, 5.0), (11.0, 3.0), (12.0, 4.0), (13.0, 1.0), (10.0, 6.0)]
-    assert pareto_front(points, LOWER) == ((10.0, 5.0), (11.0, 3.0), (13.0, 1.0))
-    assert pareto_front(points, HIGHER) == ((13.0, 1.0),)
-
-
-def test_trade_off_leaves_out_checkpoints_that_lack_a_score(run: Store) -> None:
-    plot = trade_off(RunReader(run), build_matrix(run))
-    assert plot is not None
-    assert plot.base is not None
-    ways = {fit.label: [step for step, _, _ in way] for fit, way in plot.paths}
-    assert ways["mlm-unlearning + wordlist from gender"] == [10, 20, 30]
-    assert ways["mlm-unlearning + wordlist from race"] == [10, 20]
-    assert set(plot.front) <= {plot.base} | {(x, y) for _, way in plot.paths for _, x, y in way}
-
-
-def test_items_move_by_the_margin_of_their_two_scores(run: Store) -> None:
-    panels = spread_panels(RunReader(run), build_matrix(run))
-    gender = next(p for p in panels if p.column.domain == "gender")
-    assert gender.unit == "margin (nats a token)"
-    spread = next(s for s in gender.spreads if s.fit.method == "mlm-unlearning + wordlist")
-    assert spread.changes == pytest.approx([-0.5] * 40)
-    assert all(not s.fit.control for p in panels for s in p.spreads)
-    perplexity = next(p for p in panels if p.column.domain == "none")
-    assert perplexity.unit == "nats a token"
-    assert perplexity.spreads[0].changes == pytest.approx([0.05] * 8)
-    before, after = (pairs("gender", shift, lean=0.8) for shift in (0.0, 0.5))
-    old, new = (ItemTable.of_items(m.items).column("prefers_stereotype") for m in (before, after))
-    assert (spread.gained, spread.lost) == (sum(new > old), sum(new < old))
-
-
-def test_more_curves_than_can_be_told_apart_are_split_by_source(tmp_path: Path) -> None:
-    many = {"methods": [f"m{i}" for i in range(5)], "sources": ["gender", "race"]}
-    store = make_run(tmp_path, **many)  # type: ignore[arg-type]
-    panels = bias_panels(RunReader(store), build_matrix(store))["gender"]
-    assert [len(panel.curves) for panel in panels] == [5, 5]
-    assert [panel.title.rsplit(", ", 1)[1] for panel in panels] == ["from gender", "from race"]
-    plot = trade_off(RunReader(store), build_matrix(store))
-    assert plot is not None
-    assert plot.merged
-    assert [fit.source for fit, _ in plot.paths] == [None] * 6  # one a method, and `identity`
-    once = make_run(tmp_path, name="once", steps=[10], **many)  # type: ignore[arg-type]
-    assert bias_panels(RunReader(once), build_matrix(once)) == {}
-
-
-def test_halves_are_averaged_over_seeds(tmp_path: Path) -> None:
-    store = make_run(tmp_path, seeds=[0, 1], sources=["gender"], targets=["gender"])
-    matrix = build_matrix(store)
-    (panel,) = halves_panels(matrix)
-    (row,) = panel.rows
-    entries = [r.entries[0] for r in matrix.rows if r.cell.debiaser != "identity"]
-    assert row.seeds == len(entries) == 2
-    moves = {move.name: move for move in row.moves}
-    assert list(moves) == ["stereo", "antistereo", "balanced", "all"]
-    after = [h.after.value for e in entries for h in e.halves if h.name == "stereo"]
-    assert moves["stereo"].after == pytest.approx(sum(after) / 2)  # type: ignore[arg-type]
-
-
-def test_ticks_are_round_and_inside() -> None:
-    for low, high in ((0.0, 1.0), (47.3, 58.9), (-0.013, 0.02), (1e4, 9e4)):
-        found = svg.ticks(low, high)
-        assert 3 <= len(found) <= 11
-        assert all(low - 1e-9 <= t <= high + 1e-9 for t in found)
-    assert svg.ticks(3.0, 3.0) == [3.0]
-
-
-# -- figures for papers, and the command -----------------------------------------------------
-
-
-def test_figures_in_three_formats_and_the_same_each_time(tmp_path: Path) -> None:
-    run = make_run(tmp_path, sources=("gender",), targets=("gender",))
-    result = CliRunner().invoke(
-        cli, ["report", str(run.folder), "--figures", str(tmp_path / "figures")]
-    )
-    assert result.exit_code == 0, result.output
-    files = {path.name: path.read_bytes() for path in (tmp_path / "figures").iterdir()}
-    stems = {name.rsplit(".", 1)[0] for name in files}
-    assert {"figure-1-perplexity", "bias-against-language", "steps-gender"} <= stems
-    assert "matrix-pairs-hf-nll-stereotype-score" in stems
-    assert len(files) == 3 * len(stems)
-    starts = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
-    for name, content in files.items():
-        assert content.startswith(starts[name.rsplit(".", 1)[1]])
-    for path in figures.write_figures(RunReader(run), build_matrix(run), tmp_path / "again"):
-        assert path.read_bytes() == files[path.name], path.name
+# -- mistakes ------------------------------------------------------------------------------
 
 
 def test_mistakes_are_one_line(run: Store, tmp_path: Path) -> None:

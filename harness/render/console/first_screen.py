@@ -1,0 +1,145 @@
+"""The first screen of `harness matrix`: the answer in a sentence, and small grids of colour."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.cells import cell_len
+from rich.text import Text
+
+from harness.analysis.tables import Table
+from harness.render import palette
+from harness.render.console.terminal import Terminal
+from harness.render.grids import Grid, GridCell, bias_tables, grids
+
+MOST_GRIDS = 9
+"""Grids on the first screen; the table below has all methods."""
+
+SOURCE = 10
+"""Letters of a source."""
+
+
+def print_first_screen(
+    console: Terminal, kicker: Sequence[str], verdict: str, tables: Sequence[Table]
+) -> None:
+    """Print the verdict, then the grids of the first bias table, and how to read them.
+
+    Args:
+        console: the console to print to; all of its width is used.
+        kicker: a few words about the run: name, model, size, cost.
+        verdict: the answer in a sentence or two.
+        tables: the matrix tables of the run.
+    """
+    console.print(" · ".join(kicker), style="dim")
+    console.print()
+    console.print(verdict, style="bold")
+    console.print()
+    bias = bias_tables(tables)
+    if not bias:
+        return
+    first, *others = bias
+    found = grids(first)
+    console.print(Text.assemble((first.title, "bold"), f": {what_is_shown(first)}"))
+    console.print()
+    _print_grids(console, found[:MOST_GRIDS])
+    for line in explained(first, found):
+        console.print(line, style="dim")
+    more = [f"{len(found) - MOST_GRIDS} more methods below"] if len(found) > MOST_GRIDS else []
+    more += [f"also measured: {', '.join(table.title for table in others)}"] if others else []
+    if more:
+        console.print("; ".join(more), style="dim")
+    console.print()
+
+
+def what_is_shown(table: Table) -> str:
+    """Return what the numbers of a grid are, from the direction of the metric."""
+    ideal = table.direction.removeprefix("ideal ")
+    if ideal != table.direction:
+        return f"points nearer to (+) or further from (−) {ideal}"
+    return f"improvement ({table.direction})"
+
+
+def explained(table: Table, found: Sequence[Grid]) -> list[str]:
+    """Return the two lines that explain the grids of a table."""
+    cells = [cell for grid in found for _, row in grid.rows for cell in row]
+    parts = ["bold and *: significant after correction", "pale: may be chance"]
+    if any(cell.cell.own for cell in cells):
+        parts.append("[ ]: source and target are the same")
+    if any(cell.undefined for cell in cells):
+        parts.append("~: the base cannot be told from the ideal, or was passed: change only")
+    if any(cell.cell.absent for cell in cells):
+        parts.append("–: not measured")
+    return ["; ".join(parts) + ".", *[line for line in table.legend if "Minimum det" in line][:1]]
+
+
+def _print_grids(console: Terminal, found: Sequence[Grid]) -> None:
+    source = min(SOURCE, max(len(row) for grid in found for row, _ in grid.rows))
+    source = max(source, len("from \\ to"))
+    widths = [
+        max(8, *(len(grid.targets[j][:SOURCE]) + 1 for grid in found if j < len(grid.targets)))
+        for j in range(max(len(grid.targets) for grid in found))
+    ]
+    across = source + 1 + sum(widths)
+    columns = max(1, (console.width - 1) // (across + 3))
+    for k in range(0, len(found), columns):
+        band = found[k : k + columns]
+        blocks = [_block(grid, source, widths) for grid in band]
+        tall = max(map(len, blocks))
+        heads = max(len(block) - len(grid.rows) for block, grid in zip(blocks, band, strict=True))
+        padded = [
+            [Text()] * (heads - (len(block) - len(grid.rows))) + block
+            for block, grid in zip(blocks, band, strict=True)
+        ]
+        tall = max(map(len, padded))
+        for number in range(tall):
+            line = Text(" ")
+            for block in padded:
+                part = block[number].copy() if number < len(block) else Text()
+                part.pad_right(max(0, across + 3 - part.cell_len))
+                line.append_text(part)
+            line.rstrip()
+            console.print(line, soft_wrap=True)
+        console.print()
+
+
+def _block(grid: Grid, source: int, widths: Sequence[int]) -> list[Text]:
+    """Return the lines of a grid: its name, the targets, and a line for each source."""
+    across = source + 1 + sum(widths)
+    name = grid.method + (" (control)" if grid.kind == "control" else "")
+    lines = [Text(line, "bold") for line in _folded(name, across)]
+    head = Text("from \\ to".ljust(source + 1), "dim")
+    for target, width in zip(grid.targets, widths, strict=False):
+        head.append(target[:SOURCE].rjust(width - 1) + " ", "dim")
+    lines.append(head)
+    for name, cells in grid.rows:
+        line = Text(_cut(name, source).ljust(source + 1))
+        for cell, width in zip(cells, widths, strict=False):
+            line.append_text(_cell(cell, width))
+        lines.append(line)
+    return lines
+
+
+def _cell(cell: GridCell, width: int) -> Text:
+    """Return a cell of a fixed width whose last place is a bracket, a star or a space."""
+    text = f"{'~' if cell.undefined else ''}{cell.text}{'*' if cell.cell.significant else ''}"
+    shown = f"[{text}]" if cell.cell.own else f"{text} "
+    colour = ""
+    if cell.shade:
+        colour = palette.TERMINAL["better" if cell.shade.startswith("better") else "worse"]
+    strength = "bold" if cell.cell.significant else "dim"
+    text_style = f"{strength} {colour}".strip()
+    return Text(" " * max(0, width - cell_len(shown))).append(shown, text_style)
+
+
+def _folded(text: str, width: int) -> list[str]:
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and len(lines[-1]) + 1 + len(word) > width:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}".strip()
+    return [_cut(line, width) for line in lines]
+
+
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1] + "…"

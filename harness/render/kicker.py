@@ -1,0 +1,39 @@
+"""A few words about a run that stand above its verdict."""
+
+from __future__ import annotations
+
+from harness.analysis.matrix import Matrix
+from harness.analysis.verdict import Verdict
+from harness.render.tables.numbers import signed
+from harness.storage.cells import is_control
+
+
+def kicker(matrix: Matrix, answer: Verdict) -> list[str]:
+    """Return the name of the run, its model, its size, its steps and its cost.
+
+    Args:
+        matrix: of the run.
+        answer: its verdict.
+    """
+    rows = [row for row in matrix.pooled if not is_control(row.cell)]
+    models = list(dict.fromkeys(row.cell.model for row in rows)) or [m for m, _ in matrix.base]
+    sources = {row.cell.source for row in rows if row.cell.source}
+    targets = {entry.column.domain for row in rows for entry in row.entries if entry.role == "bias"}
+    steps = {row.step for row in rows}
+    found = [matrix.name, ", ".join(dict.fromkeys(models))]
+    if sources and targets:
+        found.append(f"{_many(len(sources), 'source')} × {_many(len(targets), 'target')}")
+    if answer.fits:
+        found.append(f"{_many(answer.fits, 'fit')} per method")
+    if len(steps) == 1:
+        found.append(f"step {next(iter(steps))}")
+    if answer.cost is not None:
+        low, high = (signed(value, 1) for value in (answer.cost.low, answer.cost.high))
+        span = low if low == high else f"{low} to {high}"
+        unit = f" {answer.cost.unit}" if answer.cost.unit else ""
+        found.append(f"{answer.cost.column.metric.replace('_', ' ')} {span}{unit}")
+    return found
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" + ("" if count == 1 else "s")
