@@ -1,4 +1,4 @@
-"""What a method costs: the only place that says which metric is the cost, and which is the dose."""
+"""What a method costs in language ability, and how far it went: its dose."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from harness.analysis.matrix import Matrix
 from harness.data.domains import NO_DOMAIN
-from harness.metrics import Metric, Role
+from harness.metrics import Metric
 from harness.storage.reader import Column
 
 
@@ -27,26 +27,12 @@ class Cost(NamedTuple):
         return 100.0 * (value / base - 1.0) if self.relative else value - base
 
 
-def columns_of(matrix: Matrix, role: Role) -> tuple[Column, ...]:
-    """The columns whose metric has a role, in the order of the matrix."""
-    roles: dict[Column, str] = {}
-    for (_, column), metric in matrix.base.items():
-        roles.setdefault(column, metric.role or "diagnostic")
-    for row in matrix.rows:
-        for entry in row.entries:
-            if entry.after is not None:
-                roles.setdefault(entry.column, entry.role)
-    return tuple(column for column in matrix.columns if roles.get(column) == role)
-
-
 def language_cost(matrix: Matrix) -> Cost | None:
-    """The cost: the first language metric of which less is better; None if there is none."""
-    for column in columns_of(matrix, "language"):
-        metrics = _bases(matrix.base, column)
-        if any(metric.direction.kind == "lower" for metric in metrics):
-            values = [metric.value for metric in metrics if metric.value is not None]
-            return Cost(column, bool(values) and all(abs(value) > 1e-9 for value in values))
-    return None
+    """The language cost of a run (`Matrix.cost`), relative to the base unless that is zero."""
+    if matrix.cost is None:
+        return None
+    values = [m.value for m in _bases(matrix.base, matrix.cost) if m.value is not None]
+    return Cost(matrix.cost, bool(values) and all(abs(value) > 1e-9 for value in values))
 
 
 def dose(matrix: Matrix) -> Cost | None:

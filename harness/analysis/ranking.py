@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 from harness.analysis.comparability import differences, settings_of
 from harness.analysis.controls import PREFERENCE, alike, labelled, mean_net
-from harness.analysis.costs import Cost, columns_of, dose, language_cost
+from harness.analysis.costs import Cost, dose, language_cost
 from harness.analysis.effects import Estimated, combined, mean_effect
 from harness.analysis.gains import gain_of
 from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Rank, Standing
@@ -150,7 +150,8 @@ class _Group:
 def _groups(
     reader: RunReader, matrix: Matrix, names: MethodNames, *, comparable: bool
 ) -> list[_Group]:
-    bias, language = columns_of(matrix, "bias"), columns_of(matrix, "language")
+    bias = matrix.endpoints
+    language = tuple(c for c in matrix.columns if matrix.role(c) == "language")
     cost, distance = language_cost(matrix), dose(matrix)
     curves, dose_curves = Curves(reader, bias, cost), Curves(reader, bias, distance)
     found = []
@@ -220,7 +221,7 @@ def _standing(
     budget: float | None,
 ) -> Standing:
     measured = [(row, e) for row in group.rows for e in row.entries if e.status == "measured"]
-    bias = [(r, e) for r, e in measured if e.role == "bias" and e.distance is not None]
+    bias = [(r, e) for r, e in measured if e.column in group.bias and e.distance is not None]
     entries = [entry for _, entry in bias]
     marks = [entry.mark for entry in entries]
     gain = gain_of(entries)
@@ -265,7 +266,7 @@ def _standing(
         fits=sum(row.fits for row in group.rows),
         failed=len(failed),
         reasons=tuple(dict.fromkeys(e.reason or "" for e in failed)),
-        warnings=_warnings(bias),
+        warnings=_warnings([(r, e) for r, e in measured if e.role == "bias"]),
     )
 
 
@@ -329,7 +330,7 @@ def _by_seed(group: _Group) -> dict[int | None, tuple[Cell, float]]:
         seeds.setdefault(row.cell.seed, []).append(row)
     found = {}
     for seed, rows in seeds.items():
-        entries = [e for row in rows for e in row.entries if e.role == "bias" and e.distance]
+        entries = [e for row in rows for e in row.entries if e.column in group.bias and e.distance]
         gain = gain_of(entries)
         if gain is not None and gain.before.distinguishable:
             found[seed] = rows[0].cell, gain.before.value - gain.after.value

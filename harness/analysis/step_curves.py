@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.analysis.costs import columns_of, dose, language_cost
+from harness.analysis.costs import dose
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.metrics import LOWER, Direction, Metric
@@ -158,7 +158,9 @@ class RunCurves:
         With one seed the last point carries the 95 % interval of its change.
         """
         found: dict[str, list[Panel]] = {}
-        for column in columns_of(self._matrix, "bias"):
+        for column in self._matrix.columns:
+            if self._matrix.role(column) != "bias":
+                continue
             curves: dict[Fit, Curve] = {}
             ideal = None
             for fit, cells in self.fits.items():
@@ -218,14 +220,12 @@ class RunCurves:
 
     @cached_property
     def trade_off(self) -> TradeOff | None:
-        """Mean distance of the bias scores to their ideal against the language cost.
+        """Mean distance of the bias scores to their ideal against the cost in language ability.
 
         None where the run measured no bias score or no language ability.
         """
-        cost = language_cost(self._matrix)
-        language = columns_of(self._matrix, "language")
-        ability = cost.column if cost is not None else next(iter(language), None)
-        return self._against(ability, None)
+        language = [c for c in self._matrix.columns if self._matrix.role(c) == "language"]
+        return self._against(self._matrix.cost or next(iter(language), None), None)
 
     @cached_property
     def against_dose(self) -> TradeOff | None:
@@ -238,7 +238,7 @@ class RunCurves:
 
     def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
         """Trajectories over a metric; ``fixed`` is its direction where it has none of its own."""
-        bias = columns_of(self._matrix, "bias")
+        bias = self._matrix.endpoints
         if not bias or ability is None:
             return None
         paths: list[tuple[Fit, Way]] = []
@@ -284,6 +284,8 @@ class RunCurves:
                 keys.setdefault((ref.step, ref.evaluator), []).append(ref.key)
         for key in keys.get((step, column.evaluator), ()):
             measured = (self._reader.record(key) or {}).get((column.protocol, column.domain))
+            if measured is not None and column.metric in measured.derived:
+                measured = self._reader.find(cell, step, column)
             metric = measured.metrics.get(column.metric) if measured else None
             if metric is not None:
                 return metric if metric.value is not None else None

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.costs import columns_of
 from harness.analysis.item_changes import NoItemValueError, item_changes, moved_most
 from harness.analysis.matrix import Matrix
 from harness.analysis.reported import Publication, ReportedNumber
@@ -32,7 +31,9 @@ def item_lists(
 ) -> list[ItemList]:
     """Return the items whose decision flipped, largest first, for each bias score and method."""
     found = []
-    for column in columns_of(matrix, "bias"):
+    for column in matrix.columns:
+        if matrix.role(column) != "bias":
+            continue
         for fit, row, _ in moved_most(matrix, column)[0]:
             try:
                 changes = item_changes(reader, row.cell, row.step, column)
