@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from harness.errors import ServiceError as ServiceError
     from harness.errors import SpecError as SpecError
     from harness.errors import StoreError as StoreError
+    from harness.estimators import Estimator as Estimator
+    from harness.estimators import Sample as Sample
     from harness.families import NOT_IN_KEY as NOT_IN_KEY
     from harness.families import Corpus as Corpus
     from harness.families import Debiaser as Debiaser
@@ -48,16 +50,26 @@ if TYPE_CHECKING:
     from harness.lm.handle import TokenScores as TokenScores
     from harness.metrics import HIGHER as HIGHER
     from harness.metrics import LOWER as LOWER
+    from harness.metrics import NO_IDEAL as NO_IDEAL
     from harness.metrics import TOWARDS_0 as TOWARDS_0
     from harness.metrics import TOWARDS_50 as TOWARDS_50
     from harness.metrics import Direction as Direction
     from harness.metrics import Item as Item
     from harness.metrics import Metric as Metric
+    from harness.metrics import MetricDefinition as MetricDefinition
     from harness.plugins import load_registry as load_registry
+    from harness.quantities import Count as Count
+    from harness.quantities import Decision as Decision
+    from harness.quantities import LogProb as LogProb
+    from harness.quantities import Nats as Nats
+    from harness.quantities import Number as Number
+    from harness.quantities import Probability as Probability
     from harness.running.experiment import Experiment as Experiment
     from harness.types import Checkpoint as Checkpoint
     from harness.types import DebiasRequest as DebiasRequest
     from harness.types import EvaluationRequest as EvaluationRequest
+    from harness.types import ItemsRequest as ItemsRequest
+    from harness.types import ItemTexts as ItemTexts
     from harness.types import LoadRequest as LoadRequest
     from harness.types import MaskedPassage as MaskedPassage
     from harness.types import MaskEstimate as MaskEstimate
@@ -82,6 +94,7 @@ _MODULES = {
         "SpecError",
         "StoreError",
     ),
+    "harness.estimators": ("Estimator", "Sample"),
     "harness.families": (
         "NOT_IN_KEY",
         "Corpus",
@@ -98,18 +111,23 @@ _MODULES = {
     "harness.metrics": (
         "HIGHER",
         "LOWER",
+        "NO_IDEAL",
         "TOWARDS_0",
         "TOWARDS_50",
         "Direction",
         "Item",
         "Metric",
+        "MetricDefinition",
     ),
     "harness.plugins": ("load_registry",),
+    "harness.quantities": ("Count", "Decision", "LogProb", "Nats", "Number", "Probability"),
     "harness.running.experiment": ("Experiment",),
     "harness.types": (
         "Checkpoint",
         "DebiasRequest",
         "EvaluationRequest",
+        "ItemTexts",
+        "ItemsRequest",
         "LoadRequest",
         "MaskEstimate",
         "MaskRequest",

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from textwrap import shorten
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -20,7 +20,7 @@ from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import DebiasError, HarnessError, PluginCrashError, PluginError
 from harness.families import Corpus, Debiaser, Evaluator, Masker, Model
 from harness.lm.handle import LanguageModel
-from harness.metrics import MetricDefinition
+from harness.metrics import Metric, MetricDefinition
 from harness.plugins import Registered
 from harness.quantities import Quantity
 from harness.types import (
@@ -205,45 +205,59 @@ def measure(
         if len({item.id for item in measurement.items}) != len(measurement.items):
             raise _breach(entry, "evaluate", f"item ids of {' / '.join(key)} are not unique")
     return tuple(
-        own if own.quantities else with_declarations(entry, evaluator, own) for own in answer
+        own
+        if own.quantities
+        else declared(entry, evaluator, own.protocol, own.domain).complete(own)
+        for own in answer
     )
 
 
-def with_declarations(
-    entry: Registered, evaluator: Evaluator[Any], measurement: Measurement
-) -> Measurement:
-    """Fill in what the evaluator declares about a measurement that says nothing itself.
+class Declared(NamedTuple):
+    """What an evaluator declares about the measurements of one protocol and domain.
 
-    It is one that the evaluator put together by hand, or one that an older version stored.
-    Metrics take their role, rank and whole from the definition of their name. A metric that is
-    defined and not there is derived from the items by readers.
+    Attributes:
+        quantities: what each item value is, by its name.
+        definitions: of the metrics, by name.
     """
-    protocol, domain = measurement.protocol, measurement.domain
-    definitions = {
-        own.name: own
-        for own in _checked(_DEFINITIONS, evaluator.metrics(protocol, domain), entry, "metrics")
-    }
+
+    quantities: dict[str, Quantity]
+    definitions: dict[str, MetricDefinition]
+
+    def complete(self, measurement: Measurement) -> Measurement:
+        """Fill in what a measurement does not say itself.
+
+        Metrics take their role, rank and whole from the definition of their name. A metric that
+        is defined and not there is derived from the items by readers.
+        """
+        stored = {metric.name for metric in measurement.metrics}
+        missing = tuple(own for name, own in self.definitions.items() if name not in stored)
+        return measurement.model_copy(
+            update={
+                "metrics": tuple(self._as_defined(metric) for metric in measurement.metrics),
+                "quantities": self.quantities,
+                "derived": missing,
+            }
+        )
+
+    def _as_defined(self, metric: Metric) -> Metric:
+        own = self.definitions.get(metric.name)
+        if own is None:
+            return metric
+        known = {"role": own.role, "primary": own.primary, "whole": own.whole}
+        changed = {name: v for name, v in known.items() if getattr(metric, name) != v}
+        return metric.model_copy(update=changed) if changed else metric
+
+
+def declared(entry: Registered, evaluator: Evaluator[Any], protocol: str, domain: str) -> Declared:
+    """Ask an evaluator what it declares about a protocol and a domain."""
+    definitions = _checked(_DEFINITIONS, evaluator.metrics(protocol, domain), entry, "metrics")
     try:
         quantities = _QUANTITIES.validate_python(dict(evaluator.quantities(protocol)))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise _breach(entry, "quantities", f"answer[{where}]: {first['msg']}") from None
-    metrics = tuple(
-        metric
-        if (own := definitions.pop(metric.name, None)) is None
-        else metric.model_copy(
-            update={"role": own.role, "primary": own.primary, "whole": own.whole}
-        )
-        for metric in measurement.metrics
-    )
-    return measurement.model_copy(
-        update={
-            "metrics": metrics,
-            "quantities": quantities,
-            "derived": tuple(definitions.values()),
-        }
-    )
+    return Declared(quantities, {own.name: own for own in definitions})
 
 
 def list_items(

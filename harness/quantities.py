@@ -9,9 +9,12 @@ the figures for margins and flipped decisions, ``harness repro`` for differences
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    from harness.arrays import Floats
 
 
 class _Quantity(BaseModel):
@@ -53,6 +56,16 @@ class Decision(_Quantity):
         Field(description="names of the compared values; empty: decided in another way"),
     ] = ()
     tie: Annotated[bool, Field(description="1 where all the named values are equal")] = False
+
+    def decide(self, scores: Floats) -> Floats:
+        """Return the decisions that follow from scores of shape ``(items, names)``.
+
+        At least two values must be named. The answer is zeros and ones, shape ``(items,)``.
+        """
+        first, others = scores[:, :1], scores[:, 1:]
+        same = (others == first) if self.tie else (first > others)
+        found: Floats = same.all(axis=1).astype(float)
+        return found
 
 
 class Count(_Quantity):

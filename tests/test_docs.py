@@ -26,6 +26,7 @@ from harness.planning.spec import Limits, Spec
 from harness.planning.spec_reader import build_spec, find_spec
 from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
+from harness.testing import check_debiaser
 
 PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
 PACKAGE = REPO / "tests" / "support" / "packages" / "third_party"
@@ -154,8 +155,22 @@ def test_the_example_package_is_the_one_that_is_tested() -> None:
     assert blocks(page, "toml") == [(PACKAGE / "pyproject.toml").read_text("utf-8")]
 
 
+def test_the_first_plugin_of_the_page_works() -> None:
+    """It is about ten lines, loads, and changes a model as it says."""
+    (source, *_) = blocks(REPO / "docs" / "plugins.md", "python")
+    assert len([line for line in source.splitlines() if line.strip()]) <= 13
+    module: dict[str, Any] = {}
+    exec(source, module)
+    (plugin,) = module["harness_debiasers"]()
+    assert [step.step for step in check_debiaser(plugin)] == [1]
+
+
 def test_every_hook_stands_with_its_signature() -> None:
-    (signatures, *_) = blocks(REPO / "docs" / "plugins.md", "python")
+    (signatures,) = (
+        own
+        for own in blocks(REPO / "docs" / "plugins.md", "python")
+        if own.startswith("def harness")
+    )
     hooks = {name: hook for name, hook in vars(hookspecs).items() if name.startswith("harness_")}
     expected = [f"def {name}{inspect.signature(hook)}" for name, hook in hooks.items()]
     assert [line.replace("'", "") for line in expected] == signatures.splitlines()

@@ -17,6 +17,7 @@ import numpy as np
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.metrics import Direction, Metric
+from harness.quantities import Nats
 from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import RunReader
 
@@ -316,7 +317,7 @@ class RunCurves:
         for key, ref in keys.items():
             for (protocol, domain), measured in (self._reader.record(key) or {}).items():
                 for name, metric in measured.metrics.items():
-                    if metric.estimator == "exp_rate":
+                    if isinstance(measured.quantities.get(metric.of[0]), Nats):
                         found[Column(ref.evaluator, protocol, name, domain)] = None
                         break
         return sorted(

@@ -39,10 +39,10 @@ def calibrate_command(
     write_counts: Path | None,
     limit: int | None,
 ) -> None:
-    """Check this installation: GPT-2 must give the published counts, to the item.
+    """Check this installation: GPT-2 must give exactly the published counts.
 
     CrowS-Pairs with hf_nll, all nine types; StereoSet dev, micro; WikiText-2 in windows of 1,024.
-    Ends with exit code 1 if a figure differs. Where GPT-2 cannot be had, it says so.
+    Ends with exit code 1 if a figure differs, and with 5 if GPT-2 is not available.
     """
     from harness.render.console.calibration import print_checks
     from harness.render.console.progress import ConsoleReporter

@@ -3,34 +3,67 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.options import results_option
 from harness.cli.output import echo_json
 from harness.cli.session import Session, pass_session
+from harness.errors import StoreError, did_you_mean
+from harness.storage.cells import select_cell
+
+if TYPE_CHECKING:
+    from harness.storage.store import Store
 
 
 @click.command("explain")
 @click.argument("run")
-@click.argument("key")
+@click.argument("what")
+@click.option("--step", type=click.IntRange(min=0), help="Step of the cell; default: its last.")
+@click.option("--evaluator", "-e", help="Evaluator of the cell; default: its first.")
 @results_option
 @pass_session
-def explain_command(session: Session, run: str, key: str, results: Path) -> None:
-    """Show all that KEY (or its beginning) of RUN is a hash of, and the cells that use it."""
-    from harness.errors import StoreError
+def explain_command(
+    session: Session, run: str, what: str, step: int | None, evaluator: str | None, results: Path
+) -> None:
+    """Show everything that a result of RUN depends on.
+
+    WHAT is a content key (or its beginning), or a cell: parts of its name between slashes, as
+    tables show them, such as "mlm-unlearning/gender".
+    """
     from harness.storage.store import find_run
 
     store = find_run(run, results)
-    found = [own for own in store.record_keys() if own.startswith(key)]
-    if len(found) != 1:
-        what = "no record's key begins" if not found else f"{len(found)} keys begin"
-        raise StoreError(f"{store.folder}: {what} with '{key}'; give more of a record's file name")
-    record = store.record(found[0], items=False)
-    assert record is not None
+    key = _key(store, what, step, evaluator)
+    record = store.record(key, items=False)
+    if record is None:
+        failure = store.failure(key)
+        reason = "it is not measured yet" if failure is None else f"it failed: {failure.reason}"
+        raise StoreError(f"{store.folder}: no result under key {key}: {reason}")
     for cell in store.index().cells:
         for ref in cell.measures:
-            if ref.key == found[0]:
+            if ref.key == key:
                 title = f"{cell.title()} / step {ref.step} / {ref.evaluator}"
-                session.stdout.print(title)
+                session.stdout.print(f"{title}: {key}", soft_wrap=True)
     echo_json(record.inputs)
+
+
+def _key(store: Store, what: str, step: int | None, evaluator: str | None) -> str:
+    """The key that a person means.
+
+    Raises:
+        StoreError: there is no such key or cell, or there are several.
+    """
+    keys = [key for key in store.record_keys() if key.startswith(what)]
+    if len(keys) == 1:
+        return keys[0]
+    if keys and set(what) <= set("0123456789abcdef"):
+        raise StoreError(f"{store.folder}: {len(keys)} keys begin with '{what}'; give more of one")
+    cell = select_cell(store.index().cells, what)
+    chosen = cell.debiased_step(step) if step != 0 else 0
+    found = {ref.evaluator: ref.key for ref in cell.measures if ref.step == chosen}
+    if evaluator is not None and evaluator not in found:
+        hint = did_you_mean(evaluator, found)
+        raise StoreError(f"{cell.title()} has no evaluator '{evaluator}'{hint}")
+    return found[evaluator] if evaluator is not None else next(iter(found.values()))

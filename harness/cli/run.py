@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import executor_options, make_executor, results_option, set_option
+from harness.cli.options import executor_options, results_option, set_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -42,9 +42,10 @@ def run_command(
     """
     from harness.planning.spec_reader import load_spec
     from harness.render.console.progress import ConsoleReporter
+    from harness.running.executors.choices import make_executor
     from harness.running.experiment import Experiment
 
-    chosen = make_executor(**executor)
+    chosen = make_executor(str(executor.pop("executor")), executor)
     loaded = load_spec(spec, session.registry, overrides)
     experiment = Experiment(loaded, registry=session.registry, data=session.data, results=results)
     experiment.store.prepare()

@@ -8,7 +8,7 @@ What cannot be done for lack of data is planned with its problem, so that the ot
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import product
@@ -20,12 +20,13 @@ from harness.boundary import guarded
 from harness.data.places import DataStore
 from harness.errors import HarnessError, PluginCrashError
 from harness.families import Debiaser, Evaluator, Family
-from harness.planning.keys import ENGINE, PluginInputs, content_key
+from harness.planning.keys import ENGINE, KeyMaker, PluginInputs
 from harness.planning.narrowing import Narrowing
 from harness.planning.passages import Source, Texts
 from harness.planning.spec import PluginUse, Spec, StopAt, known_data, measured_domains
 from harness.plugins import Registry
 from harness.storage.cells import Cell, Identity, MeasureRef
+from harness.storage.item_table import uncollected
 from harness.storage.records import SCHEMA_VERSION, RunIndex
 from harness.types import ControlKind, Label
 
@@ -121,7 +122,9 @@ class Plan:
 
 def build_plan(spec: Spec, registry: Registry, data: DataStore, texts: Texts) -> Plan:
     """Lay out a spec as tasks with keys. Reads data, loads no model."""
-    return _Planner(spec, registry, known_data(spec, registry, data), texts).plan()
+    planner = _Planner(spec, registry, known_data(spec, registry, data), texts)
+    with uncollected():  # nothing of a plan is garbage, and there is a lot of it
+        return planner.plan()
 
 
 class _Part(NamedTuple):
@@ -149,9 +152,22 @@ class _Planner:
     data: DataStore
     texts: Texts
     _inputs: PluginInputs = field(init=False)
+    _keys: KeyMaker = field(init=False, default_factory=KeyMaker)
+    _parts: dict[Hashable, _Part] = field(init=False, default_factory=dict)
+    """Parts of keys that were worked out, by what they are of."""
+    _domains: dict[str, list[JsonValue]] = field(init=False, default_factory=dict)
+    """Domains that an evaluator is asked for, by its label."""
+    _items: dict[str, JsonValue] = field(init=False)
+    _bases: dict[Hashable, list[MeasureTask]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
+        limits = self.spec.limits
         self._inputs = PluginInputs(self.registry, self.data)
+        self._items = {"limit": limits.items, "seed": limits.item_seed}
+        for use in self.spec.evaluators:
+            # sorted: the answer does not depend on the order in which a spec names its targets
+            domains = sorted(measured_domains(self.spec, use, self.registry))
+            self._domains[use.label] = list(domains)
 
     def plan(self) -> Plan:
         cells: list[Cell] = []
@@ -254,7 +270,7 @@ class _Planner:
             if fit.key in seen:
                 continue
             seen.add(fit.key)
-            base = self._measures(setting.lineage, 0, source, setting.problem)
+            base = self._base(setting, source)
             cell = Cell(
                 **identity._asdict(),
                 control_kind=self._control_kind(setting, source),
@@ -262,6 +278,13 @@ class _Planner:
                 measures=_refs([*base, *fit.tasks]),
             )
             yield cell, fit, base
+
+    def _base(self, setting: _Setting, source: Source | None) -> list[MeasureTask]:
+        """The measurements of the base model that a cell is compared with."""
+        name = (setting.model.label, None if source is None else _place(source))
+        if name not in self._bases:
+            self._bases[name] = self._measures(setting.lineage, 0, source, setting.problem)
+        return self._bases[name]
 
     def _control_kind(self, setting: _Setting, source: Source | None) -> ControlKind | None:
         plugin, masker = setting.plugin, setting.masker
@@ -289,7 +312,7 @@ class _Planner:
         measured = steps if stop_at is None else steps[-1:]
         tasks = [t for step in measured for t in self._measures(lineage, step, source, problem)]
         return Fit(
-            key=content_key(lineage),
+            key=self._keys.key(lineage),
             identity=identity,
             debiaser=setting.debiaser,
             source=source,
@@ -358,9 +381,8 @@ class _Planner:
         source: Source | None,
         problem: Problem | None,
     ) -> MeasureTask:
-        plugin, limits = self._evaluator(use), self.spec.limits
-        # sorted: the answer does not depend on the order in which a spec names its targets
-        domains = tuple(sorted(measured_domains(self.spec, use, self.registry)))
+        plugin = self._evaluator(use)
+        domains = tuple(map(str, self._domains[use.label]))
         parts = {"evaluator": self._plugin("evaluator", use)}
         source = source if plugin.reads_source else None
         if source is not None:
@@ -374,19 +396,19 @@ class _Planner:
             **lineage,
             **{name: part.inputs for name, part in parts.items()},
             "step": step,
-            "domains": list(domains),
-            "items": {"limit": limits.items, "seed": limits.item_seed},
+            "domains": self._domains[use.label],
+            "items": self._items,
         }
-        key = content_key(inputs)
+        key = self._keys.key(inputs)
         return MeasureTask(key, inputs, use, step, domains, source, neutral, problem)
 
     # -- parts of a key ----------------------------------------------------------------------
 
     def _plugin(self, family: Family, use: PluginUse, domain: str | None = None) -> _Part:
-        try:
-            return _Part(dict(self._inputs.of(family, use, domain)))
-        except Exception as error:  # one plugin's failure must not cost the cells without it
-            return _unknown({"name": use.use}, error)
+        def of() -> JsonValue:
+            return self._inputs.of(family, use, domain)
+
+        return self._part((family, id(use), domain), {"name": use.use}, of)
 
     def _source(self, source: Source) -> _Part:
         known: dict[str, JsonValue] = {
@@ -394,47 +416,64 @@ class _Planner:
             "domain": source.domain,
             "label": source.label,
         }
-        try:
-            passages = self.texts.unlearned(source)
-        except Exception as error:
-            return _unknown(known, error)
-        return _Part({**known, "passages": self.texts.hash_of(passages)})
+
+        def of() -> JsonValue:
+            return {**known, "passages": self.texts.hash_of(self.texts.unlearned(source))}
+
+        return self._part(("source", *_place(source)), known, of)
 
     def _neutral(self, use: PluginUse, seed: int) -> _Part:
         known: dict[str, JsonValue] = {"corpus": {"name": use.use}}
-        try:
-            passages = self.texts.neutral(use, seed)
-        except Exception as error:
-            return _unknown(known, error)
-        return _Part({**known, "passages": self.texts.hash_of(passages)})
+
+        def of() -> JsonValue:
+            return {**known, "passages": self.texts.hash_of(self.texts.neutral(use, seed))}
+
+        return self._part(("neutral", id(use), seed), known, of)
 
     def _texts(self, source: Source, domains: tuple[str, ...]) -> _Part:
-        try:
-            unlearned = self.texts.unlearned(source)
-            unseen = self.texts.unseen(source, domains)
-        except Exception as error:
-            return _unknown({}, error)
-        hashes: dict[str, JsonValue] = {
-            "unlearned": self.texts.hash_of(unlearned),
-            "unseen": self.texts.hash_of(unseen),
-        }
-        return _Part(hashes)
+        def of() -> JsonValue:
+            return {
+                "unlearned": self.texts.hash_of(self.texts.unlearned(source)),
+                "unseen": self.texts.hash_of(self.texts.unseen(source, domains)),
+            }
+
+        return self._part(("texts", *_place(source), domains), {}, of)
 
     def _held_out(self, use: PluginUse) -> _Part:
-        try:
-            return _Part(self.texts.hash_of(self.texts.held_out(use)))
-        except Exception as error:
-            return _unknown({}, error)
+        def of() -> JsonValue:
+            return self.texts.hash_of(self.texts.held_out(use))
+
+        return self._part(("held out", id(use)), {}, of)
 
     def _stop(self, stop_at: StopAt) -> _Part:
         """The dose, and everything that decides at which step it is reached."""
         texts = self._held_out(self.spec.neutral[0])
-        inputs: dict[str, JsonValue] = {
-            **stop_at.model_dump(mode="json"),
-            "checked": list(self.spec.steps),
-            "texts": texts.inputs,
-        }
-        return _Part(inputs, texts.problem)
+
+        def of() -> JsonValue:
+            return {
+                **stop_at.model_dump(mode="json"),
+                "checked": list(self.spec.steps),
+                "texts": texts.inputs,
+            }
+
+        part = self._part("stop", {}, of)
+        return _Part(part.inputs, texts.problem or part.problem)
+
+    def _part(
+        self, name: Hashable, known: dict[str, JsonValue], of: Callable[[], JsonValue]
+    ) -> _Part:
+        """Work a part out once. A failure is its problem, and costs no other part anything."""
+        if name not in self._parts:
+            try:
+                self._parts[name] = _Part(of())
+            except Exception as error:  # third-party code may raise anything
+                self._parts[name] = _unknown(known, error)
+        return self._parts[name]
+
+
+def _place(source: Source) -> tuple[Hashable, ...]:
+    """A source as part of a dictionary's key."""
+    return id(source.corpus), source.domain, source.label, source.draw
 
 
 def _unknown(known: dict[str, JsonValue], error: Exception) -> _Part:

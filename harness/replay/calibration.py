@@ -1,4 +1,4 @@
-"""Checking an installation: a model whose counts are known must give them, to the item."""
+"""Checking an installation: a model with known counts must give exactly these counts."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Figure(BaseModel):
 
     @property
     def name(self) -> tuple[str, str, str]:
-        """What the figure is of."""
+        """Evaluator, domain and metric of the figure."""
         return self.evaluator, self.domain, self.metric
 
 
@@ -131,7 +131,7 @@ def measure_figures(
     """Measure every metric that has a count, and perplexity, with the default protocols.
 
     Raises:
-        ModelError: the model cannot be had, or an evaluator failed on it.
+        ModelError: the model is missing, or an evaluator failed on it.
     """
     from harness.planning.passages import Texts
     from harness.planning.plan import build_plan
@@ -165,7 +165,7 @@ def measure_figures(
 
 
 def check(expected: Figures, found: Sequence[Figure]) -> list[Check]:
-    """Compare: counts exactly, values to two decimals, and the number of items where given."""
+    """Compare figures: counts exactly, values to two decimals, items where a number is given."""
     by_name = {figure.name: figure for figure in found}
     return [
         Check(figure, by_name.get(figure.name), _agrees(figure, by_name.get(figure.name)))

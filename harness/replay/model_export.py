@@ -1,4 +1,4 @@
-"""Writing a debiased model of a stored run into a folder that transformers and peft read."""
+"""Writing a debiased model of a stored run into a folder for transformers and peft."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from harness.replay.rerun import Rerun
 from harness.storage.cells import Cell
 
 REFIT_TOLERANCE = 1e-2
-"""How far, in nats a token, a refitted model's scores may be from the stored ones. The same
-machine and libraries give the same to the last bit; elsewhere rounding grows over the steps."""
+"""Largest difference, in nats a token, between the scores of a refitted model and the stored ones.
+The same machine and libraries give the same bits; on others, rounding grows over the steps."""
 
 CHECKED_ITEMS = 20
 """Items a domain on which a refitted model is compared with the record."""
@@ -48,27 +48,28 @@ class Export:
 def export_model(
     run: Rerun, cell: Cell, step: int, path: Path, *, merged: bool = False, check: bool = True
 ) -> Export:
-    """Write the model of a cell, from its kept checkpoint, or fitted again from the run's spec.
+    """Write the model of a cell: its kept checkpoint, or the model fitted again from the spec.
 
     The folder appears whole or not at all.
 
     Args:
-        run: a stored run.
-        cell: of its index.
-        step: one that the cell has.
-        path: folder to make.
-        merged: fold adapter and projections into weights.
-        check: compare a refitted model with the stored scores, where there are some.
+        run: the stored run.
+        cell: a cell of its index.
+        step: a step of the cell.
+        path: the folder to make.
+        merged: fold adapter and projections into the weights.
+        check: compare a refitted model with the stored scores, if there are any.
 
     Raises:
-        StoreError: the path is taken or cannot be written, or a refitted model is another.
-        ModelError: what the method does cannot be written as weights, or not merged.
-        HarnessError: it cannot be fitted again.
+        StoreError: the path is taken or cannot be written, or the scores of a refitted model
+            differ from the stored ones.
+        ModelError: the model cannot be written as weights, or cannot be merged.
+        HarnessError: the cell cannot be fitted again.
     """
     from harness.lm.saving.checkpoint import forms, save_checkpoint
 
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise StoreError(f"{path}: already there; give a path that is free")
+        raise StoreError(f"{path} exists and is not empty; give another path")
     kept = run.kept(cell, step)
     agreement: tuple[Agreement, ...] = ()
     with _whole_folder(path) as folder:
@@ -89,7 +90,7 @@ def export_model(
 
 @contextmanager
 def _whole_folder(path: Path) -> Iterator[Path]:
-    """A folder to be filled that becomes ``path`` at the end, or nothing."""
+    """Yield a folder to fill; it becomes ``path`` at the end, or is removed after an error."""
     try:
         with new_folder(path) as folder:
             yield folder
@@ -98,10 +99,10 @@ def _whole_folder(path: Path) -> Iterator[Path]:
 
 
 def _checked(run: Rerun, cell: Cell, step: int, model: LanguageModel) -> tuple[Agreement, ...]:
-    """Compare with what is stored of the cell.
+    """Compare a refitted model with the stored scores of its cell.
 
     Raises:
-        StoreError: it is another model.
+        StoreError: the scores differ.
     """
     tasks = list(run.measured(cell, step))
     rows = reproduce(run, model, tasks, CHECKED_ITEMS, alone=False)
@@ -118,7 +119,7 @@ def _checked(run: Rerun, cell: Cell, step: int, model: LanguageModel) -> tuple[A
 
 
 def _merge(run: Rerun, cell: Cell, folder: Path) -> None:
-    """Put the merged model in the place of what it was merged from."""
+    """Replace the files of a folder by the model merged from them."""
     from harness.lm.saving.checkpoint import save_checkpoint
     from harness.lm.saving.merging import merge
 

@@ -1,9 +1,9 @@
-"""Parts of a stored run done again, without writing to it: its models, fits and evaluators."""
+"""Redoing parts of a stored run: its base models, fits and evaluators. Nothing is written to it."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,11 +20,12 @@ from harness.planning.passages import Texts
 from harness.planning.plan import Fit, MeasureTask, Plan, build_plan
 from harness.planning.spec import PluginUse, Spec, known_data
 from harness.plugins import Registered, Registry
+from harness.replay.input_changes import input_changes
 from harness.running.preparing import Preparer
 from harness.running.reporting import Reporter
 from harness.running.units import Unit
 from harness.running.worker import Worker
-from harness.storage.cells import Cell, MeasureRef
+from harness.storage.cells import Cell
 from harness.storage.masks import StoredMasks
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
@@ -32,10 +33,20 @@ from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measuremen
 
 
 class Rerun:
-    """Plans the spec of a stored run once more, and does what is asked for of it.
+    """A stored run whose spec is planned again with the current code, data and plugins.
 
-    The plan is of today: data, plugins and libraries may have changed since the run. `changes`
-    says what did; whether it matters is for the scores to show.
+    These may differ from those of the run: `changes` lists how.
+
+    Args:
+        store: the run.
+        registry: the plugins.
+        data: where data is looked for.
+        reporter: is told what is being done.
+        device: where models are put; None: where the run had them.
+        server: the only service that a masker may ask; None: none is asked.
+
+    Raises:
+        StoreError: the index or the spec in it cannot be read.
     """
 
     def __init__(
@@ -60,21 +71,21 @@ class Rerun:
     # -- what was measured -------------------------------------------------------------------
 
     def measured(self, cell: Cell, step: int) -> Iterator[tuple[str, MeasureTask]]:
-        """Keys of the records of a cell at a step, each with the task that gives it today."""
-        own = {self._place(ref): ref.key for ref in self._today(cell).measures}
+        """Yield the key of each record of a cell at a step, with the task that gives it now."""
+        planned = {(ref.step, ref.evaluator): ref.key for ref in self._planned_cell(cell).measures}
         for ref in cell.measures:
             if ref.step == step and self.store.has_record(ref.key):
-                yield ref.key, self._plan.tasks()[own[self._place(ref)]]
+                yield ref.key, self._plan.tasks()[planned[ref.step, ref.evaluator]]
 
     def base_measured(self, model: str) -> dict[str, MeasureTask]:
-        """The same of a base model: what every cell of it is compared with."""
+        """Return the records of a base model by key, each with the task that gives it now."""
         cells = [cell for cell in self.index.cells if cell.model == model]
         return {key: task for cell in cells for key, task in self.measured(cell, 0)}
 
     def changes(self, key: str, task: MeasureTask) -> list[str]:
-        """Inputs of a record that are not what they were, as ``path: before, now after``."""
+        """List the inputs of a record that differ now, as ``path: before, now after``."""
         record = self.store.record(key, items=False)
-        return [] if record is None else list(_differences(record.inputs, task.inputs))
+        return [] if record is None else list(input_changes(record.inputs, task.inputs))
 
     # -- models ------------------------------------------------------------------------------
 
@@ -90,7 +101,7 @@ class Rerun:
             dtype: instead of the run's.
 
         Raises:
-            ModelError: it cannot be had.
+            ModelError: it is missing or cannot be loaded.
         """
         return self._worker(dtype).load(self._use(model))
 
@@ -101,12 +112,11 @@ class Rerun:
             The debiased model, and the hash of the base model's weights.
 
         Raises:
-            HarnessError: data or model cannot be had, or the fit fails.
+            HarnessError: data or model is missing, or the fit fails.
         """
         fit = self._fit(cell)
-        problem = fit.problem
-        if problem is not None:
-            raise DebiasError(problem)
+        if fit.problem is not None:
+            raise DebiasError(fit.problem)
         unit = Unit(self._use(cell.model), fit, ())
         masks = self._stored_masks(cell)
         if masks is None:
@@ -116,7 +126,7 @@ class Rerun:
         return checkpoint.model, before
 
     def _stored_masks(self, cell: Cell) -> StoredMasks | None:
-        """The masks that a cell was fitted with; None where the run did not store them."""
+        """Read the masks that a cell was fitted with; None if the run did not store them."""
         for ref in cell.measures:
             if ref.step > 0 and (record := self.store.record(ref.key, items=False)) is not None:
                 return None if record.masks is None else self.store.masks(record.masks)
@@ -156,13 +166,13 @@ class Rerun:
     def debiased(
         self, cell: Cell, step: int, *, dtype: str | None = None, refit: bool = False
     ) -> LanguageModel:
-        """The model of a cell: from its kept checkpoint, or fitted again where that is allowed.
+        """Return the model of a cell: its kept checkpoint, or fitted again if that is allowed.
 
         Args:
             cell: of the index.
             step: one it has.
-            dtype: in which its weights are scored; it is fitted in the run's.
-            refit: fit where no checkpoint was kept.
+            dtype: of the weights when they are scored; the fit uses the run's.
+            refit: fit again if no checkpoint was kept.
 
         Raises:
             StoreError: none was kept, and ``refit`` is False.
@@ -198,7 +208,7 @@ class Rerun:
             sample: about so many items a domain are wanted.
 
         Raises:
-            HarnessError: its data cannot be had, or the evaluator fails.
+            HarnessError: its data is missing, or the evaluator fails.
         """
         if task.problem is not None:
             raise DebiasError(task.problem)
@@ -214,7 +224,7 @@ class Rerun:
         """List the items that `measure` scores, with their texts.
 
         Raises:
-            HarnessError: the evaluator's data cannot be had.
+            HarnessError: the evaluator's data is missing.
         """
         entry, evaluator = self._evaluator(task)
         return list_items(entry, evaluator, self._asked(task, sample))
@@ -238,7 +248,7 @@ class Rerun:
             data=self._data,
         )
 
-    # -- the plan of today -------------------------------------------------------------------
+    # -- the plan ----------------------------------------------------------------------------
 
     @cached_property
     def _plan(self) -> Plan:
@@ -260,8 +270,8 @@ class Rerun:
         known = [use.label for use in self.spec.model]
         raise StoreError(f"this run has no model '{model}'{did_you_mean(model, known)}")
 
-    def _today(self, cell: Cell) -> Cell:
-        """The cell of today's plan that stands where a stored one stood."""
+    def _planned_cell(self, cell: Cell) -> Cell:
+        """Return the cell of the plan with the identity of a stored one."""
         for planned in self._plan.index.cells:
             if planned.identity == cell.identity:
                 return planned
@@ -271,16 +281,12 @@ class Rerun:
         )
 
     def _fit(self, cell: Cell) -> Fit:
-        key = self._today(cell).fit_key
+        key = self._planned_cell(cell).fit_key
         for model in self._plan.models:
             for fit in model.fits:
                 if fit.key == key and model.model.label == cell.model:
                     return fit
         raise StoreError(f"{cell.title()}: nothing is fitted for this cell")
-
-    @staticmethod
-    def _place(ref: MeasureRef) -> tuple[int, str]:
-        return ref.step, ref.evaluator
 
 
 def _stored_spec(store: Store, index: RunIndex, device: str | None) -> Spec:
@@ -302,26 +308,12 @@ def _stored_spec(store: Store, index: RunIndex, device: str | None) -> Spec:
 
 
 def _some(passages: Iterable[Passage], sample: int | None, seed: int) -> tuple[Passage, ...]:
-    """A nested sample of each domain's passages."""
+    """Take a nested sample of each domain's passages."""
     by_domain: dict[str, list[Passage]] = {}
     for passage in passages:
         by_domain.setdefault(passage.domain, []).append(passage)
     return tuple(
         passage
-        for own in by_domain.values()
-        for passage in nested_sample(own, sample, seed, lambda p: p.id)
+        for members in by_domain.values()
+        for passage in nested_sample(members, sample, seed, lambda p: p.id)
     )
-
-
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        for name in dict.fromkeys([*before, *after]):
-            inner = f"{path}.{name}" if path else str(name)
-            yield from _differences(before.get(name), after.get(name), inner)
-    elif before != after:
-        yield f"{path}: {_short(before)}, now {_short(after)}"
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from harness.arrays import Floats
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import HarnessError, StoreError
 from harness.estimators import Sample, estimate_sample
@@ -234,17 +233,10 @@ def _wrong_decisions(quantities: Quantities, table: ItemTable) -> Iterator[str]:
             continue
         stored, scores = table.column(name), table.columns(quantity.of)
         known = ~np.isnan(scores).any(axis=1) & ~np.isnan(stored)
-        wrong = np.flatnonzero(known & (_decided(quantity, scores) != stored))
+        wrong = np.flatnonzero(known & (quantity.decide(scores) != stored))
         if len(wrong):
             more = f" and {len(wrong) - 1} more items" if len(wrong) > 1 else ""
             yield f"{name} of item {table.ids[wrong[0]]}{more} does not follow from its scores"
-
-
-def _decided(quantity: Decision, scores: Floats) -> Floats:
-    """The decisions that follow from scores of shape ``(items, names)``, as zeros and ones."""
-    first, others = scores[:, :1], scores[:, 1:]
-    same = (others == first) if quantity.tie else (first > others)
-    return np.asarray(same.all(axis=1), dtype=np.float64)
 
 
 def _wrong_others(store: Store) -> Iterator[Difference]:

@@ -13,7 +13,6 @@ from functools import partial
 from typing import Any
 
 from harness.data.places import DataStore
-from harness.errors import StoreError
 from harness.planning.passages import Texts
 from harness.planning.plan import Plan
 from harness.planning.staleness import describe, stale_results
@@ -74,7 +73,8 @@ class Runner:
         """
         self._store.prepare()
         with self._store.locked():
-            self._set_damaged_index_aside()
+            for note in self._store.set_damaged_aside():
+                self._reporter.note(note)
             if not fresh:
                 for line in describe(stale_results(self._store, plan)):
                     self._reporter.note(line)
@@ -115,15 +115,6 @@ class Runner:
             self._reporter.note(f"measuring again: {problem}{kept}")
             return False
         return self._store.has_record(key)
-
-    def _set_damaged_index_aside(self) -> None:
-        """Rename an index that cannot be read; the plan writes a new one."""
-        if self._store.has_index():
-            try:
-                self._store.index()
-            except StoreError as error:
-                aside = self._store.set_index_aside()
-                self._reporter.note(f"{error}; the damaged file is kept as {aside}")
 
     def _prepare(self, preparer: Preparer, unit: Unit) -> Inputs:
         """Prepare a unit, and store its masks: the fit can be done again from them."""

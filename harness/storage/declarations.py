@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from harness.boundary import with_declarations
+from harness.boundary import Declared, declared
 from harness.errors import HarnessError, StoreError
 from harness.estimators import known_estimators
 from harness.families import Evaluator
@@ -37,7 +37,7 @@ class Declarations:
     def __init__(self, index: RunIndex, registry: Registry | None = None) -> None:
         self._index = index
         self._registry = registry
-        self._uses: dict[str, EvaluatorUse | None] = {}
+        self._declared: dict[tuple[str, str, str], Declared | None] = {}
 
     def evaluator(self, label: str) -> EvaluatorUse:
         """Return the evaluator behind a label.
@@ -69,18 +69,17 @@ class Declarations:
             installed_plugins()  # a plugin may add it
         if measurement.quantities:
             return measurement
-        if label not in self._uses:
+        place = label, measurement.protocol, measurement.domain
+        if place not in self._declared:
             try:
-                self._uses[label] = self.evaluator(label)
-            except HarnessError:
-                self._uses[label] = None
-        use = self._uses[label]
-        if use is None:
-            return measurement
-        try:
-            return with_declarations(*use, measurement)
-        except HarnessError:  # a protocol that this version of the evaluator no longer has
-            return measurement
+                use = self.evaluator(label)
+                self._declared[place] = declared(
+                    use.entry, use.evaluator, measurement.protocol, measurement.domain
+                )
+            except HarnessError:  # it, its config or its protocol is no longer there
+                self._declared[place] = None
+        known = self._declared[place]
+        return measurement if known is None else known.complete(measurement)
 
     def _use(self, label: str) -> tuple[str, dict[str, Any]]:
         uses = self._index.spec.get("evaluators")

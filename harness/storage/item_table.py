@@ -1,4 +1,4 @@
-"""Items as columns: what statistics over thousands of them need, without an object for each."""
+"""Items as columns, for statistics over thousands of them without one object an item."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from harness.metrics import Item
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Keep the garbage collector away from a block that makes many objects and no cycles.
+    """Turn the garbage collector off for a block that makes many objects and no cycles.
 
-    It would look through hundreds of thousands of item values, again and again, and find nothing.
+    Otherwise it would scan hundreds of thousands of item values again and again.
     """
     collecting = gc.isenabled()
     gc.disable()
@@ -34,12 +34,12 @@ def uncollected() -> Iterator[None]:
 
 @dataclass
 class ItemTable:
-    """The items of one measurement. Columns are made when they are asked for, once.
+    """The items of one measurement as columns, each made once, on first use.
 
     Attributes:
         ids: stable item ids.
-        clusters: the term or template of each item, None where it has none.
-        strata: the half it belongs to, None where there are no halves.
+        clusters: the term or template of each item; None if it has none.
+        strata: the half of each item; None if there are no halves.
     """
 
     ids: list[str]
@@ -52,7 +52,7 @@ class ItemTable:
 
     @classmethod
     def of_items(cls, items: Iterable[Item]) -> ItemTable:
-        """From validated items."""
+        """Make a table of validated items."""
         kept = list(items)
         return cls(
             [item.id for item in kept],
@@ -63,7 +63,7 @@ class ItemTable:
 
     @classmethod
     def of_json(cls, items: Sequence[Mapping[str, Any]]) -> ItemTable:
-        """From items as they are stored.
+        """Make a table of items as they are stored.
 
         Raises:
             KeyError: an item lacks a field.
@@ -80,23 +80,23 @@ class ItemTable:
         _check_types(table.clusters, str, type(None))
         _check_types(table.strata, str, type(None))
         _check_types(table._values, dict)
-        values = list(chain.from_iterable(own.values() for own in table._values))
+        values = list(chain.from_iterable(item.values() for item in table._values))
         if _check_types(values, float, int) != {float}:
             max(map(float, values), default=0.0)  # no whole number is too large for a float
         return table
 
     def names(self) -> list[str]:
-        """Names of the values that items have, in the order of their first appearance."""
-        return list(dict.fromkeys(name for own in self._values for name in own))
+        """Return the names of the values that items have, in order of first appearance."""
+        return list(dict.fromkeys(name for values in self._values for name in values))
 
     def column(self, name: str) -> Floats:
-        """A value of every item, shape ``(items,)``; nan where an item lacks it."""
+        """Return a value of every item, shape ``(items,)``; nan where an item has none."""
         if name not in self._columns:
             self._columns[name] = np.array(_each(self._values, name, float("nan")), float)
         return self._columns[name]
 
     def columns(self, names: Sequence[str]) -> Floats:
-        """Several values of every item, shape ``(items, names)``."""
+        """Return several values of every item, shape ``(items, names)``."""
         key = tuple(names)
         if key not in self._stacks:
             columns = [self.column(name) for name in names]
@@ -114,7 +114,7 @@ class ItemTable:
         values = self.columns(of)
         kept = ~np.isnan(values).any(axis=1)
         if stratum is not None:
-            kept &= np.array([own == stratum for own in self.strata], dtype=bool)
+            kept &= np.array([name == stratum for name in self.strata], dtype=bool)
         if kept.all():
             return Sample(values, self.ids, self.clusters, self.strata, reference)
         chosen = np.flatnonzero(kept).tolist()
@@ -143,15 +143,15 @@ def _check_types(values: Iterable[object], *kinds: type) -> set[type]:
 
 
 def _each(objects: Sequence[Mapping[str, Any]], name: str, otherwise: Any) -> list[Any]:
-    """A field of every object; nearly always all of them have it, which is quick to find out."""
+    """Return a field of every object; the usual case, in which all have it, is the fast one."""
     try:
         return list(map(itemgetter(name), objects))
     except KeyError:
-        return [own.get(name, otherwise) for own in objects]
+        return [values.get(name, otherwise) for values in objects]
 
 
 def aligned(before: ItemTable, after: ItemTable) -> tuple[list[int], list[int]]:
-    """Positions of the items that both tables have, in the order of ``after``."""
+    """Return the positions in both tables of the items they share, in the order of ``after``."""
     if before.ids == after.ids:
         every = list(range(len(after.ids)))
         return every, every

@@ -1,4 +1,4 @@
-"""A lock on a file, held by a process and gone with it, however it ends."""
+"""A lock on a file that a process holds and that ends with the process."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 
 class LockedElsewhereError(Exception):
-    """Another process holds the lock; says which, as it wrote itself."""
+    """Another process holds the lock; the message is what that process wrote into the file."""
 
 
 @contextmanager
 def file_lock(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold a lock for a block. The kernel frees it when the process dies, SIGKILL included.
+    """Hold a lock for a block. The kernel releases it when the process ends, even by SIGKILL.
 
-    The file says who holds it and is removed at the end; one left behind by a killed process
-    locks nothing.
+    The file names the holder and is removed at the end. A file that a killed process left behind
+    does not lock anything.
 
     Args:
         path: the file; its folder exists.
-        wait: until it is free, instead of raising.
+        wait: wait until the lock is free instead of raising.
 
     Raises:
-        LockedElsewhereError: it is held, and ``wait`` is False.
+        LockedElsewhereError: another process holds it, and ``wait`` is False.
         OSError: the file cannot be made, is a link, or its file system has no locks.
     """
     descriptor = _acquire(path, wait)
@@ -76,8 +76,8 @@ def _acquire(path: Path, wait: bool) -> int:
 def _is(path: Path, descriptor: int) -> bool:
     """Whether the path still names the open file."""
     try:
-        there = path.lstat()
+        named = path.lstat()
     except FileNotFoundError:
         return False
-    own = os.fstat(descriptor)
-    return (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
+    opened = os.fstat(descriptor)
+    return (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino)

@@ -83,7 +83,7 @@ class RunReader:
         self._hashes: dict[str, str | None] = {}
 
     def record(self, key: str) -> Measurements | None:
-        """Measurements of a record; None if the task is not done."""
+        """Return the measurements of a record; None if the task is not done."""
         if key not in self._records:
             record = self.store.record(key, items=False)
             self._hashes[key] = record.items_sha256 if record else None
@@ -103,13 +103,13 @@ class RunReader:
         return self._records[key]
 
     def failure(self, key: str) -> Failure | None:
-        """Why a task failed; None if it did not."""
+        """Return why a task failed; None if it did not."""
         if key not in self._failures:
             self._failures[key] = self.store.failure(key)
         return self._failures[key]
 
     def items(self, place: Place) -> ItemTable:
-        """Items of a measurement.
+        """Return the items of a measurement.
 
         Raises:
             StoreError: they cannot be read.
@@ -125,13 +125,13 @@ class RunReader:
         return tables[place.position]
 
     def keys(self, cell: Cell, step: int, evaluator: str) -> Iterator[str]:
-        """Keys of a cell's measures by an evaluator at a step."""
+        """Yield the keys of a cell's measures by an evaluator at a step."""
         for ref in cell.measures:
             if ref.step == step and ref.evaluator == evaluator:
                 yield ref.key
 
     def find(self, cell: Cell, step: int, column: Column) -> Measured | None:
-        """The measurement behind a column of a cell, if it is there and has the metric.
+        """Return the measurement of a column of a cell; None if it is missing or lacks the metric.
 
         Raises:
             StoreError: the metric is derived, and the items cannot be read.

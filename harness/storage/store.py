@@ -102,10 +102,10 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Be the only run that writes here, for a block; what killed runs left half is removed.
+        """Be the only process that writes here, for a block, and remove what killed runs left.
 
-        The lock dies with its process. On a file system without locks there is none; writes are
-        whole there too, but two runs would do the same work twice.
+        The lock ends with its process. On a file system without locks, writes are still whole, but
+        two runs would do the same work twice.
 
         Raises:
             StoreError: another run is writing here.
@@ -164,7 +164,7 @@ class Store:
             self._files.write("masks", masks.sha256, compressed(masks.text))
 
     def scratch(self) -> Path:
-        """Make a folder for checkpoints that are being written; gone when the lock is.
+        """Make a folder for checkpoints that are being written; it is removed with the lock.
 
         Raises:
             StoreError: it cannot be made.
@@ -232,7 +232,7 @@ class Store:
 
     def has_index(self) -> bool:
         """Whether the folder has an index, readable or not."""
-        return (self.folder / INDEX).exists()
+        return os.path.lexists(self.folder / INDEX)
 
     def has_record(self, key: str) -> bool:
         """Whether a task is done: a record without its items is not."""
@@ -371,16 +371,31 @@ class Store:
         found = [self._files.set_aside(self._files.path(kind, key)) for kind in kinds]
         return [path for path in found if path is not None]
 
-    def set_index_aside(self) -> Path | None:
-        """Rename the index, so that a new one can be written."""
-        return self._files.set_aside(self.folder / INDEX)
+    def set_damaged_aside(self) -> list[str]:
+        """Rename an index and packed files that cannot be read, so that new ones can be written.
 
-    def set_pack_aside(self) -> list[Path]:
-        """Rename the files of a packed run that cannot be read."""
-        names = (packed.RECORDS, *packed.MEMBERS.values())
-        found = [self._files.set_aside(self.folder / name) for name in names]
-        self._packed, self._pack_read = None, False
-        return [path for path in found if path is not None]
+        Returns:
+            A line for each of them.
+
+        Raises:
+            StoreError: they cannot be renamed.
+        """
+        notes = []
+        try:
+            if self.has_index():
+                self.index()
+        except StoreError as error:
+            aside = self._files.set_aside(self.folder / INDEX)
+            notes.append(f"{error}; the damaged file is kept as {aside}")
+        try:
+            self._pack()
+        except StoreError as error:
+            names = (packed.RECORDS, *packed.MEMBERS.values())
+            kept = [self._files.set_aside(self.folder / name) for name in names]
+            self._packed, self._pack_read = None, False
+            listed = ", ".join(path.name for path in kept if path is not None)
+            notes.append(f"measuring again: {error}; the damaged files are kept as {listed}")
+        return notes
 
     # -- packing -----------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from harness import boundary
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.data.places import DataStore
@@ -27,11 +29,13 @@ from harness.hookspecs import hookimpl
 from harness.lm.handle import LanguageModel
 from harness.metrics import estimate
 from harness.plugins import HOOKS, Origin, Registered, build_registry, load_registry
+from harness.quantities import Decision
 from harness.testing.samples import sample_masked, sample_passages
 from harness.testing.tiny_models import tiny_causal_model, tiny_masked_model
 from harness.types import (
     DebiasRequest,
     EvaluationRequest,
+    ItemTexts,
     Label,
     LoadRequest,
     MaskedPassage,
@@ -219,7 +223,9 @@ def check_evaluator(
 
     Raises:
         ContractError: a metric is not what its estimator makes of the items, a domain is
-            missing or was not asked for, no metric is primary, or a second look differs.
+            missing or was not asked for, no metric is primary, a value is not declared, a
+            decision does not follow from its scores, `items` lists other items, or a second look
+            differs.
     """
     entry, plugin = _create(cls, config)
     handle = model or (tiny_causal_model() if "causal" in cls.kinds else tiny_masked_model())
@@ -240,8 +246,12 @@ def check_evaluator(
     answered = {measurement.domain for measurement in measured} - {NO_DOMAIN, OVERALL}
     if cls.domains and answered != set(asked):
         raise _broken(entry, f"measured {sorted(answered)}, asked for {sorted(asked)}")
+    listed = {item.id: item for item in boundary.list_items(entry, plugin, request)}
     for measurement in measured:
         _check_metrics(entry, measurement)
+        _check_quantities(entry, measurement)
+        if measurement.domain != OVERALL:  # which may hold items of domains not asked for
+            _check_listed(entry, measurement, listed)
     if boundary.measure(entry, plugin, request) != measured:
         raise _broken(entry, "measured something else when asked again")
     return measured
@@ -279,6 +289,41 @@ def _check_metrics(entry: Registered, measurement: Measurement) -> None:
             raise _broken(entry, f"{where}: {metric.name} is {metric.value}")
     if not any(metric.primary for metric in measurement.metrics):
         raise _broken(entry, f"{where}: no metric is primary, so no matrix can show it")
+
+
+def _check_quantities(entry: Registered, measurement: Measurement) -> None:
+    """Check the declared quantities, if there are any, against the items' values."""
+    quantities = measurement.quantities
+    for item in measurement.items if quantities else ():
+        if missing := sorted(item.values.keys() - quantities.keys()):
+            raise _broken(entry, f"item {item.id}: quantities() does not declare {missing[0]!r}")
+        for name, quantity in quantities.items():
+            if not isinstance(quantity, Decision) or len(quantity.of) < 2:
+                continue
+            if not {name, *quantity.of} <= item.values.keys():
+                continue
+            scores = np.array([[item.values[own] for own in quantity.of]])
+            if item.values[name] != float(quantity.decide(scores)[0]):
+                raise _broken(
+                    entry, f"item {item.id}: {name!r} does not follow from {', '.join(quantity.of)}"
+                )
+    for definition in measurement.derived:
+        if quantities and (missing := sorted(set(definition.of) - quantities.keys())):
+            raise _broken(entry, f"metric {definition.name!r} reads {missing[0]!r}: not declared")
+
+
+def _check_listed(
+    entry: Registered, measurement: Measurement, listed: Mapping[str, ItemTexts]
+) -> None:
+    """Check that items() lists the measured items, if it lists any of this measurement."""
+    if not any(item.id in listed for item in measurement.items):
+        return
+    for item in measurement.items:
+        known = listed.get(item.id)
+        if known is None:
+            raise _broken(entry, f"items() does not list the measured item {item.id!r}")
+        if (known.cluster, known.stratum) != (item.cluster, item.stratum):
+            raise _broken(entry, f"items() gives {item.id!r} another cluster or stratum")
 
 
 def _create(cls: type[Any], config: Config | None) -> tuple[Registered, Any]:

@@ -42,7 +42,7 @@ def choose(
     """
     kept = chosen(passages, request, lambda p: p.id, lambda p: p.text, train_texts)
     if not kept:
-        raise none_left(corpus, request, domains)
+        raise none_left(corpus, request, domains, len(passages))
     return kept
 
 
@@ -79,8 +79,22 @@ def seen_in(texts: Sequence[str], train_texts: Iterable[str]) -> list[bool]:
     return near_duplicates(texts, train_texts, UNSEEN_SIMILARITY)
 
 
-def none_left(corpus: str, request: PassageRequest, domains: Iterable[str]) -> NoPassageError:
-    """Return the error of a corpus that has no passage of what is asked."""
+def none_left(
+    corpus: str, request: PassageRequest, domains: Iterable[str], seen: int = 0
+) -> NoPassageError:
+    """Return the error of a corpus that has no passage of what is asked.
+
+    Args:
+        corpus: its name.
+        request: what is asked.
+        domains: the domains that the corpus has.
+        seen: test passages that are near-duplicates of training passages.
+    """
+    if seen:
+        return NoPassageError(
+            f"corpus '{corpus}' has no unseen {request.label} passage of '{request.domain}': all "
+            f"{seen} of its test split nearly repeat training passages"
+        )
     return NoPassageError(
         f"corpus '{corpus}' has no {request.label} passage of '{request.domain}' in its "
         f"{request.split} split; its domains: {', '.join(sorted(set(domains))) or 'none'}"

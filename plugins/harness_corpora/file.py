@@ -158,7 +158,7 @@ class File(Corpus[FileConfig]):
 
         kept = chosen(asked, request, lambda row: row.id, lambda row: row.text, train_texts)
         if not kept:
-            raise none_left(self.name, request, {domain for domain, _, _ in rows})
+            raise none_left(self.name, request, {d for d, _, _ in rows}, len(asked))
         return [Passage(**row._asdict()) for row in kept]
 
 

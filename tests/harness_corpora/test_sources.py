@@ -27,7 +27,7 @@ from harness.data.domains import Domain
 from harness.data.near_duplicates import similarities
 from harness.data.places import DataStore
 from harness.data.terms import term_pattern
-from harness.errors import DataError
+from harness.errors import DataError, NoPassageError
 from harness.types import Label, Passage, PassageRequest, Split
 
 AUDIT = {"gender": (2142, 0.86), "race": (3181, 0.95), "religion": (1853, 0.95)}
@@ -221,3 +221,18 @@ def test_labels_as_pandas_and_excel_write_them(
     assert [p.text for p in read(corpus, data_store, "gender")] == ["one"]
     (passage,) = read(corpus, data_store, "gender", "non-hateful")
     assert len(passage.text) > 131_072
+
+
+def test_a_file_whose_test_passages_all_repeat_training_passages_says_so(
+    tmp_path: Path, data_store: DataStore
+) -> None:
+    path = tmp_path / "own.csv"
+    rows = [
+        f"women came late to the old market today {i},{('train', 'test')[i % 2]}" for i in range(10)
+    ]
+    path.write_text("\n".join(["text,split", *rows]), encoding="utf-8")
+    corpus = File(FileConfig(path=str(path), domain_value="gender", split="split"))
+    assert len(read(corpus, data_store, "gender")) == 5
+    with pytest.raises(NoPassageError, match="all 5 of its test split nearly repeat training"):
+        read(corpus, data_store, "gender", split="test")
+    assert len(read(corpus, data_store, "gender", split="test", keep_seen=True)) == 5

@@ -255,7 +255,7 @@ def test_the_command_line(runs: Runs, tmp_path: Path) -> None:
 def test_a_path_that_is_taken_is_left_alone(runs: Runs, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine")
     for path in (tmp_path, tmp_path / "mine"):
-        with pytest.raises(StoreError, match="already there"):
+        with pytest.raises(StoreError, match="is not empty"):
             runs.export(runs.kept, "weights", path)
     assert (tmp_path / "mine").read_text() == "mine"
     (tmp_path / "empty").mkdir()

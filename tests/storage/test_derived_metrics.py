@@ -14,8 +14,10 @@ from harness.arrays import Floats
 from harness.errors import HarnessError
 from harness.estimators import known_estimators
 from harness.families import Evaluator
+from harness.planning.yaml_lines import parse_yaml
 from harness.plugins import load_registry
 from harness.quantities import Decision
+from harness.render.console.plugins import example_fragment
 from harness.replay.verification import verify
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
@@ -157,7 +159,10 @@ def test_every_evaluator_declares_its_metrics_consistently() -> None:
     for entry in load_registry(strict=True):
         if entry.family != "evaluator":
             continue
-        evaluator = entry.plugin(entry.plugin.Config())
+        ((use,),) = parse_yaml(example_fragment(entry), "example")[0].values()
+        written = {} if isinstance(use, str) else use
+        config = {name: value for name, value in written.items() if name != "use"}
+        evaluator = entry.plugin(entry.plugin.Config.model_validate(config))
         assert isinstance(evaluator, Evaluator)
         for protocol in ("hf_nll", "lmeval_sum", "hf_nll+start", "mlm_filler"):
             try:

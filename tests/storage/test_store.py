@@ -207,6 +207,20 @@ def test_a_packed_run_resumes_and_packs_again(tmp_path: Path) -> None:
     }
 
 
+def test_a_damaged_pack_is_set_aside_and_measured_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.run()
+    keys = list(bench.store.record_keys())
+    bench.store.pack()
+    path = bench.store.folder / "records.jsonl.gz"
+    path.write_bytes(path.read_bytes()[:-30])
+    bench.store = Store(bench.store.folder)
+    assert bench.run().measured == len(keys)
+    names = set(os.listdir(bench.store.folder))
+    assert {"records.jsonl.gz.damaged", "items.jsonl.gz.damaged"} <= names
+    assert not verify(bench.store).differences
+
+
 def test_a_damaged_run_is_not_packed(tmp_path: Path) -> None:
     store = make_run(tmp_path)
     path = next((store.folder / "items").iterdir())

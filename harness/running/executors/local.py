@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 from harness.running.units import Event, Job
 from harness.running.worker import Worker
@@ -17,3 +18,8 @@ class LocalExecutor:
         worker = Worker(job.registry, job.data, job.spec, job.reporter, job.scratch)
         for unit in job.units:
             yield from worker.carry_out(unit, partial(job.prepare, unit))
+
+
+def make(settings: Mapping[str, Any]) -> LocalExecutor:
+    """Make the executor; it has no settings."""
+    return LocalExecutor()

@@ -7,9 +7,11 @@ yet. Nothing is shared but the cluster: no folder, no home.
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +107,17 @@ class RayExecutor:
         finally:
             if own:
                 ray.shutdown()
+
+
+def make(settings: Mapping[str, Any]) -> RayExecutor:
+    """Make the executor from the options of a command."""
+    needs = Needs(
+        cpus=settings.get("cpus_per_task", 1),
+        gpus=settings.get("gpus_per_task"),
+        retries=settings.get("retries", 3),
+    )
+    address = settings.get("ray_address") or os.environ.get("RAY_ADDRESS") or "local"
+    return RayExecutor(address, needs)
 
 
 class _Driver:
@@ -298,6 +311,8 @@ def _connect(ray: Any, address: str) -> None:
             f"--ray-address {address}: results cannot be streamed to a Ray client; run on a "
             "machine of the cluster, with --ray-address auto (see docs/scaling.md)"
         )
+    if address == "local":
+        _listen_on_loopback()
     host, _, port = address.rpartition(":")
     try:
         if host and port.isdecimal():  # Ray itself would try for minutes
@@ -314,6 +329,19 @@ def _connect(ray: Any, address: str) -> None:
             f"no Ray cluster at '{address}': {first}; start one with `ray start --head`, or mend "
             "--ray-address"
         ) from None
+
+
+def _listen_on_loopback() -> None:
+    """Keep a cluster of this machine alone off the network.
+
+    Ray does so by itself on macOS and Windows; elsewhere its processes listen on all interfaces
+    unless it is told that there are no clusters. The variable is for the processes that it starts.
+    """
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+    with suppress(ImportError):
+        from ray._private import ray_constants
+
+        ray_constants.ENABLE_RAY_CLUSTER = False
 
 
 def _gpus(ray: Any, device: str, wanted: float | None) -> float:

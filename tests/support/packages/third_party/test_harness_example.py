@@ -41,3 +41,6 @@ def test_debiaser_needs_a_masked_word() -> None:
 def test_evaluator_scores_six_jobs_a_domain() -> None:
     measurements = check_evaluator(JobPairs, model=tiny_causal_model())
     assert {m.domain: len(m.items) for m in measurements} == {"gender": 6, "age": 6}
+    probability = next(m for m in measurements[0].metrics if m.name == "token_probability")
+    assert 0 < (probability.value or 0) < 100
+    assert [metric.name for metric in measurements[0].derived] == ["preference"]
