@@ -134,6 +134,13 @@ class Plugin(ABC, Generic[ConfigT]):
             if isinstance(value, Path) or (key == "path" and isinstance(value, str))
         }
 
+    def obstacles(self) -> Sequence[str]:
+        """Say what would keep the plugin from working on this machine: a missing package or key.
+
+        One line each; none is the default. ``harness plan`` asks, so it must be quick.
+        """
+        return ()
+
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Return everything outside the config that can change the answer: a file's hash, a
         revision.

@@ -158,12 +158,9 @@ class _Group:
 def _groups(
     reader: RunReader, matrix: Matrix, names: MethodNames, *, comparable: bool
 ) -> list[_Group]:
-    roles: dict[Column, str] = {}
-    for (_, column), metric in matrix.base.items():
-        roles.setdefault(column, metric.role or "diagnostic")
-    bias = [column for column in matrix.columns if roles.get(column) == "bias"]
-    language = tuple(column for column in matrix.columns if roles.get(column) == "language")
-    cost = _cost(matrix, language)
+    bias = matrix.endpoints
+    language = tuple(c for c in matrix.columns if matrix.role(c) == "language")
+    cost = cost_of(matrix.base, matrix.cost) if matrix.cost else None
     curves = Curves(reader, bias, cost)
     found = []
     for model, method, rows in by_method(matrix.pooled, names):
@@ -203,15 +200,6 @@ def _fits_of(rows: Sequence[Row], every: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _cost(matrix: Matrix, language: Sequence[Column]) -> Cost | None:
-    """The cost: the first language metric of which less is better (perplexity, divergence)."""
-    for column in language:
-        for (_, other), metric in matrix.base.items():
-            if other == column and metric.direction.kind == "lower":
-                return cost_of(matrix.base, column)
-    return None
-
-
 def _standing(
     group: _Group,
     groups: Sequence[_Group],
@@ -220,7 +208,7 @@ def _standing(
     budget: float | None,
 ) -> Standing:
     measured = [(row, e) for row in group.rows for e in row.entries if e.status == "measured"]
-    bias = [(r, e) for r, e in measured if e.role == "bias" and e.distance is not None]
+    bias = [(r, e) for r, e in measured if e.column in group.bias and e.distance is not None]
     entries = [entry for _, entry in bias]
     marks = [entry.mark for entry in entries]
     gain = gain_of(entries)
@@ -264,7 +252,7 @@ def _standing(
         fits=sum(row.fits for row in group.rows),
         failed=len(failed),
         reasons=tuple(dict.fromkeys(e.reason or "" for e in failed)),
-        warnings=_warnings(bias),
+        warnings=_warnings([(r, e) for r, e in measured if e.role == "bias"]),
     )
 
 
@@ -319,7 +307,7 @@ def _by_seed(group: _Group) -> dict[int | None, tuple[Cell, float]]:
         seeds.setdefault(row.cell.seed, []).append(row)
     found = {}
     for seed, rows in seeds.items():
-        entries = [e for row in rows for e in row.entries if e.role == "bias" and e.distance]
+        entries = [e for row in rows for e in row.entries if e.column in group.bias and e.distance]
         gain = gain_of(entries)
         if gain is not None and gain.before.distinguishable:
             found[seed] = rows[0].cell, gain.before.value - gain.after.value

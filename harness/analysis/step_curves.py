@@ -158,7 +158,7 @@ class RunCurves:
         """
         found: dict[str, list[Panel]] = {}
         for column in self._matrix.columns:
-            if not is_bias(self._matrix, column):
+            if self._matrix.role(column) != "bias":
                 continue
             curves: dict[Fit, Curve] = {}
             ideal = None
@@ -219,17 +219,16 @@ class RunCurves:
 
     @cached_property
     def trade_off(self) -> TradeOff | None:
-        """Mean distance of the bias scores to their ideal against the first language metric.
+        """Mean distance of the bias scores to their ideal against the cost in language ability.
 
         None where the run measured no bias score or no language ability.
         """
         matrix = self._matrix
-        bias = [c for c in matrix.columns if is_bias(matrix, c)]
-        language = [c for c in matrix.columns if c.domain in (NO_DOMAIN, OVERALL)]
-        language = [c for c in language if c not in bias]
+        bias = matrix.endpoints
+        language = [c for c in matrix.columns if matrix.role(c) == "language"]
         if not bias or not language:
             return None
-        ability = language[0]
+        ability = matrix.cost or language[0]
         paths: list[tuple[Fit, Way]] = []
         base: tuple[float, float] | None = None
         direction: Direction | None = None
@@ -273,6 +272,8 @@ class RunCurves:
                 keys.setdefault((ref.step, ref.evaluator), []).append(ref.key)
         for key in keys.get((step, column.evaluator), ()):
             measured = (self._reader.record(key) or {}).get((column.protocol, column.domain))
+            if measured is not None and column.metric in measured.derived:
+                measured = self._reader.find(cell, step, column)
             metric = measured.metrics.get(column.metric) if measured else None
             if metric is not None:
                 return metric if metric.value is not None else None
@@ -422,15 +423,6 @@ def _text_label(column: Column) -> str:
 
 
 # -- bias against language ability -----------------------------------------------------------
-
-
-def is_bias(matrix: Matrix, column: Column) -> bool:
-    """Return whether a column has a target to reach, as bias scores do."""
-    for (_, other), metric in matrix.base.items():
-        if other == column:
-            return metric.direction.kind == "target"
-    entries = (entry for row in matrix.rows for entry in row.entries if entry.column == column)
-    return any(entry.towards_target for entry in entries)
 
 
 def _by_method(paths: Iterable[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:

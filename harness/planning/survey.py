@@ -13,6 +13,8 @@ from harness.errors import HarnessError
 from harness.families import Family, Plugin
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit, Plan
+from harness.planning.run_time import estimated_seconds
+from harness.planning.spec import PluginUse
 from harness.plugins import Registry
 from harness.storage.store import Store
 from harness.types import MaskEstimate, MaskRequest, Passage, no_progress
@@ -77,6 +79,9 @@ class Survey:
     data: tuple[DataUse, ...]
     terms: tuple[ModelTerms, ...]
     problems: tuple[str, ...]
+    """What cannot be done, and what is missing on this machine; one line each."""
+    seconds: float | None = None
+    """Estimated time of what is to do, on one worker; None: no stored result tells."""
 
 
 def survey(
@@ -90,15 +95,17 @@ def survey(
         own = [task for task in tasks.values() if task.evaluator.label == use.label]
         work.append(Work(use.label, len(own), sum(task.key in there for task in own)))
     fits = [fit for model in plan.models for fit in model.fits]
+    masking = tuple(_masking(fits, registry, data, texts))
     return Survey(
         work=tuple(work),
         fits=len(fits),
         fits_there=sum(all(task.key in there for task in fit.tasks) for fit in fits),
         sources=tuple(_sources(fits, texts)),
-        masking=tuple(_masking(fits, registry, data, texts)),
+        masking=masking,
         data=tuple(_data_uses(plan, registry, data)),
         terms=tuple(_terms(plan, registry)),
-        problems=tuple(_problems(plan)),
+        problems=(*_problems(plan), *_obstacles(plan, registry, masking)),
+        seconds=_seconds(plan, set(tasks) - there, store),
     )
 
 
@@ -202,3 +209,42 @@ def _problems(plan: Plan) -> Iterator[str]:
             if problem is not None and problem not in seen:
                 seen.add(problem)
                 yield problem
+
+
+def _obstacles(plan: Plan, registry: Registry, masking: tuple[MaskingCost, ...]) -> Iterator[str]:
+    """What this machine lacks for the plan: a device, a package, a key."""
+    if (problem := _device_problem(plan.spec.device)) is not None:
+        yield problem
+    asking = {cost.masker for cost in masking if cost.estimate.calls}
+    for use in plan.spec.masker:
+        if use.label in asking:
+            plugin = registry.create("masker", use.use, use.config)
+            yield from (f"masker '{use.label}': {line}" for line in plugin.obstacles())
+    others: list[tuple[Family, tuple[PluginUse, ...]]] = [
+        ("model", plan.spec.model),
+        ("debiaser", plan.spec.debiaser),
+        ("evaluator", plan.spec.evaluators),
+    ]
+    for family, uses in others:
+        for use in uses:
+            obstacles = registry.create(family, use.use, use.config).obstacles()
+            yield from (f"{family} '{use.label}': {line}" for line in obstacles)
+
+
+def _device_problem(device: str) -> str | None:
+    """Why a device cannot be used. The usual ones are not tried: torch is slow to import."""
+    if device in ("cpu", "auto"):
+        return None
+    import torch
+
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        return f"unknown device '{device}'; use cpu, cuda, cuda:1, … or auto"
+    if chosen.type == "cuda" and (chosen.index or 0) >= torch.cuda.device_count():
+        return f"device '{device}': this machine has {torch.cuda.device_count()} CUDA devices"
+    return None
+
+
+def _seconds(plan: Plan, missing: set[str], store: Store | None) -> float | None:
+    return None if store is None else estimated_seconds(plan, missing, store)

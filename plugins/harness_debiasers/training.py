@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
 from pydantic import Field, JsonValue
@@ -59,6 +60,12 @@ class TrainedDebiaser(Debiaser[TrainingConfigT]):
     def depends_on_last_step(self) -> bool:
         """See `Debiaser.depends_on_last_step`: only a falling learning rate knows the last step."""
         return self.config.schedule != "constant"
+
+    def obstacles(self) -> Sequence[str]:
+        """See `Plugin.obstacles`: an adapter needs peft."""
+        if self.config.lora is not None and find_spec("peft") is None:
+            return ["lora needs peft: pip install 'bias-transfer-harness[lora]', or leave lora out"]
+        return ()
 
 
 class Objective(Protocol[E_contra]):

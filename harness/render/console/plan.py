@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from rich.table import Table
 from rich.text import Text
 
@@ -23,6 +25,7 @@ def print_survey(console: Terminal, plan: Plan, found: Survey) -> None:
         f"{len(plan.tasks())} measurements",
     )
     _print_work(console, found)
+    _print_time(console, found)
     _print_sources(console, found)
     _print_masking(console, found)
     _print_data(console, found)
@@ -45,6 +48,17 @@ def _print_work(console: Terminal, found: Survey) -> None:
             work.evaluator, str(work.total), str(work.there), str(work.total - work.there)
         )
     console.print(table)
+
+
+def _print_time(console: Terminal, found: Survey) -> None:
+    """Print the estimated run time, if earlier results say how long such work takes."""
+    if not any(work.total - work.there for work in found.work):
+        return
+    if found.seconds is None:
+        console.print("  run time: unknown (no stored result of these methods and evaluators)")
+        return
+    time = timedelta(seconds=max(1, round(found.seconds)))
+    console.print(f"  run time: about {time} on one worker, from the times of stored results")
 
 
 def _print_sources(console: Terminal, found: Survey) -> None:

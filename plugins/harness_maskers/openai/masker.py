@@ -9,6 +9,7 @@ import os
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from pydantic import JsonValue
@@ -71,6 +72,20 @@ class OpenAIMasker(Masker[OpenAIConfig]):
     def server(self) -> str:
         """Return the address of the server."""
         return self._base_url()
+
+    def obstacles(self) -> Sequence[str]:
+        """See `Plugin.obstacles`: a key, and the package that calls the service."""
+        found = []
+        if not os.environ.get(KEY_VARIABLE, "").strip():
+            found.append(
+                f"{KEY_VARIABLE} is not set; export it (any word does for a local server without "
+                "keys)"
+            )
+        if find_spec("openai") is None:
+            found.append(
+                "the package 'openai' is missing: pip install 'bias-transfer-harness[openai]'"
+            )
+        return found
 
     def estimate(self, request: MaskRequest) -> MaskEstimate:
         """Estimate calls, tokens and cost of the texts without a stored answer. Needs no key."""
