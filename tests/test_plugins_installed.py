@@ -90,6 +90,7 @@ def test_a_spec_runs_on_plugins_of_an_installed_package(env: FreshEnv) -> None:
         "harness", "run", "spec.yaml", "--results", "runs", HARNESS_PLUGINS=f"{BUILT_IN},example"
     )
     assert "0 measured, 5 already there" in again.stderr
+    assert "next: harness matrix " in again.stderr
 
 
 def test_their_estimator_is_used_by_tables_and_verify(env: FreshEnv) -> None:
