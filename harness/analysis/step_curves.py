@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.analysis.costs import dose
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.data.domains import NO_DOMAIN, OVERALL
-from harness.metrics import Direction, Metric
+from harness.metrics import LOWER, Direction, Metric
 from harness.quantities import Nats
 from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import RunReader
@@ -223,12 +224,23 @@ class RunCurves:
 
         None where the run measured no bias score or no language ability.
         """
-        matrix = self._matrix
-        bias = matrix.endpoints
-        language = [c for c in matrix.columns if matrix.role(c) == "language"]
-        if not bias or not language:
+        language = [c for c in self._matrix.columns if self._matrix.role(c) == "language"]
+        return self._against(self._matrix.cost or next(iter(language), None), None)
+
+    @cached_property
+    def against_dose(self) -> TradeOff | None:
+        """Mean distance of the bias scores to their ideal against the divergence from the base.
+
+        None where the run measured no bias score or no dose.
+        """
+        found = dose(self._matrix)
+        return self._against(found.column if found is not None else None, LOWER)
+
+    def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
+        """Trajectories over a metric; ``fixed`` is its direction where it has none of its own."""
+        bias = self._matrix.endpoints
+        if not bias or ability is None:
             return None
-        ability = matrix.cost or language[0]
         paths: list[tuple[Fit, Way]] = []
         base: tuple[float, float] | None = None
         direction: Direction | None = None
@@ -240,7 +252,7 @@ class RunCurves:
                     distance = self._distance(cell, step, bias)
                     if score is None or score.value is None or distance is None:
                         continue
-                    direction = score.direction
+                    direction = fixed or score.direction
                     if step == 0:
                         base = (score.value, distance)
                     else:

@@ -77,7 +77,7 @@ def _page(session: Session, store: Store, sentences: bool) -> str:
     sources = Sources(
         reader=reader,
         matrix=matrix,
-        board=rank([store]),
+        board=rank([reader]),
         publications=load_publications(),
         references=references,
         texts=_texts(session, reader, matrix) if sentences else {},
