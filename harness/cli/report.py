@@ -84,12 +84,11 @@ def _page(session: Session, run: Run, sentences: bool) -> str:
 
 def _texts(session: Session, reader: RunReader, matrix: Matrix) -> dict[str, Mapping[str, str]]:
     """Sentences of the bias scores' items; one line on stderr for each that cannot be had."""
-    from harness.analysis.step_curves import is_bias
     from harness.errors import HarnessError
     from harness.replay.sentences import find_sentences
 
     found: dict[str, Mapping[str, str]] = {}
-    wanted = {(c.evaluator, c.domain) for c in matrix.columns if is_bias(matrix, c)}
+    wanted = {(c.evaluator, c.domain) for c in matrix.columns if matrix.role(c) == "bias"}
     for evaluator, domain in sorted(wanted):
         try:
             found.update(

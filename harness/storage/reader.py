@@ -56,6 +56,11 @@ class Measured(NamedTuple):
     derived: Mapping[str, MetricDefinition] = MappingProxyType({})
     quantities: Quantities = MappingProxyType({})
 
+    @property
+    def defined(self) -> dict[str, MetricDefinition]:
+        """Definitions of all its metrics by name: derived ones first, then the stored ones."""
+        return {**self.derived, **self.metrics}
+
 
 Measurements = dict[tuple[str, str], Measured]
 """By protocol and domain."""
@@ -172,7 +177,7 @@ class RunReader:
             for step in cell.steps:
                 found = self._measured(cell, step, column)
                 if found is not None:
-                    known = found.metrics.get(column.metric) or found.derived.get(column.metric)
+                    known = found.defined.get(column.metric)
                     if known is not None:
                         return known.role
         return None
@@ -201,7 +206,7 @@ class RunReader:
                 if ref.step not in (0, steps.get(number)):
                     continue
                 for (protocol_, domain), measured in (self.record(ref.key) or {}).items():
-                    for name, own in (*measured.metrics.items(), *measured.derived.items()):
+                    for name, own in measured.defined.items():
                         found[Column(ref.evaluator, protocol_, name, domain)] = own.primary
         if not found:
             raise StoreError(f"{self.store.folder}: no measurement yet; `harness run` makes them")

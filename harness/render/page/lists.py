@@ -14,7 +14,6 @@ from harness.analysis.item_changes import (
 )
 from harness.analysis.matrix import Matrix
 from harness.analysis.reported import Publication, ReportedNumber
-from harness.analysis.step_curves import is_bias
 from harness.render.figures.canvas import Numbers
 from harness.render.tables.numbers import signed
 from harness.storage.reader import RunReader
@@ -38,7 +37,7 @@ def item_lists(
     """Return the items whose decision flipped, largest first, for each bias score and method."""
     found = []
     for column in matrix.columns:
-        if not is_bias(matrix, column):
+        if matrix.role(column) != "bias":
             continue
         for fit, row, _ in moved_most(matrix, column)[0]:
             try:
