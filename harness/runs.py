@@ -15,7 +15,7 @@ objects.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,6 +160,7 @@ class Run:
         self.store = store
         self._registry = registry
         self._data = data
+        self._boards: dict[int | None, Leaderboard] = {}
 
     @property
     def folder(self) -> Path:
@@ -215,8 +216,13 @@ class Run:
             correction=correction,
         )
         whole = metric is None and evaluator is None and protocol is None
-        board = rank([self.store], step=step) if whole else None
-        return RunMatrix(matrix, verdict(matrix, board))
+        return RunMatrix(matrix, (lambda: self._board(step)) if whole else lambda: None)
+
+    def _board(self, step: int | None) -> Leaderboard:
+        """The ranking of this run alone, made once for each step."""
+        if step not in self._boards:
+            self._boards[step] = rank([self.store], step=step)
+        return self._boards[step]
 
     def leaderboard(
         self,
@@ -225,6 +231,7 @@ class Run:
         control: str | None = None,
         budget: float | None = None,
         match_at: float | None = None,
+        dose_at: float | None = None,
         only_comparable: bool = False,
         reported: Sequence[Publication] = (),
     ) -> RunLeaderboard:
@@ -235,19 +242,24 @@ class Run:
             step: the checkpoint; default: each cell's last.
             control: debiaser, masker or passage label to subtract.
             budget: do not rank methods that cost more, in percent of the base's perplexity.
-            match_at: compare at this cost.
+            match_at: compare at this cost; default: the largest that every curve reaches.
+            dose_at: compare at this divergence from the base; default: the largest common one.
             only_comparable: leave out runs that differ from this one in limits or protocols.
             reported: publications whose numbers are shown below.
 
         Raises:
             StoreError: a run has no record, not that step, or no run has that control.
         """
+        given = [value is not None for value in (control, budget, match_at, dose_at)]
+        if not (any(given) or others or reported or only_comparable):
+            return RunLeaderboard(self._board(step))
         board = rank(
             [self.store, *(run.store for run in others)],
             step=step,
             control=control,
             budget=budget,
             match_at=match_at,
+            dose_at=dose_at,
             only_comparable=only_comparable,
             reported=reported,
         )
@@ -389,13 +401,22 @@ class RunMatrix(Shown):
 
     Attributes:
         data: the matrix with the statistics of every entry.
-        verdict: what moved, where and at what cost, in words.
     """
 
-    def __init__(self, data: Matrix, answer: Verdict) -> None:
-        """Wrap a matrix and its verdict."""
+    def __init__(self, data: Matrix, board: Callable[[], Leaderboard | None]) -> None:
+        """Wrap a matrix.
+
+        Args:
+            data: the matrix.
+            board: gives the ranking that the verdict mentions; called when the verdict is needed.
+        """
         self.data = data
-        self.verdict = answer
+        self._board = board
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """What moved, where and at what cost, in words."""
+        return verdict(self.data, self._board())
 
     @property
     def rows(self) -> tuple[Row, ...]:
