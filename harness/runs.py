@@ -221,7 +221,7 @@ class Run:
     def _board(self, step: int | None) -> Leaderboard:
         """The ranking of this run alone, made once for each step."""
         if step not in self._boards:
-            self._boards[step] = rank([self.store], step=step)
+            self._boards[step] = rank([self.reader], step=step)
         return self._boards[step]
 
     def leaderboard(
@@ -254,7 +254,7 @@ class Run:
         if not (any(given) or others or reported or only_comparable):
             return RunLeaderboard(self._board(step))
         board = rank(
-            [self.store, *(run.store for run in others)],
+            [self.reader, *(run.reader for run in others)],
             step=step,
             control=control,
             budget=budget,

@@ -90,6 +90,7 @@ def test_a_spec_runs_on_plugins_of_an_installed_package(env: FreshEnv) -> None:
         "harness", "run", "spec.yaml", "--results", "runs", HARNESS_PLUGINS=f"{BUILT_IN},example"
     )
     assert "0 measured, 5 already there" in again.stderr
+    assert "next: harness matrix " in again.stderr
 
 
 def test_their_estimator_is_used_by_tables_and_verify(env: FreshEnv) -> None:
@@ -117,7 +118,8 @@ def test_their_command_stands_beside_ours(env: FreshEnv) -> None:
 
 
 def test_the_packages_own_tests_pass_there(env: FreshEnv) -> None:
-    result = env.run("pytest", "-q", "-W", "error", "-p", "no:cacheprovider", ".")
+    options = ("-q", "-W", "error", "-p", "no:cacheprovider", ".")
+    result = env.run("pytest", *options, HARNESS_PLUGINS=f"{BUILT_IN},example")
     assert result.returncode == 0, result.stdout
     assert "5 passed" in result.stdout
 
