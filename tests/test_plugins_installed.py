@@ -118,7 +118,8 @@ def test_their_command_stands_beside_ours(env: FreshEnv) -> None:
 
 
 def test_the_packages_own_tests_pass_there(env: FreshEnv) -> None:
-    result = env.run("pytest", "-q", "-W", "error", "-p", "no:cacheprovider", ".")
+    options = ("-q", "-W", "error", "-p", "no:cacheprovider", ".")
+    result = env.run("pytest", *options, HARNESS_PLUGINS=f"{BUILT_IN},example")
     assert result.returncode == 0, result.stdout
     assert "5 passed" in result.stdout
 
