@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
                 )
 
     def _plugin_commands(self) -> dict[str, click.Command]:
-        """Return the commands of third-party plugins, without loading any if only ours are there."""
+        """Return the commands of third-party plugins, loading none if only ours are there."""
         from importlib.metadata import entry_points
 
         ours = "bias-transfer-harness"
