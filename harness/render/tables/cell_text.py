@@ -3,6 +3,7 @@
 `harness.analysis.tables` says what a cell contains. Here it becomes a value, a change, an interval
 and marks. A format puts them beside or below each other and adds colour and escaping. No format
 writes a number of a table in another way.
+"""
 
 from __future__ import annotations
 
