@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--sentences",
     is_flag=True,
-    help="Put the sentences of flipped items into the page, folded away; needs their data sets. "
-    "Mind their licences before you publish it.",
+    help="Show the sentences of flipped items on the page, folded away; needs their data sets. "
+    "Check their licences before you publish the page.",
 )
 @pass_session
 def report_command(
@@ -83,7 +83,7 @@ def _page(session: Session, run: Run, sentences: bool) -> str:
 
 
 def _texts(session: Session, reader: RunReader, matrix: Matrix) -> dict[str, Mapping[str, str]]:
-    """Sentences of the bias scores' items; one line on stderr for each that cannot be had."""
+    """Return the sentences of the items; print one line for each data set that is not found."""
     from harness.errors import HarnessError
     from harness.replay.sentences import find_sentences
 
