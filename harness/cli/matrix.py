@@ -55,7 +55,6 @@ def matrix_command(
     """
     from harness.analysis.mask_rules import rule_table
     from harness.analysis.matrix_builder import build_matrix
-    from harness.analysis.ranking import rank
     from harness.analysis.verdict import verdict
     from harness.render.console.matrix import print_matrix
     from harness.render.console.tables import print_with_legend
@@ -64,9 +63,8 @@ def matrix_command(
 
     if intervals and p_values:
         raise click.UsageError("give one of --intervals and --p-values")
-    store = find_run(run, results)
     matrix = build_matrix(
-        store,
+        find_run(run, results),
         metric=metric,
         evaluator=evaluator,
         protocol=protocol,
@@ -76,11 +74,10 @@ def matrix_command(
     if as_json:
         echo(matrix_json(matrix))
         return
-    whole = metric is None and evaluator is None and protocol is None
     print_matrix(
         session.stdout,
         matrix,
-        verdict(matrix, rank([store], step=step) if whole else None),
+        verdict(matrix),
         below="p-values" if p_values else "intervals" if intervals else "nothing",
         each_seed=each_seed,
         long=not short,

@@ -88,7 +88,7 @@ def _show(session: Session, store: Store) -> None:
     from harness.render.console.matrix import print_matrix
 
     matrix, board = build_matrix(store), rank([store])
-    print_matrix(session.stdout, matrix, verdict(matrix, board), long=False)
+    print_matrix(session.stdout, matrix, verdict(matrix), long=False)
     print_leaderboard(session.stdout, board)
 
 
