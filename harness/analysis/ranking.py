@@ -38,7 +38,7 @@ def build_leaderboard(stores: Sequence[Store], *, step: int | None = None) -> li
 
 
 def rank(
-    stores: Sequence[Store],
+    stores: Sequence[Store | RunReader],
     *,
     step: int | None = None,
     control: str | None = None,
@@ -51,7 +51,7 @@ def rank(
     """Rank the methods of runs.
 
     Args:
-        stores: the runs.
+        stores: the runs, or readers of them that have read some records already.
         step: checkpoint; default: each cell's last.
         control: debiaser, masker or passage label to compare with; default: the control that the
             most methods can be compared with, of the kind closest to a method.
@@ -65,7 +65,7 @@ def rank(
     Raises:
         StoreError: a run has no record, not that step, or no run has that control.
     """
-    readers = [RunReader(store) for store in stores]
+    readers = [run if isinstance(run, RunReader) else RunReader(run) for run in stores]
     matrices = [matrix_of(reader, step=step) for reader in readers]
     runs = [
         (matrix.name, settings_of(reader.index, matrix))

@@ -20,6 +20,7 @@ from harness.quantities import Quantities
 from harness.storage.cells import Cell, MethodNames
 from harness.storage.declarations import Declarations
 from harness.storage.item_table import ItemTable
+from harness.storage.origin import RunOrigin
 from harness.storage.records import Failure, RunIndex
 from harness.storage.store import Store
 
@@ -86,12 +87,16 @@ class RunReader:
         self._failures: dict[str, Failure | None] = {}
         self._tables: dict[str, tuple[ItemTable, ...]] = {}
         self._hashes: dict[str, str | None] = {}
+        self.origin = RunOrigin()
+        """Software, machine and time behind the records that were read so far."""
 
     def record(self, key: str) -> Measurements | None:
         """Return the measurements of a record; None if the task is not done."""
         if key not in self._records:
             record = self.store.record(key, items=False)
             self._hashes[key] = record.items_sha256 if record else None
+            if record is not None:
+                self.origin.add(record)
             found: Measurements | None = None if record is None else {}
             for position, m in enumerate(record.measurements if record else ()):
                 assert found is not None

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.item_changes import NoItemValueError, item_changes, moved_most
+from harness.analysis.item_changes import (
+    ItemChanges,
+    NoItemValueError,
+    item_changes,
+    moved_most,
+)
 from harness.analysis.matrix import Matrix
 from harness.analysis.reported import Publication, ReportedNumber
 from harness.render.figures.canvas import Numbers
@@ -51,6 +56,27 @@ def item_lists(
     return found
 
 
+NOTEBOOK_ITEMS = 20
+
+
+def changes_numbers(changes: ItemChanges, texts: Mapping[str, Mapping[str, str]]) -> Numbers:
+    """Return the largest changes of a column as a table of text, with sentences where known."""
+    told = any(item.id in texts for item in changes.changed)
+    header = ("item", "half", f"{changes.unit} before", "after", "change")
+    rows = tuple(
+        (
+            item.id,
+            item.stratum or "",
+            signed(item.before, 3),
+            signed(item.after, 3),
+            signed(item.change, 3),
+            *((" | ".join(texts.get(item.id, {}).values()),) if told else ()),
+        )
+        for item in changes.changed[:NOTEBOOK_ITEMS]
+    )
+    return Numbers((*header, "sentences") if told else header, rows)
+
+
 # -- reported numbers ------------------------------------------------------------------------
 
 
@@ -61,19 +87,19 @@ def reported_tables(
     wanted = {(c.evaluator, c.domain) for c in matrix.columns}
     found = []
     for publication in publications:
-        own = [
+        relevant = [
             n for n in publication.numbers
             if (n.evaluator.removesuffix("-test"), n.domain) in wanted
         ]  # fmt: skip
-        if not own:
+        if not relevant:
             continue
         columns = sorted(
-            {(n.evaluator, n.metric, n.domain, n.protocol) for n in own},
+            {(n.evaluator, n.metric, n.domain, n.protocol) for n in relevant},
             key=lambda c: (c[0], c[1], c[2]),
         )
         lines: dict[tuple[str, str], dict[Any, ReportedNumber]] = {}
-        for n in own:
-            # a published base has one row, whatever domain its table stands in
+        for n in relevant:
+            # a published base has one row, whichever domain its table is about
             name = n.method or f"{n.model} (base)"
             step = "" if not n.step else str(n.step)
             lines.setdefault((name, step), {})[n.evaluator, n.metric, n.domain, n.protocol] = n
