@@ -27,7 +27,7 @@ def markdown_text(matrix: Matrix, board: Leaderboard) -> str:
     """A document: the verdict, the matrix of each metric, the leaderboard, notes and failures."""
     parts = [
         f"# {escape(matrix.name)}",
-        escape(verdict(matrix, board).text),
+        escape(verdict(matrix).text),
         "## Transfer matrix",
     ]
     for table in matrix_tables(matrix):
