@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from harness.arrays import Floats
-from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 
 if TYPE_CHECKING:
@@ -315,16 +314,3 @@ def outside_share(scores: FillerScores, tail: float) -> float:
         tail: the logarithm of the mass outside it, as `tail_log_mass` estimates it.
     """
     return float(np.exp(tail - np.logaddexp(tail, log_sum_exp(scores.both))))
-
-
-def check_causal(model: LanguageModel) -> None:
-    """Refuse a model that cannot score fillers.
-
-    Raises:
-        ModelError: it is a masked model.
-    """
-    if model.kind != "causal":
-        raise ModelError(
-            f"'{model.name}' is a masked model, which sees both sides of a masked word already; "
-            "use mlm-unlearning"
-        )
