@@ -40,7 +40,7 @@ from harness.types import (
 T = TypeVar("T")
 
 _END: Any = object()
-"""What stands for the end of a debiaser's checkpoints."""
+"""Marks the end of a debiaser's checkpoints."""
 
 _PASSAGES = TypeAdapter(tuple[Passage, ...])
 _MASKED = TypeAdapter(tuple[MaskedPassage, ...])

@@ -221,7 +221,7 @@ def build_registry(
             offered = _collect(module, origin)
             domains = _collect_domains(module, origin)
             estimators = _collect_estimators(module, origin)
-        except Exception as error:  # a stranger's code: whatever it raises is its failure
+        except Exception as error:  # third-party code may raise anything
             lost.append(LoadFailure(origin, _reason(error)))
             continue
         if estimators:
@@ -273,7 +273,7 @@ def build_commands(
     for module, origin in modules:
         try:
             offered = _collect_commands(module, origin)
-        except Exception as error:  # a stranger's code: whatever it raises is its failure
+        except Exception as error:  # third-party code may raise anything
             lost.append(LoadFailure(origin, _reason(error)))
             continue
         for name, command in offered:
@@ -331,7 +331,7 @@ def _import_all(only: Sequence[str] | None) -> tuple[list[tuple[Any, Origin]], l
         origin = _origin(point)
         try:
             modules.append((point.load(), origin))
-        except (Exception, SystemExit) as error:  # importing a stranger's code can do anything
+        except (Exception, SystemExit) as error:  # third-party code may do anything
             failures.append(LoadFailure(origin, _reason(error)))
     return modules, failures
 

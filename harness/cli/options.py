@@ -24,7 +24,7 @@ def set_option(command: F) -> F:
 
 
 def results_option(command: F) -> F:
-    """``--results DIR``: the folder under which run folders lie."""
+    """``--results DIR``: the folder that holds run folders."""
     return click.option(
         "--results",
         type=click.Path(file_okay=False, path_type=Path),

@@ -1,4 +1,4 @@
-"""What the commands share: the options before the command, and what is made from them."""
+"""The options before a command, and what all commands make from them."""
 
 from __future__ import annotations
 

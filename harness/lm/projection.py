@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from harness.errors import ModelError
-from harness.lm.scoring.forward import Forward, Inputs
+from harness.lm.scoring.forward import Forward, Inputs, body_of
 
 
 class AffineMap(torch.nn.Module):
@@ -109,14 +109,16 @@ def place(module: Any, layer: int) -> Any:
             f"a {module.config.model_type} model of {count} blocks can be projected at layers 1 to "
             f"{count}, not {layer}"
         )
-    return module.base_model if at == count else _blocks(module)[at - 1]
+    return body_of(module) if at == count else _blocks(module)[at - 1]
 
 
 def _blocks(module: Any) -> torch.nn.ModuleList:
     count = layers(module)
-    for part in module.base_model.modules():
-        if isinstance(part, torch.nn.ModuleList) and len(part) == count:
-            return part
+    body = body_of(module)
+    for within in dict.fromkeys((getattr(body, "language_model", None) or body, body)):
+        for part in within.modules():
+            if isinstance(part, torch.nn.ModuleList) and len(part) == count:
+                return part
     raise ModelError(
         f"the blocks of a {module.config.model_type} model cannot be told apart; use the last layer"
     )

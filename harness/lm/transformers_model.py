@@ -430,9 +430,20 @@ class TransformersModel(LanguageModel):
 
     @property
     def _filler(self) -> int:
-        """Any id that has an embedding: padding is masked and never read."""
+        """A token to pad with: what is padded is masked or never read.
+
+        It has an embedding that is not zero. That of a padding token often is, and layers that
+        divide by the spread of their input then give gradients that are not numbers.
+        """
+        starts = self._starts
         pad_id = getattr(self.tokenizer, "pad_token_id", None)
-        return int(pad_id) if pad_id is not None and 0 <= pad_id < self._embeddings else 0
+        known = (starts.bos, starts.start, pad_id)
+        usable = [i for i in known if i is not None and 0 <= i < self._embeddings]
+        table: Any = self.module.get_input_embeddings()  # type: ignore[operator]
+        weight = getattr(table, "weight", None)
+        if weight is None or weight.is_meta:
+            return next(iter(usable), 0)
+        return next((i for i in (*usable, 0, 1) if bool(weight[i].any())), 0)
 
     @cached_property
     def _embeddings(self) -> int:
@@ -458,6 +469,7 @@ def _context(module: torch.nn.Module, tokenizer: Any) -> int:
 def _unusable(module: torch.nn.Module) -> int:
     """Positions that no token gets: RoBERTa numbers its tokens from the padding's index on."""
     for name, part in module.named_modules():
-        if name.endswith("position_embeddings") and isinstance(part, torch.nn.Embedding):
-            return 0 if part.padding_idx is None else part.padding_idx + 1
+        padding = getattr(part, "padding_idx", None)
+        if name.endswith("position_embeddings") and isinstance(padding, int):
+            return padding + 1
     return 0

@@ -1,4 +1,4 @@
-"""What software, machine and plugins stand behind a record."""
+"""The software, machine and plugins that made a record."""
 
 from __future__ import annotations
 
@@ -56,7 +56,10 @@ def packages() -> dict[str, str]:
 
 @cache
 def checkout() -> tuple[str | None, bool | None]:
-    """Commit of the checkout this package lies in, and whether it is dirty; None from a wheel."""
+    """Return the commit of the checkout that holds this package, and whether it is dirty.
+
+    Both are None for an installed wheel.
+    """
     root = PACKAGE.parent
     if not (root / ".git").exists():
         return None, None

@@ -1,4 +1,4 @@
-"""What a running plan tells whoever watches."""
+"""Progress events of a run."""
 
 from __future__ import annotations
 

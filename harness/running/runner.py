@@ -1,7 +1,7 @@
-"""Carrying out a plan: what is stored is not done again, what is done is stored at once.
+"""Running a plan: stored results are reused, new ones are stored as soon as they exist.
 
-An executor does the work, here or on a cluster; this process alone writes the store. A task that
-fails leaves its reason there and the others go on.
+An executor does the work, here or on a cluster. Only this process writes to the store. A task that
+fails leaves its reason there; the other tasks are still done.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Outcome:
 
 
 class Runner:
-    """Carries out plans into a store; see the module's first lines."""
+    """Runs plans and stores their results."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The work of a plan in units that any process can do: what goes in, and what comes out.
+"""Units of work that any process can do: their inputs and the events that come of them.
 
 A unit is a model's base measurements, or one fit with the measurements of its checkpoints. Its
 passages and masks are chosen by the process that owns the store, so whoever does the work needs

@@ -46,6 +46,7 @@ class ItemTable:
     clusters: list[str | None]
     strata: list[str | None]
     _values: Sequence[Mapping[str, float]]
+    _names: list[str] | None = None
     _columns: dict[str, Floats] = field(default_factory=dict)
     _stacks: dict[tuple[str, ...], Floats] = field(default_factory=dict)
     _complete: dict[tuple[str, ...], bool] = field(default_factory=dict)
@@ -87,7 +88,9 @@ class ItemTable:
 
     def names(self) -> list[str]:
         """Return the names of the values that items have, in order of first appearance."""
-        return list(dict.fromkeys(name for values in self._values for name in values))
+        if self._names is None:
+            self._names = list(dict.fromkeys(chain.from_iterable(self._values)))
+        return list(self._names)
 
     def column(self, name: str) -> Floats:
         """Return a value of every item, shape ``(items,)``; nan where an item has none."""

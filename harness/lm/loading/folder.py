@@ -47,6 +47,11 @@ _TOKENIZER = (
 )
 """Files that hold a vocabulary; a folder without any of them has no tokenizer."""
 
+NO_TOKENIZER = (
+    "no tokenizer (tokenizer.json, vocab.json, vocab.txt or tokenizer.model); save one there with "
+    "tokenizer.save_pretrained(…)"
+)
+
 _POINTER = b"version https://git-lfs"
 _HEADER_LIMIT = 100_000_000
 """Longest header that the safetensors format allows, in bytes."""
@@ -108,13 +113,8 @@ def check_folder(folder: Path) -> None:
     tokenizers = [folder / name for name in _TOKENIZER if (folder / name).is_file()]
     for path in tokenizers:
         _check_pointer(path)
-    if not tokenizers and not any(folder.glob("*.model")) and not any(folder.glob("*.tiktoken")):
-        given = read_json(folder / "tokenizer_config.json") if _has_tokenizer_config(folder) else {}
-        if "Byte" not in str(given.get("tokenizer_class")) and "Canine" not in str(given):
-            raise ModelError(
-                f"{folder}: no tokenizer (tokenizer.json, vocab.json, vocab.txt or tokenizer.model)"
-                "; save one there with tokenizer.save_pretrained(…)"
-            )
+    if not tokenizers and not (folder / "tokenizer_config.json").is_file():
+        raise ModelError(f"{folder}: {NO_TOKENIZER}")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -226,10 +226,6 @@ def _no_weights(folder: Path) -> str:
     if other:
         return f"no {WEIGHTS} or {WEIGHTS_INDEX}, only {other[0]}, under a name that is not read"
     return f"no weights ({WEIGHTS} or {WEIGHTS_INDEX})"
-
-
-def _has_tokenizer_config(folder: Path) -> bool:
-    return (folder / "tokenizer_config.json").is_file()
 
 
 def _check_pointer(path: Path) -> None:

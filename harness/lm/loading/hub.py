@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,19 @@ def hub_folder(hub_id: str, revision: str | None = None) -> Path:
             shards = (WEIGHTS,)
         if not all((folder / shard).is_file() for shard in shards):
             folder = _download(hub_id, commit, shards)
+    if revision != commit:
+        _note_branch(folder, revision or "main", commit)
     return folder
+
+
+def _note_branch(folder: Path, branch: str, commit: str) -> None:
+    """Write down which commit a branch means, where the hub's cache keeps that, for use offline."""
+    ref = folder.parent.parent / "refs" / branch
+    with suppress(OSError):  # a cache that is not ours to write
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        partial = ref.with_name(f".{ref.name}-{os.getpid()}")
+        partial.write_text(commit, "utf-8")
+        partial.replace(ref)
 
 
 def hub_config(hub_id: str, revision: str | None = None) -> Path:

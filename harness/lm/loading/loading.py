@@ -13,7 +13,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 from harness.errors import HarnessError, ModelError
 from harness.lm.handle import ModelKind
 from harness.lm.loading.completeness import check_complete
-from harness.lm.loading.folder import CONFIG, check_folder, check_gguf, local_folder, read_json
+from harness.lm.loading.folder import (
+    CONFIG,
+    NO_TOKENIZER,
+    check_folder,
+    check_gguf,
+    local_folder,
+    read_json,
+)
 from harness.lm.loading.hub import hub_folder
 from harness.lm.loading.kinds import kind_of
 from harness.lm.loading.memory import keep_freed_memory
@@ -116,6 +123,8 @@ def _load(
     kind = kind_of(config, wanted, shown)
     loader = AutoModelForCausalLM if kind == "causal" else AutoModelForMaskedLM
     tokenizer = AutoTokenizer.from_pretrained(folder, **options)
+    if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_tokens):
+        raise ModelError(f"{folder}: {NO_TOKENIZER}")  # transformers makes one without any word
     if gguf_file is None:
         options["use_safetensors"] = True
     # a weight of another shape is refused with its name below

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from harness.errors import ModelError
+from harness.lm.scoring.forward import body_of
 
 Place = int | str
 """Number of a GPU, ``cpu`` or ``disk``, as accelerate names them."""
@@ -86,7 +87,7 @@ def joined(module: Any) -> Any:
     """Let the body of a spread model answer on the device of its input, as the whole model does."""
     from accelerate.hooks import AlignDevicesHook, add_hook_to_module
 
-    add_hook_to_module(module.base_model, AlignDevicesHook(io_same_device=True), append=True)
+    add_hook_to_module(body_of(module), AlignDevicesHook(io_same_device=True), append=True)
     return module
 
 

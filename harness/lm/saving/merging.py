@@ -9,6 +9,7 @@ import numpy as np
 from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 from harness.lm.saving.checkpoint import projections
+from harness.lm.scoring.forward import body_of
 
 TOLERANCE = 1e-3
 """How far, in nats a token, a merged model's scores may be from the unmerged one's."""
@@ -117,7 +118,7 @@ def _reads_body(model: Any, head: Any) -> bool:
 
     seen: list[Any] = []
     hooks = [
-        model.module.base_model.register_forward_hook(
+        body_of(model.module).register_forward_hook(
             lambda m, i, output: seen.append(output.last_hidden_state)
         ),
         head.register_forward_pre_hook(lambda m, inputs: seen.append(inputs[0])),

@@ -205,7 +205,8 @@ def _together(forward: Forward, rows: Sequence[Row]) -> list[torch.Tensor]:
     index = [i for i, row in enumerate(rows) for _ in row.positions]
     return _logits(
         forward,
-        Inputs(*pad(rows, forward.filler, forward.device)),
+        # An ordinary token as padding: the padding token's embedding may be zero, and hide a fault.
+        Inputs(*pad(rows, forward.ordinary_tokens(1, seed=-1)[0], forward.device)),
         index,
         [p for row in rows for p in row.positions],
         [len(row.positions) for row in rows],

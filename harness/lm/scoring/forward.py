@@ -103,7 +103,7 @@ class Forward:
 
     def body(self, inputs: Inputs) -> torch.Tensor:
         """Last hidden states, after the final norm, ``(rows, longest, width)``."""
-        hidden = self.module.base_model(**self._options(inputs)).last_hidden_state
+        hidden = body_of(self.module)(**self._options(inputs)).last_hidden_state
         assert isinstance(hidden, torch.Tensor)
         return hidden
 
@@ -201,7 +201,7 @@ class Forward:
             output.last_hidden_state = output.last_hidden_state * factor
             return output
 
-        handle = self.module.base_model.register_forward_hook(multiply)
+        handle = body_of(self.module).register_forward_hook(multiply)
         try:
             yield
         finally:
@@ -223,7 +223,7 @@ class Forward:
             return output
 
         # registered last, so it sees what every projection has made of the hidden states
-        handle = self.module.base_model.register_forward_hook(cut)
+        handle = body_of(self.module).register_forward_hook(cut)
         try:
             logits = self.module(**self._options(inputs)).logits[0]
         finally:
@@ -246,6 +246,17 @@ class Forward:
         # Padding on the right comes after every token that is read, so a causal model cannot see
         # it: without a mask the attention kernel need not read one.
         return {"input_ids": inputs.ids, "use_cache": False}
+
+
+def body_of(module: Any) -> Any:
+    """The part of a model that gives hidden states, without its output layer."""
+    body = module.base_model
+    if body is not module:
+        return body
+    # a model whose class names another part than it has (Llama 4)
+    return next(
+        (own for name in ("model", "transformer") if (own := getattr(module, name, None))), body
+    )
 
 
 def spread(logits: torch.Tensor) -> float:

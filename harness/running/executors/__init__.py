@@ -1,4 +1,4 @@
-"""Who carries out the units of a plan: this process, or a cluster."""
+"""Executors carry out the units of a plan: in this process, or on a cluster."""
 
 from __future__ import annotations
 

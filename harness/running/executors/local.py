@@ -1,4 +1,4 @@
-"""The plan's units in this process, in order, one model in memory at a time."""
+"""Executor that runs the units of a plan in this process, in order, with one model in memory."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from harness.running.worker import Worker
 
 
 class LocalExecutor:
-    """See the module's first line."""
+    """Runs units in this process, one after the other."""
 
     def execute(self, job: Job) -> Iterator[Event]:
         """Do one unit after the other; see `harness.running.executors.Executor`."""

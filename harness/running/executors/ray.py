@@ -1,4 +1,4 @@
-"""The plan's units as tasks of a Ray cluster, on this machine or on many.
+"""Executor that runs the units of a plan on a Ray cluster, of one machine or of many.
 
 The driver prepares each unit, sends it with what it reads, and yields its results as workers
 stream them back. A unit whose worker is lost goes out again for the tasks that have no result
@@ -24,14 +24,13 @@ from harness.running.units import Event, Failed, Inputs, Job, Kept, Measured, No
 from harness.running.worker import failures
 
 AHEAD = 16
-"""Units that are at least kept waiting in the cluster, so that one that grows has a reason to."""
+"""Units that are queued in the cluster at least, so that a cluster that can grow does."""
 
 UNREAD = 8
-"""Results that a worker may have waiting before it pauses: bounds what pieces of checkpoints take
-of the cluster's memory."""
+"""Unread results after which a worker pauses, which bounds the memory that they take."""
 
 ANSWERS_WITHIN = 10.0
-"""Seconds after which an address is nobody's."""
+"""Connection timeout in seconds."""
 
 LOST = {
     "NodeDiedError": "its node is gone",
@@ -278,12 +277,12 @@ class _Driver:
 
     def _fit_on(self, node: dict[str, Any]) -> int:
         resources = node["Resources"]
-        room = [resources.get("CPU", 0) / self._cpus] if self._cpus else []
+        units = [resources.get("CPU", 0) / self._cpus] if self._cpus else []
         if self._gpus:
             # a share is of one GPU: what is left of each is not put together
             gpus = int(resources.get("GPU", 0))
-            room.append(gpus * int(1 / self._gpus) if self._gpus < 1 else gpus / self._gpus)
-        return int(min(room)) if room else 1
+            units.append(gpus * int(1 / self._gpus) if self._gpus < 1 else gpus / self._gpus)
+        return int(min(units)) if units else 1
 
     def _warnings(self) -> Iterator[Event]:
         if self._slots():
@@ -326,7 +325,7 @@ def _connect(ray: Any, address: str) -> None:
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ServiceError(
-            f"no Ray cluster at '{address}': {first}; start one with `ray start --head`, or mend "
+            f"no Ray cluster at '{address}': {first}; start one with `ray start --head`, or check "
             "--ray-address"
         ) from None
 

@@ -1,4 +1,4 @@
-"""What runs on a worker elsewhere: one unit, from an order to a stream of messages.
+"""The worker's side of a cluster: does one unit and streams what comes of it.
 
 The worker builds its own registry, and refuses the order if a plugin of it is missing there or
 has another version. Data and models come out of the order's parcels, into this machine's cache.
@@ -63,7 +63,7 @@ class Run:
         origins: where the driver has each plugin from, by family and name.
         software: the driver's versions of what can change a number; see `software`.
         data: pinned data sets, laid out as a data folder.
-        paths: by use and config field: the path there, and what lies at it.
+        paths: by use and config field: the driver's path, and the files that are there.
         pinned: configs of models by label, with nothing left to look up.
         cached: by label: models that the driver has made ready in its cache.
         offline: nothing is fetched.
