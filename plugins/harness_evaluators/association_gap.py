@@ -420,7 +420,8 @@ class SaidMoreLater(Estimator):
             return np.full((1, len(sample.ids)), np.nan)
         change = sample.values - before.reshape(sample.values.shape)
         moved: Floats = ((change[:, 0] > 0) & (change[:, 1] < 0)).astype(np.float64)
-        return moved.reshape(1, -1)
+        row: Floats = moved.reshape(1, -1)
+        return row
 
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Return the percentage."""
