@@ -12,30 +12,18 @@ so G is the pointwise mutual information of a and s given p among the words of B
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import zip_longest
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import Field, JsonValue
 
 from harness.arrays import Floats
-from harness.data.domains import Domains
 from harness.data.places import DataStore
 from harness.errors import DataError
 from harness.estimators import Estimator, Sample
 from harness.families import Evaluator, PluginConfig
-from harness.lm.handle import LanguageModel
-from harness.lm.infill import (
-    MarkedText,
-    Slot,
-    Tokens,
-    log_sum_exp,
-    score_fillers,
-    slots_of,
-    with_right,
-    word_filler,
-)
+from harness.lm.association import COUNT, LONGEST_SUFFIX, Gaps, association_gaps
+from harness.lm.infill import MarkedText
 from harness.metrics import NO_IDEAL, TOWARDS_0, Item, MetricDefinition
 from harness.quantities import LogProb, Number, Quantities
 from harness.types import (
@@ -55,133 +43,13 @@ NON_HATEFUL: Label = "non-hateful"
 class AssociationGapConfig(PluginConfig):
     """The candidates of a masked word, and how much of the right context is read."""
 
-    count: int = Field(16, ge=2, description="candidates of a masked word, the word included")
+    count: int = Field(COUNT, ge=2, description="candidates of a masked word, the word included")
     longest_suffix: int = Field(
-        16, ge=1, le=4096, description="tokens of the right context that are read at most"
+        LONGEST_SUFFIX,
+        ge=1,
+        le=4096,
+        description="tokens of the right context that are read at most",
     )
-
-
-class Scored(NamedTuple):
-    """A masked word with its two log-probabilities, in nats.
-
-    Attributes:
-        answer: number of the masked passage that the word is in.
-        slot: the word between its contexts.
-        candidates: how many candidates it has, itself included.
-        prefix: ``log P(a | p, B)``.
-        full: ``log P(a | p, s, B)``.
-    """
-
-    answer: int
-    slot: Slot
-    candidates: int
-    prefix: float
-    full: float
-
-    @property
-    def gap(self) -> float:
-        """The information about the word that only the right context gives, in nats."""
-        return self.full - self.prefix
-
-
-class Gaps(NamedTuple):
-    """Scored words, and how many masked words were left out, by reason."""
-
-    words: list[Scored]
-    left_out: Mapping[str, int]
-
-    def note(self) -> str | None:
-        """Say what was left out; None: nothing."""
-        parts = [f"{count} masked words {why}" for why, count in self.left_out.items() if count]
-        return "; ".join(parts) or None
-
-
-def association_gaps(
-    model: LanguageModel,
-    answers: Sequence[MaskedPassage],
-    domains: Domains,
-    config: AssociationGapConfig,
-) -> Gaps:
-    """Score every masked word of some passages with and without the words after it.
-
-    The candidates depend on the text, the tokenizer and the term lists alone, so that a debiased
-    model is read with the same candidates as its base.
-
-    Raises:
-        ModelError: the model is not causal.
-    """
-    words = CandidateWords(domains)
-    located = slots_of(
-        model,
-        [
-            MarkedText(answer.passage.text, tuple((s.start, s.end) for s in answer.spans))
-            for answer in answers
-        ],
-        room=LONGEST_CANDIDATE,
-    )
-    slots, fillers, alone = [], [], 0
-    for slot in (with_right(slot, config.longest_suffix) for slot in located.slots):
-        domain = answers[slot.passage].passage.domain
-        candidates = _candidates(model, slot, words.ranked(domain), config.count)
-        if len(candidates) < 2:
-            alone += 1
-            continue
-        slots.append(slot)
-        fillers.append(candidates)
-    scored = []
-    for slot, candidates, scores in zip(
-        slots, fillers, score_fillers(model, slots, fillers), strict=True
-    ):
-        prefix = float(scores.left[0] - log_sum_exp(scores.left))
-        full = float(scores.both[0] - log_sum_exp(scores.both))
-        scored.append(Scored(slot.passage, slot, len(candidates), prefix, full))
-    return Gaps(
-        scored,
-        {
-            "lie beyond the model's context": located.lost,
-            "have no other candidate": alone,
-        },
-    )
-
-
-LONGEST_CANDIDATE = 8
-"""Tokens that a candidate may be longer than the masked word."""
-
-
-class CandidateWords:
-    """Terms of all domains in a fixed order: those of a text's domain in turn with all others."""
-
-    def __init__(self, domains: Domains) -> None:
-        self._terms = {name: _in_turn(domain.terms.values()) for name, domain in domains.items()}
-        self._ranked: dict[str, tuple[str, ...]] = {}
-
-    def ranked(self, domain: str) -> tuple[str, ...]:
-        """Return all terms, each once, for a text of a domain."""
-        if domain not in self._ranked:
-            others = [terms for name, terms in sorted(self._terms.items()) if name != domain]
-            streams = [self._terms.get(domain, ()), _in_turn(others)]
-            self._ranked[domain] = _in_turn(streams)
-        return self._ranked[domain]
-
-
-def _in_turn(streams: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    """Take one word of each stream in turn, each word once."""
-    rounds = zip_longest(*streams)
-    return tuple(dict.fromkeys(word for row in rounds for word in row if word is not None))
-
-
-def _candidates(
-    model: LanguageModel, slot: Slot, words: Sequence[str], count: int
-) -> tuple[Tokens, ...]:
-    """The masked word and the first words that the tokenizer can place in its slot."""
-    chosen = {slot.word: None}
-    for word in words:
-        if len(chosen) == count:
-            break
-        filler = word_filler(model, slot, word)
-        if filler is not None and len(filler) <= len(slot.word) + LONGEST_CANDIDATE:
-            chosen[filler] = None
-    return tuple(chosen)
 
 
 class AssociationGap(Evaluator[AssociationGapConfig]):
@@ -277,7 +145,17 @@ class AssociationGap(Evaluator[AssociationGapConfig]):
             )
         measurements = []
         for domain, members in by_domain.items():
-            gaps = association_gaps(request.model, members, request.data.domains, self.config)
+            gaps = association_gaps(
+                request.model,
+                [
+                    MarkedText(a.passage.text, tuple((s.start, s.end) for s in a.spans))
+                    for a in members
+                ],
+                domain,
+                request.data.domains,
+                count=self.config.count,
+                longest_suffix=self.config.longest_suffix,
+            )
             if not gaps.words:
                 raise DataError(
                     f"no masked word of '{domain}' has a candidate beside itself within the "
@@ -301,7 +179,7 @@ def _item_id(answer: MaskedPassage, start: int) -> str:
 
 def _items(answers: Sequence[MaskedPassage], gaps: Gaps) -> Iterator[Item]:
     for word in gaps.words:
-        answer = answers[word.answer]
+        answer = answers[word.slot.passage]
         yield Item(
             id=_item_id(answer, word.slot.start),
             cluster=answer.passage.id,
@@ -387,7 +265,8 @@ class ForgettingKept(Estimator):
 
     def components(self, sample: Sample) -> Floats:
         """Return both values of each item, less the base model's means."""
-        return sample.values.T - np.array(sample.reference).reshape(-1, 1)
+        changes: Floats = sample.values.T - np.array(sample.reference).reshape(-1, 1)
+        return changes
 
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Return the ratio; no value where the second sum is within rounding of 0."""

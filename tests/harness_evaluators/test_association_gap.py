@@ -8,23 +8,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from harness_evaluators.association_gap import (
-    AssociationGap,
-    AssociationGapConfig,
-    CandidateWords,
-    association_gaps,
-)
+from harness_evaluators.association_gap import AssociationGap, AssociationGapConfig
 from word_model import WORDS, word_model
 
 from harness.data.domains import Domain, Domains
 from harness.data.places import DataStore
 from harness.errors import SpecError
 from harness.estimators import Sample, estimate_sample, find_estimator
+from harness.lm.association import Gaps, association_gaps, candidate_words
+from harness.lm.infill import MarkedText
 from harness.plugins import load_registry
 from harness.running.experiment import Experiment
 from harness.storage.reader import RunReader
-from harness.testing import check_evaluator, sample_masked, save_tiny_model
-from harness.types import EvaluationRequest, MaskedPassage, Passage, Span, no_progress
+from harness.testing import check_evaluator, save_tiny_model, tiny_causal_model
+from harness.types import EvaluationRequest, no_progress
 
 GROUPS = Domains(
     [
@@ -34,11 +31,10 @@ GROUPS = Domains(
 )
 
 
-def masked(text: str, word: str, label: Any = "hateful") -> MaskedPassage:
+def gaps_of(model: Any, text: str, word: str, domains: Domains = GROUPS, count: int = 16) -> Gaps:
     start = text.index(word)
-    span = Span(start=start, end=start + len(word), kind="attribute", reason="test")
-    made = Passage(id=text, text=text, domain="gender", label=label, split="test")
-    return MaskedPassage(passage=made, spans=(span,))
+    marked = MarkedText(text, ((start, start + len(word)),))
+    return association_gaps(model, [marked], "gender", domains, count=count)
 
 
 def joint(model: Any, sentence: tuple[str, ...]) -> float:
@@ -52,10 +48,7 @@ def joint(model: Any, sentence: tuple[str, ...]) -> float:
 def test_both_log_probabilities_are_those_of_all_sentences() -> None:
     """log P(a | p) and log P(a | p, s) from the joint distribution, within the candidates."""
     model = word_model()
-    config = AssociationGapConfig(count=16)
-    (scored,) = association_gaps(
-        model, [masked("the women hate cats", "women")], GROUPS, config
-    ).words
+    (scored,) = gaps_of(model, "the women hate cats", "women").words
     words = ("women", "girls", "men", "boys", "cats", "dogs")
     assert scored.candidates == len(words) + 1  # and "old dogs", of two tokens
     fillers = [*((word,) for word in words), ("old", "dogs")]
@@ -70,43 +63,37 @@ def test_both_log_probabilities_are_those_of_all_sentences() -> None:
 
 
 def test_the_last_word_has_no_gap() -> None:
-    (scored,) = association_gaps(
-        word_model(), [masked("cats hate women", "women")], GROUPS, AssociationGapConfig()
-    ).words
+    (scored,) = gaps_of(word_model(), "cats hate women", "women").words
     assert scored.gap == 0.0
 
 
 def test_words_that_cannot_be_scored_are_counted() -> None:
     model = word_model()
-    long = " ".join(["the old cats hate the young dogs and", "hear"] * 3) + " women"
-    lonely = masked("the young see the zebra", "zebra")
-    gaps = association_gaps(
-        model, [masked(long, "women"), lonely], GROUPS, AssociationGapConfig(count=2)
-    )
+    long = " ".join(["the old cats hate the young dogs and hear"] * 3) + " women"
+    gaps = gaps_of(model, long, "women")
+    assert (gaps.words, gaps.note()) == ([], "1 masked words lie beyond the model's context")
     # "zebra" is unknown to the model, but group words can take its place
-    assert len(gaps.words) == 1
-    assert gaps.note() == "1 masked words lie beyond the model's context"
+    assert gaps_of(model, "the young see the zebra", "zebra", count=2).words[0].candidates == 2
     none = Domains([Domain(name="gender")])
-    gaps = association_gaps(model, [lonely], none, AssociationGapConfig())
-    assert gaps.note() == "1 masked words have no other candidate"
+    gaps = gaps_of(model, "the young see the women", "women", none)
+    assert (gaps.words, gaps.note()) == ([], "1 masked words have no other candidate")
 
 
 def test_candidates_take_turns_between_the_domain_and_the_others() -> None:
-    ranked = CandidateWords(GROUPS).ranked("gender")
+    ranked = candidate_words("gender", GROUPS)
     assert ranked == ("women", "cats", "men", "dogs", "girls", "old dogs", "boys")
-    assert CandidateWords(GROUPS).ranked("unknown")[:2] == ("cats", "women")
+    assert candidate_words("unknown", GROUPS)[:2] == ("cats", "women")
 
 
 def test_candidates_do_not_depend_on_the_weights() -> None:
     """A debiased model is read with the candidates of its base."""
     domains = load_registry().domains
-    answers = sample_masked("gender", "hateful", "test")
-    one, other = word_model(0), word_model(1)
-    ours, theirs = (
-        association_gaps(model, answers, domains, AssociationGapConfig()).words
-        for model in (one, other)
+    text = "They wrote that women never answer in time."
+    one, other = (
+        gaps_of(tiny_causal_model(seed), text, "women", domains).words[0] for seed in (0, 1)
     )
-    assert [(w.slot, w.candidates) for w in ours] == [(w.slot, w.candidates) for w in theirs]
+    assert (one.slot, one.candidates) == (other.slot, other.candidates)
+    assert one.full != other.full
 
 
 @pytest.mark.parametrize("config", [{}, {"count": 3, "longest_suffix": 1}])
