@@ -223,6 +223,7 @@ def measure(options: Namespace) -> dict[str, Any]:
     import fit_step
     import flop_count
     import peers
+    from harness_corpora.domains import BUILT_IN
 
     from harness.data.places import DataStore
 
@@ -254,7 +255,9 @@ def measure(options: Namespace) -> dict[str, Any]:
         steps=2,
     )
     step = fit_step.measure(asked)
-    passages = fit_step.masked_passages(asked, DataStore(data_dir=options.data_dir))
+    passages = fit_step.masked_passages(
+        asked, DataStore(data_dir=options.data_dir, domains=BUILT_IN)
+    )
     lengths = [len(model.encode(masked.passage.text)) for masked in passages]
     tokens["passage"] = round(sum(lengths) / len(lengths), 1)
     tokens["fit step"] = step["tokens_a_step"]["matter"]

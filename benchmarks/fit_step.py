@@ -69,12 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Times of steps, of their parts, and of plain passes."""
+    from harness_corpora.domains import BUILT_IN
     from harness_debiasers.mlm_unlearning import MlmUnlearning, MlmUnlearningConfig
 
     from harness.data.places import DataStore
     from harness.types import DebiasRequest, no_progress
 
-    data = DataStore(data_dir=options.data_dir)
+    data = DataStore(data_dir=options.data_dir, domains=BUILT_IN)
     model = peers.load(options.model, options.device, "float32")
     request = DebiasRequest(
         model=model,

@@ -136,7 +136,7 @@ def main() -> None:
     os.environ.setdefault("OPENAI_API_KEY", "none")
     registry = load_registry(strict=True)
     # `create` answers with a plugin of any family: hence the ignores below
-    data = DataStore()
+    data = DataStore(domains=registry.domains)
     model = load_model(
         registry.get("model", "smollm2-135m"),
         registry.create("model", "smollm2-135m", {}),  # type: ignore[arg-type]
@@ -169,7 +169,7 @@ def main() -> None:
         request = MaskRequest(
             passages=passages,
             domain="gender",
-            data=DataStore(cache_dir=Path(folder)),
+            data=DataStore(cache_dir=Path(folder), domains=registry.domains),
             progress=lambda done, total, what: print(f"{what}: {done} of {total}", flush=True),
         )
         masker = registry.create("masker", "openai", config)

@@ -80,6 +80,15 @@ def is_folder(path: Path) -> bool:
     return _mode(path, stat.S_ISDIR)
 
 
+def expanded(name: str | Path) -> Path:
+    """Return a path with ``~`` replaced by a home folder; unchanged if there is no such user."""
+    path = Path(name)
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        return path
+
+
 def stamp(path: Path) -> Stamp:
     """Return what tells one state of a file from another without reading it.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from harness.data.files import is_file, shown, stamp
+from harness.data.files import expanded, is_file, shown, stamp
 from harness.data.pins import inside
 from harness.data.places import DataStore
 from harness.data.tabular import Record, csv_records, jsonl_records, parquet_records
@@ -42,7 +42,7 @@ def find_own_file(name: str, data: DataStore, who: str) -> Path:
     Raises:
         DataError: it is not there, or is not a regular file.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not path.is_absolute() and not is_file(path) and data.data_dir is not None:
         below = inside(data.data_dir, name)
         if is_file(below):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from harness.data.domains import Domain, Domains
-from harness.data.files import is_file, is_folder, shown
+from harness.data.files import expanded, is_file, is_folder, shown
 from harness.data.pins import Pin, inside
 from harness.errors import DataError
 
@@ -66,7 +66,7 @@ class DataStore:
             DataError: it is not found and cannot be fetched, or a path leaves the folder named.
         """
         if override is not None:
-            return _locate_override(pin, Path(override).expanduser())
+            return _locate_override(pin, expanded(override))
         if self.data_dir is not None:
             if not is_folder(self.data_dir):
                 raise DataError(

@@ -19,6 +19,7 @@ from harness.boundary import read_passages
 from harness.data.domains import NO_DOMAIN, Domains
 from harness.data.near_duplicates import near_duplicates
 from harness.data.places import DataStore
+from harness.data.sampling import nested_sample
 from harness.data.terms import term_pattern
 from harness.errors import NoPassageError
 from harness.families import Corpus
@@ -182,7 +183,8 @@ class _Surveyor:
             for selection, passages in self._selections(domain, label):
                 selections.append(selection)
                 if self._show:
-                    texts = tuple(passage.text for passage in passages[: self._show])
+                    drawn = nested_sample(passages, self._show, self._seed, lambda p: p.id)
+                    texts = tuple(passage.text for passage in drawn)
                     samples.append(
                         Sample(domain=domain, label=label, split=selection.split, texts=texts)
                     )

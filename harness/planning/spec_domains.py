@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.data.domains import Counterparts, Domain
+from harness.data.files import expanded, is_file
 from harness.data.terms import read_counterparts, read_terms
 from harness.errors import DataError, SpecError, did_you_mean
 from harness.planning.yaml_lines import Lines
@@ -118,10 +119,10 @@ def _counterparts(
 def _read(
     reader: Callable[[Path], T], name: str, path: KeyPath, lines: Lines, folder: Path | None
 ) -> T:
-    places = [Path(name).expanduser()]
+    places = [expanded(name)]
     if folder is not None:
         places.append(folder / name)
-    file = next((place for place in places if place.is_file()), places[0])
+    file = next((place for place in places if is_file(place)), places[0])
     try:
         return reader(file)
     except DataError as error:

@@ -475,6 +475,7 @@ NOT_FILES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "a long path": (lambda p: Path(f"{p.parent}/{'x/' * 4000}{p.name}"), "File name too long"),
     "a NUL": (lambda p: p.with_name(f"a\0b{p.suffix}"), "null byte"),
     "a line end": (lambda p: p.with_name(f"a\nb{p.suffix}"), "No such file"),
+    "no such user": (lambda p: Path(f"~nobody-at-all/{p.name}"), "No such file"),
     "below a file": (lambda p: written(p.with_name("f"), b"") / p.name, "Not a directory"),
 }
 
