@@ -82,7 +82,7 @@ class InfillUnlearningConfig(TrainingConfig):
         "stays unbiased; null: all of them",
     )
     longest_suffix: int = Field(
-        16, ge=1, description="tokens of the right context that are used at most"
+        12, ge=1, description="tokens of the right context that are used at most"
     )
     checked: int = Field(
         8,
