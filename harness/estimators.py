@@ -37,6 +37,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -538,7 +539,7 @@ _KNOWN: dict[str, Estimator] = {estimator.name: estimator for estimator in BUILT
 
 def known_estimators() -> Mapping[str, Estimator]:
     """Return every estimator of this process by name: built-in ones, and those of plugins."""
-    return dict(_KNOWN)
+    return MappingProxyType(_KNOWN)
 
 
 def install(estimators: Iterable[Estimator]) -> None:

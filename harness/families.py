@@ -42,7 +42,7 @@ Family = Literal["corpus", "masker", "debiaser", "evaluator", "model"]
 
 NOT_IN_KEY: dict[str, JsonValue] = {"x-not-in-key": True}
 """``Field(json_schema_extra=NOT_IN_KEY)``: a setting that cannot change an answer (a timeout), or
-whose effect the fingerprint tells better (where a file lies; its content is hashed)."""
+whose effect the fingerprint already covers (a file's path: its content is hashed)."""
 
 HIDDEN_INPUT = "hidden_input"
 """Type of a ``PydanticCustomError`` from a config validator whose input may hold a secret: the
@@ -230,7 +230,7 @@ class Debiaser(Plugin[ConfigT]):
     stepwise: ClassVar[bool] = True
     """False: fitted at once; it is asked for the single step 1."""
     seeded: ClassVar[bool] = True
-    """False: no randomness, so one seed stands for all."""
+    """False: no randomness, so one seed is fitted for all."""
     control: ClassVar[ControlKind | None] = None
     """``identity``: it is meant to leave the model's outputs as they are. ``change``: it changes
     the model without aiming at bias (`dropout`, `weight-noise`). None: it is a method."""
@@ -347,7 +347,7 @@ class Model(Plugin[ConfigT]):
         """Load the model.
 
         Raises:
-            ModelError: it cannot be had or cannot be read.
+            ModelError: it cannot be found or cannot be read.
         """
 
     def pinned(self) -> ConfigT:

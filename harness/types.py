@@ -170,7 +170,7 @@ class DebiasRequest(Frozen):
 
 
 class Checkpoint(NamedTuple):
-    """A model to be measured before the debiaser goes on, and what was logged on the way.
+    """A model to be measured before the debiaser continues, and what it has logged so far.
 
     The model may be the request's own, changed in place: it is measured before the iterator
     is advanced.

@@ -28,7 +28,7 @@ from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
 from harness.testing import check_debiaser
 
-PAGES = [REPO / "README.md", *sorted((REPO / "docs").glob("*.md"))]
+PAGES = [REPO / "README.md", *sorted((REPO / "docs").rglob("*.md"))]
 PACKAGE = REPO / "tests" / "support" / "packages" / "third_party"
 
 

@@ -90,6 +90,24 @@ def test_a_spec_runs_on_plugins_of_an_installed_package(env: FreshEnv) -> None:
         "harness", "run", "spec.yaml", "--results", "runs", HARNESS_PLUGINS=f"{BUILT_IN},example"
     )
     assert "0 measured, 5 already there" in again.stderr
+    assert "next: harness matrix " in again.stderr
+
+
+def test_their_estimator_is_used_by_tables_and_verify(env: FreshEnv) -> None:
+    chosen = f"{BUILT_IN},example"
+    run = "runs/strangers"
+    assert (env.work / run).is_dir(), "made by the test before"
+    found = env.run("harness", "verify", run, HARNESS_PLUGINS=chosen)
+    assert found.returncode == 0, found.stdout + found.stderr
+    for metric in ("token_probability", "preference"):
+        table = env.run("harness", "matrix", run, "--metric", metric, HARNESS_PLUGINS=chosen)
+        assert table.returncode == 0, table.stderr
+        assert metric in table.stdout
+    without = env.run("harness", "verify", run, HARNESS_PLUGINS=BUILT_IN)
+    assert without.returncode == 1
+    words = " ".join(without.stdout.split())
+    assert "unknown estimator 'example-geometric-mean'" in words
+    assert "the plugin that adds it is not installed" in words
 
 
 def test_their_command_stands_beside_ours(env: FreshEnv) -> None:
@@ -100,7 +118,8 @@ def test_their_command_stands_beside_ours(env: FreshEnv) -> None:
 
 
 def test_the_packages_own_tests_pass_there(env: FreshEnv) -> None:
-    result = env.run("pytest", "-q", "-W", "error", "-p", "no:cacheprovider", ".")
+    options = ("-q", "-W", "error", "-p", "no:cacheprovider", ".")
+    result = env.run("pytest", *options, HARNESS_PLUGINS=f"{BUILT_IN},example")
     assert result.returncode == 0, result.stdout
     assert "5 passed" in result.stdout
 

@@ -34,7 +34,7 @@ class ContrastTest:
     """One test: a hypothesis on one model, over its cells or on one of them.
 
     Attributes:
-        hypothesis: as it stands in the spec.
+        hypothesis: as the spec has it.
         model: label of the model.
         cells: the cells that the effect is a mean over.
         effect: the contrast; None where a cell of it is not measured.

@@ -83,10 +83,12 @@ class Standing:
         expected: bias scores that the run is to have; `compared` are fewer where some failed.
         costs: the language metrics, by column.
         cost: the increase of the leaderboard's language metric; None where it is not measured.
+        dose: mean divergence from the base; None where it is not measured.
         net: improvement minus that of the leaderboard's control, on the same items.
         nets: the same for each control by itself.
         over_fits: improvement over fits alone; None for a single fit.
         matched: improvement where its curves cross each of the leaderboard's costs.
+        dosed: the same for each of its doses.
         rank: its rank, or why it has none.
         pareto: whether it improves and no other method of the model improves more at a lower or
             equal cost.
@@ -116,10 +118,12 @@ class Standing:
     expected: int = 0
     costs: tuple[tuple[Column, LanguageCost], ...] = ()
     cost: float | None = None
+    dose: float | None = None
     net: MeanNet | None = None
     nets: tuple[MeanNet, ...] = ()
     over_fits: FitSummary | None = None
     matched: tuple[Matched, ...] = ()
+    dosed: tuple[Matched, ...] = ()
     rank: Rank = NOT_RANKED
     pareto: bool = False
     in_budget: bool | None = None
@@ -140,8 +144,9 @@ class Leaderboard:
         control: name of the control of `Standing.net`; None where no method has one.
         levels: the costs at which curves were read: first the largest that all methods reach (or
             the one asked for), then round ones; empty if there is none.
-        relative: whether costs are percentages of the base's value; else they are doses.
+        doses: the doses at which curves were read, in the same way.
         language: the metric that is the cost.
+        dose: the metric that is the dose.
         budget: the greatest cost allowed.
         differences: how the runs differ in limits and protocols, one line each; their methods are
             not ranked together.
@@ -152,8 +157,9 @@ class Leaderboard:
     standings: tuple[Standing, ...]
     control: str | None = None
     levels: tuple[float, ...] = ()
-    relative: bool = True
+    doses: tuple[float, ...] = ()
     language: Column | None = None
+    dose: Column | None = None
     budget: float | None = None
     differences: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ class BoardColumn:
     cell: Callable[[Standing, Leaderboard], TableCell]
     form: Form
     shown: Callable[[Leaderboard], bool] = lambda board: True
+    digits: int = 2
 
 
 def _rank(standing: Standing, board: Leaderboard) -> TableCell:
@@ -135,6 +136,10 @@ def _harmed(standing: Standing, board: Leaderboard) -> TableCell:
     )
 
 
+def _dose(standing: Standing, board: Leaderboard) -> TableCell:
+    return NONE if standing.dose is None else TableCell(value=standing.dose)
+
+
 def _undefined(standing: Standing, board: Leaderboard) -> TableCell:
     return TableCell(count=standing.undefined, total=standing.compared)
 
@@ -189,6 +194,15 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
         "count",
     ),
     BoardColumn(
+        "dose",
+        "dose",
+        "mean divergence from the base on neutral text, in nats a token",
+        _dose,
+        "number",
+        lambda board: board.dose is not None,
+        digits=4,
+    ),
+    BoardColumn(
         "undefined",
         "undefined",
         "scores whose base cannot be told from the ideal, or that moved past it",
@@ -219,7 +233,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
         title="Leaderboard: mean distance of the bias scores to their ideals",
         columns=(
             *(
-                TableColumn(c.key, c.title.format(control=control), c.description, c.form)
+                TableColumn(c.key, c.title.format(control=control), c.description, c.form, c.digits)
                 for c in columns
             ),
             *(
@@ -317,10 +331,9 @@ def _board_notes(board: Leaderboard) -> list[str]:
                 "the others out."
             )
     if board.budget is not None:
-        unit = " %" if board.relative else ""
         found.append(
-            f"over: costs more than {board.budget:g}{unit} by the language metric, or its cost is "
-            "not known; not ranked."
+            f"over: costs more than {board.budget:g} % by the language metric, or its cost is not "
+            "known; not ranked."
         )
     unranked = [s for s in board.standings if s.rank.low is not None and s.rank.value is None]
     if unranked:
@@ -407,44 +420,52 @@ def _summary(found: FitSummary | None) -> TableCell:
     )
 
 
-def matched_table(board: Leaderboard) -> Table | None:
+def matched_table(board: Leaderboard, *, dosed: bool = False) -> Table | None:
     """Methods by costs: improvement, and that net of the control, at the same cost.
 
-    None where no curve of a method was measured around a common cost.
+    Args:
+        board: of one or more runs.
+        dosed: at the same dose (divergence from the base) instead of the same language cost.
+
+    Returns:
+        None where no curve of a method was measured around a common cost.
     """
-    if not board.levels or board.language is None:
+    metric_column = board.dose if dosed else board.language
+    levels = board.doses if dosed else board.levels
+    if not levels or metric_column is None:
         return None
     rows, missing = [], []
     for standing in board.standings:
         cells = [_name(standing, board)]
-        for found in standing.matched:
+        read = standing.dosed if dosed else standing.matched
+        for found in read:
             cells += [_matched(found, net=False), _matched(found, net=True)]
-        if any(found.gain is not None for found in standing.matched):
+        if any(found.gain is not None for found in read):
             rows.append(_board_row(standing, board, cells))
         elif not standing.control:
             missing.append(standing_name(standing, board))
     if not rows:
         return None
     columns = [TableColumn("method", "method")]
-    for cost in board.levels:
-        at = f"at +{cost:.3g} %" if board.relative else f"at {cost:.3g}"
+    for cost in levels:
+        at = f"at {cost:.3g}" if dosed else f"at +{cost:.3g} %"
         columns.append(TableColumn(f"at:{cost:.6g}", at, form="effect"))
         columns.append(TableColumn(f"net:{cost:.6g}", f"net {at}", form="effect"))
-    metric = board.language.metric.replace("_", " ")
-    what = "the same language ability" if board.relative else "the same dose"
+    metric = metric_column.metric.replace("_", " ")
+    what = "the same dose" if dosed else "the same language ability"
     notes = []
     if missing:
         notes.append(
             f"Not measured at {FEWEST_STEPS} steps around any of these: {', '.join(missing)}."
         )
     return Table(
-        key="matched",
+        key="dosed" if dosed else "matched",
         title=f"At {what}",
         columns=tuple(columns),
         rows=tuple(rows),
         legend=(
             f"Improvement where each curve over steps first crosses one {metric}"
-            + (", in percent above the base's" if board.relative else "")
+            + (" (nats a token from the base)" if dosed else ", in percent above the base's")
             + ", read between measured steps; net: minus that of the control at the same cost. "
             f"95 % intervals; ± standard deviation over fits. –: fewer than {FEWEST_STEPS} "
             "measured steps around that cost.",
@@ -462,5 +483,11 @@ def _matched(found: Matched, *, net: bool) -> TableCell:
 
 def board_tables(board: Leaderboard) -> list[Table]:
     """The leaderboard and the tables that follow from it, those that have rows."""
-    found = [leaderboard_table(board), nets_table(board), matched_table(board), fits_table(board)]
+    found = [
+        leaderboard_table(board),
+        nets_table(board),
+        matched_table(board, dosed=True),
+        matched_table(board),
+        fits_table(board),
+    ]
     return [table for table in found if table is not None]

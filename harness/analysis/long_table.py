@@ -111,7 +111,7 @@ def _secondary(reader: RunReader) -> dict[str, set[int]]:
     refs = {ref.key: ref for cell in reader.index.cells for ref in cell.measures}
     for ref in refs.values():
         for measurement in (reader.record(ref.key) or {}).values():
-            for metric in measurement.metrics.values():
+            for metric in measurement.defined.values():
                 names.setdefault(metric.name, set()).add(ref.step)
                 primary[metric.name] = primary.get(metric.name, True) and metric.primary
     return {name: names[name] for name in sorted(names) if not primary[name]}

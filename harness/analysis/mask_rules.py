@@ -16,6 +16,7 @@ from harness.analysis.corrections import ALPHA, adjust
 from harness.analysis.effects import Effect, Estimated, combined, estimated
 from harness.analysis.matrix import Matrix, Row
 from harness.analysis.tables import Evidence, Table, TableCell, TableColumn, TableRow
+from harness.data.domains import NO_DOMAIN
 from harness.storage.cells import Cell, is_control
 from harness.storage.reader import Column
 
@@ -190,7 +191,7 @@ def _table_row(row: RuleRow, matrix: Matrix) -> TableRow:
     cells = (
         TableCell(text=method),
         TableCell(text=row.cell.source or ""),
-        TableCell(text=f"{row.column.metric} {row.column.domain}"),
+        TableCell(text=_score(row.column)),
         _number(spread.between_rules, "too few items for a variance"),
         _number(spread.between_fits, "one fit for each rule"),
         TableCell(text=f"{widest.first} − {widest.second}"),
@@ -211,6 +212,11 @@ def _table_row(row: RuleRow, matrix: Matrix) -> TableRow:
         source=row.cell.source or "",
         step=row.step,
     )
+
+
+def _score(column: Column) -> str:
+    """Name a score by its metric, and by its domain if it has one."""
+    return column.metric if column.domain == NO_DOMAIN else f"{column.metric} {column.domain}"
 
 
 def _number(value: float | None, reason: str) -> TableCell:

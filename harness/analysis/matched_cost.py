@@ -19,6 +19,7 @@ from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
 from harness.analysis.changes import Change, ChangeReader, Side
+from harness.analysis.costs import Cost
 from harness.analysis.effects import Estimated, mean_distance, nearer
 from harness.analysis.gains import Gain
 from harness.analysis.matrix import Row, distance_of, fit_summary
@@ -73,23 +74,6 @@ class Matched:
     net: Estimated | None = None
     net_spread: FitSummary | None = None
     reason: str = ""
-
-
-class Cost(NamedTuple):
-    """The language column that is the cost, and how it is counted."""
-
-    column: Column
-    relative: bool
-
-    def of(self, base: float, value: float) -> float:
-        """The cost of a value: percent above the base's, or its difference to it."""
-        return 100.0 * (value / base - 1.0) if self.relative else value - base
-
-
-def cost_of(base: Mapping[tuple[str, Column], Metric], column: Column) -> Cost:
-    """How a language column is counted: relative to the base, unless that is zero."""
-    values = [m.value for (_, other), m in base.items() if other == column and m.value is not None]
-    return Cost(column, bool(values) and all(abs(value) > 1e-9 for value in values))
 
 
 class Curves:
@@ -348,12 +332,10 @@ def crossing_at(points: Sequence[Point], cost: float) -> Crossing | None:
 
 
 __all__ = [
-    "Cost",
     "Curves",
     "Matched",
     "Point",
     "common_cost",
-    "cost_of",
     "crossing_at",
     "levels",
     "matched",

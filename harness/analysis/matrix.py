@@ -463,6 +463,42 @@ class Matrix:
     names: MethodNames = field(default_factory=lambda: MethodNames(()), repr=False, compare=False)
     """What the methods of the run are called."""
 
+    def role(self, column: Column) -> Role:
+        """What the metric of a column is for."""
+        known = next((m for (_, other), m in self.base.items() if other == column), None)
+        if known is not None:
+            return known.role or "diagnostic"
+        return next(
+            (e.role for row in self.rows for e in row.entries if e.column == column), "diagnostic"
+        )
+
+    @cached_property
+    def endpoints(self) -> tuple[Column, ...]:
+        """The bias columns that summaries are made of: the first of each suite and domain.
+
+        A suite may show several scores of one domain (`preference` and the sign score). They say
+        the same of the same items, so a mean takes one of them.
+        """
+        found: dict[tuple[str, str, str], Column] = {}
+        for column in self.columns:
+            if self.role(column) == "bias":
+                suite = (column.evaluator, column.protocol, column.domain)
+                found.setdefault(suite, column)
+        return tuple(found.values())
+
+    @cached_property
+    def cost(self) -> Column | None:
+        """The language column that is the cost: the first of which less is better (perplexity).
+
+        None where the run has no such column.
+        """
+        for column in self.columns:
+            if self.role(column) == "language":
+                for (_, other), metric in self.base.items():
+                    if other == column and metric.direction.kind == "lower":
+                        return column
+        return None
+
     @property
     def several_fits(self) -> bool:
         """Whether some row is over several fits."""

@@ -64,7 +64,7 @@ class Planned:
     """A test of a hypothesis in a design.
 
     Attributes:
-        hypothesis: as it stands in the spec.
+        hypothesis: as the spec has it.
         items, fits: the design.
         level: the level of one test that Holm's correction leaves in the worst case.
         error: standard error of the contrast; None where the noise is not known.

@@ -14,18 +14,11 @@ from dataclasses import dataclass, replace
 
 from harness.analysis.comparability import differences, settings_of
 from harness.analysis.controls import PREFERENCE, alike, labelled, mean_net
+from harness.analysis.costs import Cost, dose, language_cost
 from harness.analysis.effects import Estimated, combined, mean_effect
 from harness.analysis.gains import gain_of
 from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Rank, Standing
-from harness.analysis.matched_cost import (
-    Cost,
-    Curves,
-    Matched,
-    common_cost,
-    cost_of,
-    levels,
-    matched,
-)
+from harness.analysis.matched_cost import Curves, Matched, common_cost, levels, matched
 from harness.analysis.matrix import Entry, Matrix, Row, fit_summary
 from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.rank_intervals import MOST_OF_THE_BOARD, rank_intervals
@@ -45,32 +38,34 @@ def build_leaderboard(stores: Sequence[Store], *, step: int | None = None) -> li
 
 
 def rank(
-    stores: Sequence[Store],
+    stores: Sequence[Store | RunReader],
     *,
     step: int | None = None,
     control: str | None = None,
     budget: float | None = None,
     match_at: float | None = None,
+    dose_at: float | None = None,
     only_comparable: bool = False,
     reported: Sequence[Publication] = (),
 ) -> Leaderboard:
     """Rank the methods of runs.
 
     Args:
-        stores: the runs.
+        stores: the runs, or readers of them that have read some records already.
         step: checkpoint; default: each cell's last.
         control: debiaser, masker or passage label to compare with; default: the control that the
             most methods can be compared with, of the kind closest to a method.
         budget: greatest cost of the language metric, in percent of the base's.
         match_at: cost at which curves are read; default: the largest around which the curves of
             all methods were measured.
+        dose_at: the same for the dose (KL divergence from the base).
         only_comparable: leave out runs that differ from the first one in limits or protocols.
         reported: publications to show beside.
 
     Raises:
         StoreError: a run has no record, not that step, or no run has that control.
     """
-    readers = [RunReader(store) for store in stores]
+    readers = [run if isinstance(run, RunReader) else RunReader(run) for run in stores]
     matrices = [matrix_of(reader, step=step) for reader in readers]
     runs = [
         (matrix.name, settings_of(reader.index, matrix))
@@ -92,16 +87,8 @@ def rank(
     ]
     every = [row for matrix in matrices for row in matrix.pooled]
     asked = labelled(every, control) if control is not None else None
-    methods = [
-        [group.curves.of(cell) for row in group.rows for cell in row.cells or (row.cell,)]
-        for group in groups
-        if not group.control and group.cost is not None
-    ]
-    relative = next((group.cost.relative for group in groups if group.cost), True)
-    first = match_at if match_at is not None else common_cost(methods)
-    costs = levels(methods, first, relative=relative)
-    for group in groups:
-        group.curves.prepare(group.rows, costs)
+    costs = _levels(groups, match_at, dosed=False)
+    doses = _levels(groups, dose_at, dosed=True)
     standings = [_standing(group, groups, asked, control, budget) for group in groups]
     chosen = control if control is not None else _board_control(groups, standings)
     standings = [
@@ -110,7 +97,8 @@ def rank(
             net=next((net for net in standing.nets if net.control == chosen), None)
             if control is None
             else standing.net,
-            matched=_matched(group, groups, asked, chosen, costs),
+            matched=_matched(group, groups, asked, chosen, costs, dosed=False),
+            dosed=_matched(group, groups, asked, chosen, doses, dosed=True),
         )
         for group, standing in zip(groups, standings, strict=True)
     ]
@@ -118,7 +106,8 @@ def rank(
         tuple(_ordered(_with_front(_with_ranks(standings)))),
         control=chosen,
         levels=costs,
-        relative=relative,
+        doses=doses,
+        dose=next((group.dose.column for group in groups if group.dose), None),
         language=next((group.cost.column for group in groups if group.cost), None),
         budget=budget,
         differences=tuple(phrase for phrases in differing for phrase in phrases),
@@ -138,7 +127,8 @@ class _Group:
         bias: the columns of the bias scores that its model has.
         language: the columns of the language metrics.
         cost: the language column that is the cost.
-        curves: of all rows of the run.
+        dose: the column that says how far a model is from its base.
+        curves: of all rows of the run, over the cost; `dose_curves` over the dose.
     """
 
     run: str
@@ -151,20 +141,19 @@ class _Group:
     bias: tuple[Column, ...]
     language: tuple[Column, ...]
     cost: Cost | None
+    dose: Cost | None
     curves: Curves
+    dose_curves: Curves
     comparable: bool
 
 
 def _groups(
     reader: RunReader, matrix: Matrix, names: MethodNames, *, comparable: bool
 ) -> list[_Group]:
-    roles: dict[Column, str] = {}
-    for (_, column), metric in matrix.base.items():
-        roles.setdefault(column, metric.role or "diagnostic")
-    bias = [column for column in matrix.columns if roles.get(column) == "bias"]
-    language = tuple(column for column in matrix.columns if roles.get(column) == "language")
-    cost = _cost(matrix, language)
-    curves = Curves(reader, bias, cost)
+    bias = matrix.endpoints
+    language = tuple(c for c in matrix.columns if matrix.role(c) == "language")
+    cost, distance = language_cost(matrix), dose(matrix)
+    curves, dose_curves = Curves(reader, bias, cost), Curves(reader, bias, distance)
     found = []
     for model, method, rows in by_method(matrix.pooled, names):
         found.append(
@@ -179,7 +168,9 @@ def _groups(
                 bias=tuple(c for c in bias if (model, c) in matrix.base),
                 language=language,
                 cost=cost,
+                dose=distance,
                 curves=curves,
+                dose_curves=dose_curves,
                 comparable=comparable,
             )
         )
@@ -203,13 +194,23 @@ def _fits_of(rows: Sequence[Row], every: Sequence[Row]) -> list[Row]:
     return list(found.values())
 
 
-def _cost(matrix: Matrix, language: Sequence[Column]) -> Cost | None:
-    """The cost: the first language metric of which less is better (perplexity, divergence)."""
-    for column in language:
-        for (_, other), metric in matrix.base.items():
-            if other == column and metric.direction.kind == "lower":
-                return cost_of(matrix.base, column)
-    return None
+def _levels(groups: Sequence[_Group], asked: float | None, *, dosed: bool) -> tuple[float, ...]:
+    """The costs or doses at which the curves of all methods are read."""
+    curves = [
+        (group, group.dose_curves if dosed else group.curves, group.dose if dosed else group.cost)
+        for group in groups
+    ]
+    methods = [
+        [own.of(cell) for row in group.rows for cell in row.cells or (row.cell,)]
+        for group, own, cost in curves
+        if not group.control and cost is not None
+    ]
+    relative = next((cost.relative for _, _, cost in curves if cost is not None), not dosed)
+    first = asked if asked is not None else common_cost(methods)
+    found = levels(methods, first, relative=relative)
+    for group, own, _ in curves:
+        own.prepare(group.rows, found)
+    return found
 
 
 def _standing(
@@ -220,7 +221,7 @@ def _standing(
     budget: float | None,
 ) -> Standing:
     measured = [(row, e) for row in group.rows for e in row.entries if e.status == "measured"]
-    bias = [(r, e) for r, e in measured if e.role == "bias" and e.distance is not None]
+    bias = [(r, e) for r, e in measured if e.column in group.bias and e.distance is not None]
     entries = [entry for _, entry in bias]
     marks = [entry.mark for entry in entries]
     gain = gain_of(entries)
@@ -256,6 +257,7 @@ def _standing(
         expected=len(group.rows) * len(group.bias),
         costs=costs,
         cost=cost,
+        dose=_mean_dose(group, measured),
         net=net,
         nets=nets,
         over_fits=_over_fits(group),
@@ -264,7 +266,7 @@ def _standing(
         fits=sum(row.fits for row in group.rows),
         failed=len(failed),
         reasons=tuple(dict.fromkeys(e.reason or "" for e in failed)),
-        warnings=_warnings(bias),
+        warnings=_warnings([(r, e) for r, e in measured if e.role == "bias"]),
     )
 
 
@@ -306,6 +308,15 @@ def _language(
     return tuple(found)
 
 
+def _mean_dose(group: _Group, measured: Sequence[tuple[Row, Entry]]) -> float | None:
+    values = [
+        e.value
+        for _, e in measured
+        if group.dose is not None and e.column == group.dose.column and e.value is not None
+    ]
+    return math.fsum(values) / len(values) if values else None
+
+
 def _over_fits(group: _Group) -> FitSummary | None:
     """The gain of each seed by itself, summarised."""
     values = _by_seed(group)
@@ -319,7 +330,7 @@ def _by_seed(group: _Group) -> dict[int | None, tuple[Cell, float]]:
         seeds.setdefault(row.cell.seed, []).append(row)
     found = {}
     for seed, rows in seeds.items():
-        entries = [e for row in rows for e in row.entries if e.role == "bias" and e.distance]
+        entries = [e for row in rows for e in row.entries if e.column in group.bias and e.distance]
         gain = gain_of(entries)
         if gain is not None and gain.before.distinguishable:
             found[seed] = rows[0].cell, gain.before.value - gain.after.value
@@ -388,19 +399,22 @@ def _matched(
     asked: Sequence[Row] | None,
     chosen: str | None,
     costs: Sequence[float],
+    *,
+    dosed: bool,
 ) -> tuple[Matched, ...]:
+    curves = group.dose_curves if dosed else group.curves
     candidates: Sequence[Row] = asked or [
         row
         for other in groups
         if other.method == chosen and (other.run, other.model) == (group.run, group.model)
         for row in other.rows
     ]
-    group.curves.prepare(candidates, costs)
+    curves.prepare(candidates, costs)
     usable = not group.control and bool(candidates)
     return tuple(
         matched(
             group.rows,
-            group.curves,
+            curves,
             cost,
             (lambda row: alike(row, candidates)) if usable else None,
         )

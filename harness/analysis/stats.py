@@ -320,10 +320,10 @@ def detectable_share_change(
     """
     z_alpha, z_power = _normal_quantiles(alpha, power)
     root = math.sqrt(discordant)
-    room = items + z_power**2 - z_alpha**2
-    if room < 0:
+    spare = items + z_power**2 - z_alpha**2
+    if spare < 0:
         return 100.0 * (z_alpha + z_power) * root / math.sqrt(items)
-    top = math.sqrt(items) * z_alpha + z_power * math.sqrt(room)
+    top = math.sqrt(items) * z_alpha + z_power * math.sqrt(spare)
     return 100.0 * root * top / (items + z_power**2)
 
 

@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.analysis.costs import dose
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.data.domains import NO_DOMAIN, OVERALL
-from harness.metrics import Direction, Metric
+from harness.metrics import LOWER, Direction, Metric
 from harness.quantities import Nats
 from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import RunReader
@@ -158,7 +159,7 @@ class RunCurves:
         """
         found: dict[str, list[Panel]] = {}
         for column in self._matrix.columns:
-            if not is_bias(self._matrix, column):
+            if self._matrix.role(column) != "bias":
                 continue
             curves: dict[Fit, Curve] = {}
             ideal = None
@@ -219,17 +220,27 @@ class RunCurves:
 
     @cached_property
     def trade_off(self) -> TradeOff | None:
-        """Mean distance of the bias scores to their ideal against the first language metric.
+        """Mean distance of the bias scores to their ideal against the cost in language ability.
 
         None where the run measured no bias score or no language ability.
         """
-        matrix = self._matrix
-        bias = [c for c in matrix.columns if is_bias(matrix, c)]
-        language = [c for c in matrix.columns if c.domain in (NO_DOMAIN, OVERALL)]
-        language = [c for c in language if c not in bias]
-        if not bias or not language:
+        language = [c for c in self._matrix.columns if self._matrix.role(c) == "language"]
+        return self._against(self._matrix.cost or next(iter(language), None), None)
+
+    @cached_property
+    def against_dose(self) -> TradeOff | None:
+        """Mean distance of the bias scores to their ideal against the divergence from the base.
+
+        None where the run measured no bias score or no dose.
+        """
+        found = dose(self._matrix)
+        return self._against(found.column if found is not None else None, LOWER)
+
+    def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
+        """Trajectories over a metric; ``fixed`` is its direction where it has none of its own."""
+        bias = self._matrix.endpoints
+        if not bias or ability is None:
             return None
-        ability = language[0]
         paths: list[tuple[Fit, Way]] = []
         base: tuple[float, float] | None = None
         direction: Direction | None = None
@@ -241,7 +252,7 @@ class RunCurves:
                     distance = self._distance(cell, step, bias)
                     if score is None or score.value is None or distance is None:
                         continue
-                    direction = score.direction
+                    direction = fixed or score.direction
                     if step == 0:
                         base = (score.value, distance)
                     else:
@@ -273,6 +284,8 @@ class RunCurves:
                 keys.setdefault((ref.step, ref.evaluator), []).append(ref.key)
         for key in keys.get((step, column.evaluator), ()):
             measured = (self._reader.record(key) or {}).get((column.protocol, column.domain))
+            if measured is not None and column.metric in measured.derived:
+                measured = self._reader.find(cell, step, column)
             metric = measured.metrics.get(column.metric) if measured else None
             if metric is not None:
                 return metric if metric.value is not None else None
@@ -422,15 +435,6 @@ def _text_label(column: Column) -> str:
 
 
 # -- bias against language ability -----------------------------------------------------------
-
-
-def is_bias(matrix: Matrix, column: Column) -> bool:
-    """Return whether a column has a target to reach, as bias scores do."""
-    for (_, other), metric in matrix.base.items():
-        if other == column:
-            return metric.direction.kind == "target"
-    entries = (entry for row in matrix.rows for entry in row.entries if entry.column == column)
-    return any(entry.towards_target for entry in entries)
 
 
 def _by_method(paths: Iterable[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:

@@ -143,7 +143,7 @@ def _transfer(
     for row in rows:
         assert row.cell.source is not None
         for entry in row.entries:
-            if entry.column[:3] == kind and entry.towards_target and entry.change is not None:
+            if entry.column[:3] == kind and entry.role == "bias" and entry.change is not None:
                 cells[row.cell.source, entry.column.domain] = entry
     if not cells:
         return None

@@ -35,6 +35,13 @@ from harness.cli.session import Session, pass_session
     help="Compare at this cost; default: the largest that every method's curve reaches.",
 )
 @click.option(
+    "--at-dose",
+    "dose_at",
+    type=click.FloatRange(min=0),
+    metavar="NATS",
+    help="Compare at this divergence from the base; default: the largest common one.",
+)
+@click.option(
     "--reported",
     multiple=True,
     metavar="NAME",
@@ -55,6 +62,7 @@ def leaderboard_command(
     control: str | None,
     budget: float | None,
     match_at: float | None,
+    dose_at: float | None,
     reported: tuple[str, ...],
     only_comparable: bool,
     as_json: bool,
@@ -72,6 +80,7 @@ def leaderboard_command(
         control=control,
         budget=budget,
         match_at=match_at,
+        dose_at=dose_at,
         only_comparable=only_comparable,
         reported=[find_publication(name) for name in reported],
     )

@@ -1,4 +1,4 @@
-"""Entry point of the ``harness`` command: lazy subcommands, and errors for people."""
+"""Entry point of the ``harness`` command: subcommands are imported when called."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from harness.cli.session import Session
 from harness.errors import HarnessError, did_you_mean
 
 COMMANDS: dict[str, str] = {
-    "run": "Run a spec; go on where it stopped.",
+    "run": "Run a spec, or continue it where it stopped.",
     "plan": "Show what a spec would run, and what is missing. Loads no model.",
     "eval": "Measure one model with some evaluators; no debiasing.",
     "corpus": "Show what a corpus has for each domain, and how clean it is.",
@@ -73,7 +73,7 @@ class LazyGroup(click.Group):
                 )
 
     def _plugin_commands(self) -> dict[str, click.Command]:
-        """Commands of third-party plugins; none are looked for where only our own are installed."""
+        """Return the commands of third-party plugins, loading none if only ours are there."""
         from importlib.metadata import entry_points
 
         ours = "bias-transfer-harness"
@@ -104,7 +104,7 @@ def cli(ctx: click.Context, data_dir: Path | None, offline: bool, strict_plugins
 
 
 def main() -> None:
-    """Run the command; a `HarnessError` is one line on stderr and an exit code, no trace."""
+    """Run the command; a `HarnessError` becomes one line on stderr and an exit code."""
     sys.excepthook = print_trace
     try:
         cli(standalone_mode=False)

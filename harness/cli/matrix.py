@@ -54,19 +54,20 @@ def matrix_command(
     Below it are the scores of every method, and how far improvements reach other domains.
     """
     from harness.analysis.mask_rules import rule_table
-    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.matrix_builder import matrix_of
     from harness.analysis.ranking import rank
     from harness.analysis.verdict import verdict
     from harness.render.console.matrix import print_matrix
     from harness.render.console.tables import print_with_legend
     from harness.render.tables.plain import matrix_json
+    from harness.storage.reader import RunReader
     from harness.storage.store import find_run
 
     if intervals and p_values:
         raise click.UsageError("give one of --intervals and --p-values")
-    store = find_run(run, results)
-    matrix = build_matrix(
-        store,
+    reader = RunReader(find_run(run, results))
+    matrix = matrix_of(
+        reader,
         metric=metric,
         evaluator=evaluator,
         protocol=protocol,
@@ -80,7 +81,7 @@ def matrix_command(
     print_matrix(
         session.stdout,
         matrix,
-        verdict(matrix, rank([store], step=step) if whole else None),
+        verdict(matrix, rank([reader], step=step) if whole else None),
         below="p-values" if p_values else "intervals" if intervals else "nothing",
         each_seed=each_seed,
         long=not short,

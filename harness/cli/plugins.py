@@ -41,7 +41,7 @@ def plugins_command(ctx: click.Context, family: str | None, as_json: bool) -> No
 def show_command(session: Session, name: str) -> None:
     """Show the plugin NAME: what it does, its source, its config, and an example for a spec.
 
-    A name that stands in two families shows both.
+    A name that is used in two families shows both plugins.
     """
     from harness.errors import PluginError, did_you_mean
     from harness.render.console.plugins import print_plugin
@@ -57,7 +57,7 @@ def show_command(session: Session, name: str) -> None:
 
 
 def _installed(session: Session) -> tuple[list[Registered], list[LoadFailure]]:
-    """Plugins by family and name, and every failure once, that of a command included."""
+    """Return the plugins by family and name, and each failure once, with those of commands."""
     from harness.plugins import load_commands, load_registry
 
     # Not session.registry: that one warns on stderr, and the list shows the failures itself.

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--sentences",
     is_flag=True,
-    help="Put the sentences of flipped items into the page, folded away; needs their data sets. "
-    "Mind their licences before you publish it.",
+    help="Show the sentences of flipped items on the page, folded away; needs their data sets. "
+    "Check their licences before you publish the page.",
 )
 @pass_session
 def report_command(
@@ -77,7 +77,7 @@ def _page(session: Session, store: Store, sentences: bool) -> str:
     sources = Sources(
         reader=reader,
         matrix=matrix,
-        board=rank([store]),
+        board=rank([reader]),
         publications=load_publications(),
         references=references,
         texts=_texts(session, reader, matrix) if sentences else {},
@@ -86,13 +86,12 @@ def _page(session: Session, store: Store, sentences: bool) -> str:
 
 
 def _texts(session: Session, reader: RunReader, matrix: Matrix) -> dict[str, Mapping[str, str]]:
-    """Sentences of the bias scores' items; one line on stderr for each that cannot be had."""
-    from harness.analysis.step_curves import is_bias
+    """Return the sentences of the items; print one line for each data set that is not found."""
     from harness.errors import HarnessError
     from harness.replay.sentences import find_sentences
 
     found: dict[str, Mapping[str, str]] = {}
-    wanted = {(c.evaluator, c.domain) for c in matrix.columns if is_bias(matrix, c)}
+    wanted = {(c.evaluator, c.domain) for c in matrix.columns if matrix.role(c) == "bias"}
     for evaluator, domain in sorted(wanted):
         try:
             found.update(

@@ -81,13 +81,15 @@ def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
 
 
 def _show(session: Session, store: Store) -> None:
-    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.matrix_builder import matrix_of
     from harness.analysis.ranking import rank
     from harness.analysis.verdict import verdict
     from harness.render.console.leaderboard import print_leaderboard
     from harness.render.console.matrix import print_matrix
+    from harness.storage.reader import RunReader
 
-    matrix, board = build_matrix(store), rank([store])
+    reader = RunReader(store)
+    matrix, board = matrix_of(reader), rank([reader])
     print_matrix(session.stdout, matrix, verdict(matrix, board), long=False)
     print_leaderboard(session.stdout, board)
 

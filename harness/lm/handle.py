@@ -203,9 +203,13 @@ class LanguageModel(ABC):
         """
         raise ModelError(f"model '{self.name}' offers no re-scoring behind prompts")
 
-    @abstractmethod
     def generate(self, prompts: Sequence[str], *, max_new_tokens: int = 20) -> list[str]:
-        """Greedy continuations of the prompts (causal models)."""
+        """Greedy continuations of the prompts (causal models).
+
+        Raises:
+            ModelError: the model is masked, or the handle generates no text.
+        """
+        raise ModelError(f"model '{self.name}' generates no text")
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:

@@ -379,6 +379,9 @@ class TransformersModel(LanguageModel):
 
     def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """See `LanguageModel.encode_with_offsets`."""
+        if not getattr(self.tokenizer, "is_fast", False):
+            ids = self._encoded(text)
+            return ids, _offsets_by_decoding(self.tokenizer, text, ids, self.name)
         found = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
@@ -454,6 +457,45 @@ class TransformersModel(LanguageModel):
     def _need(self, kind: ModelKind, what: str) -> None:
         if self.kind != kind:
             raise ModelError(f"{what} needs a {kind} model; '{self.name}' is a {self.kind} one")
+
+
+def _offsets_by_decoding(
+    tokenizer: Any, text: str, ids: Sequence[int], name: str
+) -> list[tuple[int, int]]:
+    """Character spans of tokens of a tokenizer that gives none, from what they decode to.
+
+    A token that ends inside a character covers that character, as the next one does.
+
+    Raises:
+        ModelError: the tokens do not decode to the text.
+    """
+
+    def decoded(count: int) -> str:
+        return str(
+            tokenizer.decode(
+                list(ids[:count]), skip_special_tokens=False, clean_up_tokenization_spaces=False
+            )
+        )
+
+    if decoded(len(ids)) != text:
+        raise ModelError(
+            f"the tokenizer of model '{name}' does not say which characters its tokens cover, and "
+            f"they do not decode to the text {text[:30]!r}; use a model with a fast tokenizer"
+        )
+    spans, start = [], 0
+    for count in range(1, len(ids) + 1):
+        so_far = decoded(count)
+        alike = (a == b for a, b in zip(so_far, text, strict=False))
+        whole = next((i for i, same in enumerate(alike) if not same), min(len(so_far), len(text)))
+        # bytes of a character that is not whole yet decode to another one, or to nothing
+        inside = not text.startswith(so_far) or so_far == decoded(count - 1)
+        end = min(len(text), whole + 1) if inside else whole
+        first = start
+        while first < end and text[first].isspace():
+            first += 1
+        spans.append((first, max(first, end)))
+        start = whole
+    return spans
 
 
 def _context(module: torch.nn.Module, tokenizer: Any) -> int:

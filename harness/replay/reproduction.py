@@ -75,7 +75,7 @@ def reproduce(
             a run does.
 
     Raises:
-        HarnessError: an evaluator's data cannot be had, or the model cannot score texts alone.
+        HarnessError: an evaluator's data cannot be read, or the model cannot score texts alone.
     """
     agreements: dict[tuple[str, str], Agreement] = {}
     for key, task in tasks:

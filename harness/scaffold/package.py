@@ -53,7 +53,7 @@ def write_package(name: str, family: Family, folder: Path) -> list[Path]:
     }
     contents = {path: _filled(template, words) for path, template in _SHARED.items()}
     contents[f"{module}.py"] = _filled(f"{family}.py", words)
-    contents[f"test_{module}.py"] = _filled(f"test_{family}.py", words)
+    contents[f"test_{module}.py"] = _filled(f"{family}_test.py", words)
     try:
         if folder.exists() and any(folder.iterdir()):
             raise SpecError(f"{folder} is not empty; name another folder with --to")

@@ -20,6 +20,7 @@ from harness.quantities import Quantities
 from harness.storage.cells import Cell, MethodNames
 from harness.storage.declarations import Declarations
 from harness.storage.item_table import ItemTable
+from harness.storage.origin import RunOrigin
 from harness.storage.records import Failure, RunIndex
 from harness.storage.store import Store
 
@@ -56,6 +57,11 @@ class Measured(NamedTuple):
     derived: Mapping[str, MetricDefinition] = MappingProxyType({})
     quantities: Quantities = MappingProxyType({})
 
+    @property
+    def defined(self) -> dict[str, MetricDefinition]:
+        """Definitions of all its metrics by name: derived ones first, then the stored ones."""
+        return {**self.derived, **self.metrics}
+
 
 Measurements = dict[tuple[str, str], Measured]
 """By protocol and domain."""
@@ -81,12 +87,16 @@ class RunReader:
         self._failures: dict[str, Failure | None] = {}
         self._tables: dict[str, tuple[ItemTable, ...]] = {}
         self._hashes: dict[str, str | None] = {}
+        self.origin = RunOrigin()
+        """Software, machine and time behind the records that were read so far."""
 
     def record(self, key: str) -> Measurements | None:
         """Return the measurements of a record; None if the task is not done."""
         if key not in self._records:
             record = self.store.record(key, items=False)
             self._hashes[key] = record.items_sha256 if record else None
+            if record is not None:
+                self.origin.add(record)
             found: Measurements | None = None if record is None else {}
             for position, m in enumerate(record.measurements if record else ()):
                 assert found is not None
@@ -172,7 +182,7 @@ class RunReader:
             for step in cell.steps:
                 found = self._measured(cell, step, column)
                 if found is not None:
-                    known = found.metrics.get(column.metric) or found.derived.get(column.metric)
+                    known = found.defined.get(column.metric)
                     if known is not None:
                         return known.role
         return None
@@ -201,7 +211,7 @@ class RunReader:
                 if ref.step not in (0, steps.get(number)):
                     continue
                 for (protocol_, domain), measured in (self.record(ref.key) or {}).items():
-                    for name, own in (*measured.metrics.items(), *measured.derived.items()):
+                    for name, own in measured.defined.items():
                         found[Column(ref.evaluator, protocol_, name, domain)] = own.primary
         if not found:
             raise StoreError(f"{self.store.folder}: no measurement yet; `harness run` makes them")

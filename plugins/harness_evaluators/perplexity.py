@@ -22,7 +22,7 @@ from harness_evaluators.scorers import with_start
 
 WINDOWS = {"hf1024": 1024, "bb992": 992}
 """Window sizes of the published protocols; stride and size are the same. A start token that the
-tokenizer puts in front of a text stands in front of each window and is one of its tokens."""
+tokenizer puts in front of a text is the first token of each window."""
 
 WINDOWS_AT_ONCE = 8
 
@@ -188,7 +188,7 @@ class CorpusPerplexityConfig(PluginConfig):
     """How texts are scored."""
 
     start_token: bool = Field(
-        True, description="a start token stands in front, so the first token is scored too"
+        True, description="put a start token in front, so that the first token is scored too"
     )
 
 

@@ -29,7 +29,7 @@ DEFAULT = "default"
 
 
 START = "+start"
-"""Suffix of a protocol in which the tokenizer's own start token stands in front of a text."""
+"""Suffix of a protocol that puts the tokenizer's own start token in front of a text."""
 
 
 class PairScore(NamedTuple):

@@ -337,7 +337,7 @@ def filler_scores(model: LanguageModel, filled: Sequence[Filled]) -> list[float]
 
 
 def _word(context: str, sentence: str) -> str:
-    """The word of the sentence that stands where the context has its blank."""
+    """Return the word of the sentence in the place of the context's blank."""
     words = context.split(" ")
     place = next(i for i, word in enumerate(words) if BLANK in word)
     candidates = sentence.split(" ")

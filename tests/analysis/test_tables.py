@@ -17,11 +17,13 @@ from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.ranking import rank
 from harness.analysis.run_comparison import compare
+from harness.analysis.step_curves import RunCurves
 from harness.analysis.tables import Table
 from harness.analysis.verdict import verdict
 from harness.render.exports.latex import escape, latex_text
 from harness.render.exports.markdown import markdown_text
 from harness.render.tables.cell_text import CellText, row_texts
+from harness.storage.reader import RunReader
 from harness.storage.store import Store
 
 FIVE = (10, 20, 30, 40, 50)
@@ -299,3 +301,21 @@ def test_one_control_a_column(tmp_path: Path) -> None:
     assert {s.net.control for s in board.standings if s.net} == {"noise + wordlist"}
     (table,) = [t for t in board_tables(board) if t.key == "leaderboard"]
     assert table.columns[table.column("net")].title == "net of noise + wordlist"
+
+
+def test_figure_and_leaderboard_use_one_cost(tmp_path: Path) -> None:
+    """The dose and other metrics of no domain are not taken for the language cost."""
+    store = make_run(tmp_path, evaluators=("neutral-kl", "pairs", "wikitext2-perplexity"), lean=0.8)
+    matrix = build_matrix(store)
+    curves = RunCurves(RunReader(store), matrix)
+    plot, dosed = curves.trade_off, curves.against_dose
+    board = rank([store])
+    assert plot is not None
+    assert dosed is not None
+    assert board.language is not None
+    assert board.dose is not None
+    assert plot.metric.startswith(f"{board.language.metric} ({board.language.evaluator}")
+    assert dosed.metric.startswith(f"{board.dose.metric} ({board.dose.evaluator}")
+    assert dosed.base is not None
+    assert dosed.base[0] == 0.0
+    assert verdict(matrix, board).cost is not None

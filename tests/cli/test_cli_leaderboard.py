@@ -158,3 +158,36 @@ def test_several_runs_and_reported_numbers(tmp_path: Path) -> None:
     result = invoke("leaderboard", one.folder, "--reported", "papr")
     assert isinstance(result.exception, DataError)
     assert "did you mean 'paper'" in str(result.exception)
+
+
+def test_methods_are_compared_where_their_curves_cross_one_dose(tmp_path: Path) -> None:
+    """The dose is the divergence from the base; it is read between measured steps only."""
+    store = make_run(
+        tmp_path,
+        maskers=["wordlist", "random"],
+        steps=range(5, 55, 5),
+        evaluators=("pairs", "neutral-kl", "wikitext2-perplexity"),
+        lean=0.9,
+    )
+    found = board(store)
+    assert found.dose is not None
+    assert found.dose.metric == "kl"
+    assert found.language is not None
+    assert found.language.metric == "perplexity"  # the dose is no language metric
+    assert found.doses
+    by_method = {s.method: s for s in found.standings}
+    strong, weak = (by_method[f"mlm-unlearning + {m}"] for m in ("wordlist", "random"))
+    assert strong.dose is not None
+    assert weak.dose is not None
+    assert weak.dose < strong.dose
+    assert found.doses[0] <= weak.dose * 1.3
+    for standing in (strong, weak):
+        assert standing.dosed[0].gain is not None
+        assert standing.dosed[0].net is not None or found.control == "identity"
+    text = rows(text_of("leaderboard", store.folder, "--at-dose", found.doses[0]))
+    assert "At the same dose" in text
+    assert "nats a token from the base" in text
+    matrix = rows(text_of("matrix", store.folder))
+    assert "kl (neutral-kl, base_to_model), step 50, no ideal" in matrix
+    nothing = board(store, dose_at=100.0)
+    assert all(s.dosed[0].gain is None for s in nothing.standings)

@@ -14,6 +14,7 @@ from made_runs import NOW, made_key, make_run, write_measurement
 from harness.analysis.matrix_builder import Entry, build_matrix
 from harness.analysis.ranking import rank
 from harness.analysis.transfer import transfers
+from harness.analysis.verdict import verdict
 from harness.errors import StoreError
 from harness.metrics import Item
 from harness.storage.cells import Cell, MeasureRef
@@ -73,19 +74,55 @@ def test_every_control_is_subtracted_and_none_is_cut_off(tmp_path: Path) -> None
 # -- matrix ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("width", [80, 100, 140])
 def test_tables_fit_and_keep_every_column(tmp_path: Path, width: int) -> None:
     targets = ["gender", "race", "religion", "age", "disability", "nationality", "orientation"]
     store = make_run(tmp_path, targets=targets, maskers=["wordlist", "random"])
-    for command in ("matrix", "leaderboard"):
-        text = text_of(command, store.folder, width=width)
+    for command in (["matrix"], ["matrix", "--p-values"], ["leaderboard"]):
+        text = text_of(command[0], store.folder, *command[1:], width=width)
         assert max(map(len, text.splitlines())) <= width
         assert "…" not in text
+        tables = text.split("#: rank by distance")[0]
+        assert "none" not in tables.split()  # no score is called after a domain that is none
+        assert "wikitext2-perplexity" in text or command == ["leaderboard"]
+        assert "perplexity" in rows(text)
     matrix = text_of("matrix", store.folder, width=width)
     for target in targets:
         assert target in matrix
-    board = text_of("leaderboard", store.folder, width=width)
-    assert "perplexity" in board
+
+
+def test_the_width_of_the_terminal_is_used(tmp_path: Path) -> None:
+    targets = [f"domain-{letter}" for letter in "abcdefgh"]
+    store = make_run(tmp_path, sources=targets[:1], targets=targets)
+    lines = {
+        width: text_of("matrix", store.folder, width=width).splitlines()
+        for width in (80, 100, 140, 200)
+    }
+    parts = {w: sum("debiased by" in line for line in found) for w, found in lines.items()}
+    assert parts[80] > parts[140] >= parts[200]
+    assert max(map(len, lines[140])) > 110
+
+
+def test_the_first_screen_fits_one_screen(tmp_path: Path) -> None:
+    store = make_run(tmp_path, maskers=["wordlist", "random"])
+    text = text_of("matrix", store.folder, "--short", width=80)
+    assert len(text.splitlines()) <= 40
+    matrix = build_matrix(store)
+    assert rows(verdict(matrix, rank([store])).text) in rows(text)
+    assert "debiased by" not in text
+
+
+def test_p_values_are_shown_when_asked_for(tmp_path: Path) -> None:
+    store = make_run(tmp_path)
+    adjusted = [e.adjusted_p for row in build_matrix(store).pooled for e in row.entries]
+    text = text_of("matrix", store.folder, "--p-values")
+    assert "p = " not in text_of("matrix", store.folder)
+    for p in adjusted:
+        if p is not None:
+            assert ("p < 0.001" if p < 0.001 else f"p = {p:.3f}") in text
+    both = invoke("matrix", store.folder, "--p-values", "--intervals")
+    assert both.exit_code == 2
+    assert "one of --intervals and --p-values" in both.output
 
 
 def test_several_seeds_are_summarised_and_kept_apart_from_items(tmp_path: Path) -> None:

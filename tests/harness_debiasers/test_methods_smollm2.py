@@ -29,6 +29,7 @@ WEIGHTS = [
     "dropout",
     "grad-diff",
     "gradient-ascent",
+    "infill-unlearning",
     "mlm-unlearning",
     "neutral-ascent",
     "npo",

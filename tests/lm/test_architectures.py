@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from harness.lm.handle import ModelKind
+from harness.lm.transformers_model import TransformersModel
 
 BENCHMARKS = Path(__file__).parent.parent.parent / "benchmarks"
 
@@ -53,3 +54,21 @@ def test_a_difference_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("harness.lm.scoring.abilities._known", {})
     assert examine("roberta", "causal", "byte-level").verdict == "FAULT"
+
+
+def test_a_tokenizer_in_python_says_which_characters_its_tokens_cover(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the fast one does; the bytes of a character each cover it."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    from architectures import build, tokenizer_of
+
+    tokenizer = tokenizer_of("slow", "causal")
+    module = build("gpt2", "causal", tokenizer, {})
+    model = TransformersModel(module, tokenizer, kind="causal", name="slow")
+    text = "The café’s 日"
+    ids, spans = model.encode_with_offsets(text)
+    assert ids == model.encode(text)
+    assert len(ids) == len(spans) == len(text.encode())
+    covering = [[text[a:b] for a, b in spans].count(c) for c in text if not c.isspace()]
+    assert covering == [len(c.encode()) * text.count(c) for c in text if not c.isspace()]

@@ -29,7 +29,7 @@ FLAGS = (
     "--disable-dev-shm-usage", "--enable-logging=stderr", "--virtual-time-budget=4000",
     "--host-resolver-rules=MAP * ~NOTFOUND",
 )  # fmt: skip
-PHONE, DESKTOP = 380, 1280
+PHONE, TABLET, DESKTOP = 390, 800, 1300
 
 PROBE = """
 const frame = document.querySelector('iframe');
@@ -73,6 +73,24 @@ frame.addEventListener('load', () => {
     const box = e.getBoundingClientRect();
     return [box.width, box.height];
   });
+  const svgs = [...doc.querySelectorAll('figure > svg')];
+  const overlaps = svgs.flatMap(e => {
+    const boxes = [...e.querySelectorAll('text')].map(
+      t => [t.textContent, t.getBoundingClientRect()]);
+    const found = [];
+    boxes.forEach(([one, a], i) => boxes.slice(i + 1).forEach(([other, b]) => {
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const up = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
+      if (across > 2 && up > 0.35 * Math.min(a.height, b.height)) found.push([one, other]);
+    }));
+    return found;
+  });
+  const cut = [...doc.querySelectorAll('.scroll')].filter(e =>
+    e.getClientRects().length && !e.closest('figure') &&
+    e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel);
+  const first = doc.querySelector('.grid-table');
+  const crowded = [...doc.querySelectorAll('.grid-table td, .grid-table th')].filter(e =>
+    e.scrollWidth > e.clientWidth + 1).map(e => e.textContent);
   const outside = [...doc.querySelectorAll('figure > svg')].flatMap(e => {
     const box = e.getBoundingClientRect();
     return [...e.querySelectorAll('text')].filter(t => {
@@ -85,7 +103,8 @@ frame.addEventListener('load', () => {
     scroll: doc.documentElement.scrollWidth,
     paper: rgba(win.getComputedStyle(doc.body).backgroundColor),
     requests: win.performance.getEntriesByType('resource').map(e => e.name),
-    faint, checked, wide, drawings, outside,
+    faint, checked, wide, drawings, outside, overlaps, cut, crowded,
+    grid: first ? [first.getBoundingClientRect().top, first.getBoundingClientRect().bottom] : null,
     folded: [...doc.querySelectorAll('.fold table')].filter(e => e.checkVisibility()).length,
   };
   const out = document.createElement('pre');
@@ -191,7 +210,7 @@ def test_the_probe_sees_what_is_wrong(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [PHONE, DESKTOP])
+@pytest.mark.parametrize("width", [PHONE, TABLET, DESKTOP])
 def test_the_page_in_a_browser(page: str, tmp_path: Path, width: int, dark: bool) -> None:
     seen = look(page, tmp_path, width, dark=dark, unfold=True)
     answer = seen.answer
@@ -206,6 +225,11 @@ def test_the_page_in_a_browser(page: str, tmp_path: Path, width: int, dark: bool
     assert len(answer["drawings"]) > 10
     assert all(w > 250 and h > 100 for w, h in answer["drawings"])
     assert answer["outside"] == []
+    assert answer["overlaps"] == []
+    assert answer["crowded"] == []
+    assert answer["grid"][1] < 844  # the answer is on the first screen, on a phone too
+    if width == DESKTOP:
+        assert answer["cut"] == []
 
 
 def test_offending_parts_are_folded_until_asked_for(page: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.metrics import HIGHER, LOWER, TOWARDS_50, Item, Metric
+from harness.metrics import HIGHER, LOWER, NO_IDEAL, TOWARDS_50, Item, Metric
 from harness.quantities import Count, Decision, LogProb, Nats
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import Failure, PluginVersion, Provenance, Record, RunIndex
@@ -120,12 +120,31 @@ def perplexity(name: str, domain: str, protocol: str, level: float, *, good: boo
     )
 
 
+def divergence(level: float) -> Measurement:
+    """Forty windows whose divergence from the base is a level, more or less."""
+    items = tuple(
+        Item(id=f"window-{i}", values={"kl": level * (1.0 + 0.01 * (i % 5 - 2))}) for i in range(40)
+    )
+    metric = Metric.of_items(
+        "kl",
+        items,
+        estimator="mean",
+        of=("kl",),
+        direction=NO_IDEAL,
+        role="diagnostic",
+        primary=True,
+    )
+    return Measurement(domain="none", protocol="base_to_model", metrics=(metric,), items=items)
+
+
 def measured(
     evaluator: str, targets: Sequence[str], shift: float, lean: float = 0.25, items: int = 40
 ) -> tuple[Measurement, ...]:
     """What an evaluator finds on a model that was shifted."""
     if evaluator == "pairs":
         return tuple(pairs(t, shift * (1.0 - 0.4 * i), items, lean) for i, t in enumerate(targets))
+    if evaluator == "neutral-kl":
+        return (divergence(0.02 * shift**2),)
     if evaluator == "wikitext2-perplexity":
         return (perplexity("perplexity", "none", "hf1024", 3.0 + 0.1 * shift, good=False),)
     return tuple(

@@ -119,7 +119,9 @@ class Figure:
             DataError: matplotlib is not installed.
         """
         with style():
-            text = _saved(_settled(self.draw()), "svg", facecolor="none").decode()
+            drawn = _settled(self.draw())
+            drawn.set_facecolor("none")
+            text = _saved(drawn, "svg").decode()
         return _inlined(text, self.name, self.title, self.description)
 
 
@@ -200,10 +202,22 @@ def _settled(figure: Any) -> Any:
     return figure
 
 
-def _saved(figure: Any, kind: str, **options: Any) -> bytes:
+def _saved(figure: Any, kind: str, *, dpi: int = 72) -> bytes:
+    """Return a figure that is laid out as a file; it is drawn once, unlike by ``savefig``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     stream = io.BytesIO()
-    dated = {"svg": "Date", "pdf": "CreationDate"}.get(kind)
-    figure.savefig(stream, format=kind, metadata={dated: None} if dated else None, **options)
+    figure.dpi = dpi
+    if kind == "png":
+        FigureCanvasAgg(figure).print_png(stream)
+    elif kind == "svg":  # no date: the same numbers give the same file
+        text = io.StringIO()
+        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
+        stream.write(text.getvalue().encode())
+    else:
+        FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None})
     return stream.getvalue()
 
 

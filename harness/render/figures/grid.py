@@ -13,7 +13,7 @@ from harness.render.grids import Grid, GridCell, grids, width_of
 
 PAGE = 6.9
 """Width of a figure that is as wide as the text of a paper, inches."""
-MOST_GRIDS = 24
+MOST_GRIDS = 12
 LEGEND = (
     "nearer to the ideal",
     "further from it",

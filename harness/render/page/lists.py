@@ -9,7 +9,6 @@ from typing import Any
 from harness.analysis.item_changes import NoItemValueError, item_changes, moved_most
 from harness.analysis.matrix import Matrix
 from harness.analysis.reported import Publication, ReportedNumber
-from harness.analysis.step_curves import is_bias
 from harness.render.figures.canvas import Numbers
 from harness.render.tables.numbers import signed
 from harness.storage.reader import RunReader
@@ -33,7 +32,7 @@ def item_lists(
     """Return the items whose decision flipped, largest first, for each bias score and method."""
     found = []
     for column in matrix.columns:
-        if not is_bias(matrix, column):
+        if matrix.role(column) != "bias":
             continue
         for fit, row, _ in moved_most(matrix, column)[0]:
             try:
@@ -62,19 +61,19 @@ def reported_tables(
     wanted = {(c.evaluator, c.domain) for c in matrix.columns}
     found = []
     for publication in publications:
-        own = [
+        relevant = [
             n for n in publication.numbers
             if (n.evaluator.removesuffix("-test"), n.domain) in wanted
         ]  # fmt: skip
-        if not own:
+        if not relevant:
             continue
         columns = sorted(
-            {(n.evaluator, n.metric, n.domain, n.protocol) for n in own},
+            {(n.evaluator, n.metric, n.domain, n.protocol) for n in relevant},
             key=lambda c: (c[0], c[1], c[2]),
         )
         lines: dict[tuple[str, str], dict[Any, ReportedNumber]] = {}
-        for n in own:
-            # a published base has one row, whatever domain its table stands in
+        for n in relevant:
+            # a published base has one row, whichever domain its table is about
             name = n.method or f"{n.model} (base)"
             step = "" if not n.step else str(n.step)
             lines.setdefault((name, step), {})[n.evaluator, n.metric, n.domain, n.protocol] = n

@@ -1,8 +1,8 @@
 """A typed cell as text: the same strings for the console, Markdown, LaTeX, HTML and CSV.
 
-`harness.analysis.tables` says what a cell holds. Here it becomes a value, a change, an interval and
-marks; a format puts them beside or below each other and adds colour and escaping. No format writes
-a number of a table in another way.
+`harness.analysis.tables` says what a cell contains. Here it becomes a value, a change, an interval
+and marks. A format puts them beside or below each other and adds colour and escaping. No format
+writes a number of a table in another way.
 """
 
 from __future__ import annotations
