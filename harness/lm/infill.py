@@ -118,7 +118,8 @@ def word_filler(model: LanguageModel, slot: Slot, word: str) -> Tokens | None:
     """Return the tokens of a word in the slot, or None if the tokenizer cannot place it there.
 
     The whole text is encoded with the word in place. It fits if the tokens on both sides are
-    those of the original text. The word takes the capital of the word that it replaces.
+    those of the original text, and the word has no unknown token. The word takes the capital of
+    the word that it replaces.
     """
     original = slot.text[slot.start : slot.end]
     if original[:1].isupper() and not word[:1].isupper():
@@ -130,7 +131,8 @@ def word_filler(model: LanguageModel, slot: Slot, word: str) -> Tokens | None:
     filler = tuple(ids[before : len(ids) - after])
     same_left = tuple(ids[:before]) == slot.left[1:]
     same_right = ids[len(ids) - after :] == whole[len(whole) - after :] if after else True
-    return filler if filler and same_left and same_right else None
+    known = model.tokenizer.unk_token_id not in filler
+    return filler if filler and known and same_left and same_right else None
 
 
 class FillerScores(NamedTuple):
