@@ -23,6 +23,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.data.domains import Counterparts as Counterparts
+    from harness.data.domains import Domain as Domain
+    from harness.data.domains import Domains as Domains
     from harness.data.pins import Pin as Pin
     from harness.data.pins import PinnedFile as PinnedFile
     from harness.data.places import DataStore as DataStore
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from harness.families import NOT_IN_KEY as NOT_IN_KEY
     from harness.families import Corpus as Corpus
     from harness.families import Debiaser as Debiaser
+    from harness.families import DebiaserInput as DebiaserInput
     from harness.families import Evaluator as Evaluator
     from harness.families import Masker as Masker
     from harness.families import Model as Model
@@ -57,6 +61,8 @@ if TYPE_CHECKING:
     from harness.metrics import Item as Item
     from harness.metrics import Metric as Metric
     from harness.metrics import MetricDefinition as MetricDefinition
+    from harness.metrics import Role as Role
+    from harness.plugins import Registry as Registry
     from harness.plugins import load_registry as load_registry
     from harness.quantities import Count as Count
     from harness.quantities import Decision as Decision
@@ -64,25 +70,43 @@ if TYPE_CHECKING:
     from harness.quantities import Nats as Nats
     from harness.quantities import Number as Number
     from harness.quantities import Probability as Probability
+    from harness.quantities import Quantities as Quantities
+    from harness.quantities import Quantity as Quantity
     from harness.running.experiment import Experiment as Experiment
+    from harness.runs import Run as Run
+    from harness.runs import open_run as open_run
     from harness.types import Checkpoint as Checkpoint
+    from harness.types import ControlKind as ControlKind
     from harness.types import DebiasRequest as DebiasRequest
     from harness.types import EvaluationRequest as EvaluationRequest
     from harness.types import ItemsRequest as ItemsRequest
     from harness.types import ItemTexts as ItemTexts
+    from harness.types import Label as Label
     from harness.types import LoadRequest as LoadRequest
     from harness.types import MaskedPassage as MaskedPassage
     from harness.types import MaskEstimate as MaskEstimate
     from harness.types import MaskRequest as MaskRequest
+    from harness.types import MaskUsage as MaskUsage
     from harness.types import Measurement as Measurement
     from harness.types import Passage as Passage
     from harness.types import PassageRequest as PassageRequest
+    from harness.types import Placing as Placing
+    from harness.types import Progress as Progress
     from harness.types import Span as Span
+    from harness.types import Split as Split
 
 __version__ = "0.1.0"
 
 _MODULES = {
-    "harness.data.pins": ("Pin", "PinnedFile"),
+    "harness.data.domains": (
+        "Counterparts",
+        "Domain",
+        "Domains",
+    ),
+    "harness.data.pins": (
+        "Pin",
+        "PinnedFile",
+    ),
     "harness.data.places": ("DataStore",),
     "harness.errors": (
         "DataError",
@@ -94,11 +118,15 @@ _MODULES = {
         "SpecError",
         "StoreError",
     ),
-    "harness.estimators": ("Estimator", "Sample"),
+    "harness.estimators": (
+        "Estimator",
+        "Sample",
+    ),
     "harness.families": (
         "NOT_IN_KEY",
         "Corpus",
         "Debiaser",
+        "DebiaserInput",
         "Evaluator",
         "Masker",
         "Model",
@@ -107,7 +135,10 @@ _MODULES = {
         "pinned_rows",
     ),
     "harness.hookspecs": ("hookimpl",),
-    "harness.lm.handle": ("LanguageModel", "TokenScores"),
+    "harness.lm.handle": (
+        "LanguageModel",
+        "TokenScores",
+    ),
     "harness.metrics": (
         "HIGHER",
         "LOWER",
@@ -118,24 +149,47 @@ _MODULES = {
         "Item",
         "Metric",
         "MetricDefinition",
+        "Role",
     ),
-    "harness.plugins": ("load_registry",),
-    "harness.quantities": ("Count", "Decision", "LogProb", "Nats", "Number", "Probability"),
+    "harness.plugins": (
+        "Registry",
+        "load_registry",
+    ),
+    "harness.quantities": (
+        "Count",
+        "Decision",
+        "LogProb",
+        "Nats",
+        "Number",
+        "Probability",
+        "Quantities",
+        "Quantity",
+    ),
     "harness.running.experiment": ("Experiment",),
+    "harness.runs": (
+        "Run",
+        "open_run",
+    ),
     "harness.types": (
         "Checkpoint",
+        "ControlKind",
         "DebiasRequest",
         "EvaluationRequest",
         "ItemTexts",
         "ItemsRequest",
+        "Label",
         "LoadRequest",
         "MaskEstimate",
         "MaskRequest",
+        "MaskUsage",
         "MaskedPassage",
         "Measurement",
         "Passage",
         "PassageRequest",
+        "Placing",
+        "Progress",
         "Span",
+        "Split",
     ),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from textwrap import shorten
 from typing import TYPE_CHECKING, Any, Generic, Literal, get_args, overload
 
 import pluggy
 from typing_extensions import TypeVar
 
+import harness
 from harness import hookspecs
 from harness.data.domains import NO_DOMAIN, OVERALL, Domain, Domains
 from harness.errors import PluginError, did_you_mean
@@ -345,7 +348,25 @@ def _origin(point: EntryPoint) -> Origin:
 def _reason(error: BaseException) -> str:
     # pluggy and pydantic say what is wrong after their first line.
     line = shorten(str(error), 300, placeholder=" …") or "no message"
+    if isinstance(error, ImportError):
+        line += _moved(error)
     return line if isinstance(error, PluginError) else f"{type(error).__name__}: {line}"
+
+
+def _moved(error: ImportError) -> str:
+    """Say where a name or module of the harness is now; empty where nothing is known of it."""
+    module = error.name or ""
+    if module.partition(".")[0] != harness.__name__:
+        return ""
+    missing = re.search(r"cannot import name '(\w+)'", str(error))
+    if missing is not None and missing[1] in harness.__all__:
+        return f"; write 'from harness import {missing[1]}'"
+    root = Path(harness.__file__).parent
+    name = missing[1] if missing is not None else module.rpartition(".")[2]
+    for path in sorted(root.rglob(f"{name}.py")):
+        now = ".".join((harness.__name__, *path.relative_to(root).with_suffix("").parts))
+        return f"; it is {now} now, and what plugins need of it is in 'harness' (harness.__all__)"
+    return "; what plugins need is in 'harness' (harness.__all__)"
 
 
 def _manager(module: Any, origin: Origin) -> pluggy.PluginManager:

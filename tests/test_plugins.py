@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, Literal
 
@@ -367,3 +368,26 @@ def test_examples_of_the_built_ins_fit_their_configs(registry: Registry) -> None
     for entry in registry:
         config = fragment_config(entry)
         entry.plugin.Config.model_validate(config)
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ("import harness.domains", "it is harness.data.domains now"),
+        ("from harness.tiny_models import x", "it is harness.testing.tiny_models now"),
+        ("from harness.families import Metric", "write 'from harness import Metric'"),
+        ("from harness.metrics import nothing", "what plugins need is in 'harness'"),
+        ("import harness.nothing_at_all", "what plugins need is in 'harness'"),
+    ],
+)
+def test_an_import_from_an_old_place_says_what_to_import(
+    line: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"old_{abs(hash(line))}"
+    (tmp_path / f"{module}.py").write_text(line)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    point = EntryPoint("old", module, "harness")
+    monkeypatch.setattr("harness.plugins.entry_points", lambda group: [point])
+    (failure,) = load_registry(only=["old"]).failures
+    assert hint in str(failure)
+    assert len(str(failure).splitlines()) == 1

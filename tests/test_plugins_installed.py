@@ -110,6 +110,23 @@ def test_their_estimator_is_used_by_tables_and_verify(env: FreshEnv) -> None:
     assert "the plugin that adds it is not installed" in words
 
 
+def test_a_package_written_for_an_earlier_version_runs_unchanged(env: FreshEnv) -> None:
+    """The example of docs/plugins.md at commit aee1f52: old imports, no quantities, no roles."""
+    chosen = f"{BUILT_IN},of_november"
+    found = listed(env, "of_november")
+    assert found["failures"] == []
+    theirs = [row for row in found["plugins"] if row["distribution"] == "harness-of-november"]
+    assert len(theirs) == 4
+    words = ("run", "spec.yaml", "--set", "name=november", "--results", "runs")
+    result = env.run("harness", *words, HARNESS_PLUGINS=chosen)
+    assert result.returncode == 0, result.stderr
+    assert "stereotype_score" in result.stdout
+    for command in ("verify", "matrix", "leaderboard"):
+        shown = env.run("harness", command, "runs/november", HARNESS_PLUGINS=chosen)
+        assert shown.returncode == 0, shown.stdout + shown.stderr
+    assert "example-groups" in env.run("harness", "--help", HARNESS_PLUGINS=chosen).stdout
+
+
 def test_their_command_stands_beside_ours(env: FreshEnv) -> None:
     chosen = f"{BUILT_IN},example"
     assert "example-groups" in env.run("harness", "--help", HARNESS_PLUGINS=chosen).stdout
@@ -131,6 +148,12 @@ def test_the_packages_own_tests_pass_there(env: FreshEnv) -> None:
             "broken_import",
             "plugin not loaded: entry point 'broken_import' of harness-broken-import 0.1: "
             "ModuleNotFoundError: No module named 'a_package_that_nobody_has'",
+        ),
+        (
+            "moved_import",
+            "plugin not loaded: entry point 'moved_import' of harness-of-november 0.6: "
+            "ModuleNotFoundError: No module named 'harness.domains'; it is harness.data.domains "
+            "now, and what plugins need of it is in 'harness' (harness.__all__)",
         ),
         (
             "wrong_type",

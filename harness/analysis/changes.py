@@ -22,7 +22,7 @@ from harness.metrics import Direction, Metric
 from harness.storage.item_table import ItemTable, aligned
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Side:
     """One metric of one model on the units that two models share.
 
@@ -39,12 +39,28 @@ class Side:
     square: float | None = None
     square_influences: Floats | None = None
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both have the same values for every unit."""
+        if not isinstance(other, Side):
+            return NotImplemented
+        return (
+            (self.value, self.square) == (other.value, other.square)
+            and _same_array(self.influences, other.influences)
+            and _same_array(self.square_influences, other.square_influences)
+        )
+
     @cached_property
     def variance(self) -> float | None:
         """Sampling variance over units."""
         if self.influences is None:
             return None
         return float((self.influences * self.influences).sum())
+
+
+def _same_array(one: Floats | None, other: Floats | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return np.array_equal(one, other)
 
 
 class Flips(NamedTuple):

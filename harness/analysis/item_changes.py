@@ -16,11 +16,11 @@ import numpy as np
 from harness.analysis.matrix import Entry, Matrix, Row
 from harness.analysis.step_curves import Fit, fit_of
 from harness.arrays import Floats
-from harness.errors import StoreError
+from harness.errors import StoreError, did_you_mean
 from harness.estimators import Sample
 from harness.metrics import Metric
 from harness.quantities import Decision, Nats, Quantities, unit_of
-from harness.storage.cells import Cell, is_control
+from harness.storage.cells import Cell, is_control, select_cell
 from harness.storage.item_table import ItemTable, aligned
 from harness.storage.reader import Column, RunReader
 
@@ -139,6 +139,78 @@ def item_changes(reader: RunReader, cell: Cell, step: int, column: Column) -> It
         _unit(metric, quantities, names, decisions),
         changes,
     )
+
+
+@dataclass(frozen=True)
+class CellChanges:
+    """The items of one cell, before and after debiasing.
+
+    Attributes:
+        cell: what was debiased, how and from what.
+        step: the checkpoint.
+        columns: one for each target, evaluator and metric.
+    """
+
+    cell: Cell
+    step: int
+    columns: tuple[ItemChanges, ...]
+
+    @property
+    def title(self) -> str:
+        """Name of the cell and the step."""
+        return f"{self.cell.title()} / step {self.step}"
+
+
+def cell_changes(
+    reader: RunReader,
+    name: str,
+    *,
+    target: str | None = None,
+    evaluator: str | None = None,
+    protocol: str | None = None,
+    metric: str | None = None,
+    step: int | None = None,
+) -> CellChanges:
+    """Return the items of a cell before and after, for every measured column that is asked for.
+
+    Without a metric, these are the columns of the primary bias scores that are shares of
+    decisions; where the run has none, those of its other primary metrics.
+
+    Args:
+        reader: of the run.
+        name: parts of the cell's title between slashes, such as ``mlm-unlearning/gender``.
+        target: only this target domain.
+        evaluator: only this evaluator.
+        protocol: only this protocol (scorer).
+        metric: items of this metric.
+        step: the checkpoint; default: the last.
+
+    Raises:
+        NoItemValueError: the metric has no number for each item.
+        StoreError: there is no such cell, step or column, or the cell is not measured.
+    """
+    chosen = select_cell(reader.index.cells, name)
+    step = chosen.debiased_step(step)
+    position = reader.index.cells.index(chosen)
+    columns = reader.columns({position: step}, metric, evaluator, protocol)
+    if metric is None:  # windows of text say little one by one
+        columns = tuple(c for c in columns if reader.role(c) == "bias") or columns
+    if target is not None:
+        known = {column.domain for column in columns}
+        if target not in known:
+            raise StoreError(f"no target '{target}' here{did_you_mean(target, known)}")
+        columns = tuple(column for column in columns if column.domain == target)
+    compared = [item_changes(reader, chosen, step, column) for column in columns]
+    measured = [changes for changes in compared if changes is not None]
+    if metric is None:
+        measured = [changes for changes in measured if changes.decisions] or measured
+    answer = CellChanges(chosen, step, tuple(measured))
+    if not measured:
+        failures = (reader.failure(ref.key) for ref in chosen.measures)
+        reasons = {failure.reason for failure in failures if failure is not None}
+        why = f": {'; '.join(sorted(reasons))}" if reasons else "; `harness run` measures it"
+        raise StoreError(f"{answer.title} is not measured{why}")
+    return answer
 
 
 def _shared(metric: Metric, before: ItemTable, after: ItemTable) -> tuple[Sample, Sample]:

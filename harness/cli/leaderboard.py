@@ -68,14 +68,12 @@ def leaderboard_command(
     as_json: bool,
 ) -> None:
     """Rank the methods of RUNS by distance to the ideal, with the language cost beside it."""
-    from harness.analysis.ranking import rank
     from harness.analysis.reported import find_publication
-    from harness.render.console.leaderboard import print_leaderboard
-    from harness.render.tables.plain import leaderboard_json
-    from harness.storage.store import find_run
+    from harness.runs import open_run
 
-    board = rank(
-        [find_run(run, results) for run in runs],
+    first, *others = (open_run(run, results=results) for run in runs)
+    board = first.leaderboard(
+        *others,
         step=step,
         control=control,
         budget=budget,
@@ -85,6 +83,6 @@ def leaderboard_command(
         reported=[find_publication(name) for name in reported],
     )
     if as_json:
-        echo(leaderboard_json(board))
+        echo(board.json())
     else:
-        print_leaderboard(session.stdout, board)
+        board.show(session.stdout)

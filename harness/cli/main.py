@@ -30,6 +30,8 @@ COMMANDS: dict[str, str] = {
     "show": "Show the items of a cell that flipped, with their sentences.",
     "compare": "Compare two runs, or a run with published numbers.",
     "verify": "Check a run's hashes, keys and index, and recompute every number.",
+    "share": "Write a run into one file for other people.",
+    "open": "Make a run folder from a file that harness share wrote.",
     "pack": "Put a finished run's records and items into a few files.",
     "repro": "Score a sample of a run's items again, one by one, and compare.",
     "explain": "Show the inputs behind a content key of a run.",

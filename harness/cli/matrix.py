@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +11,9 @@ from harness.analysis.corrections import CORRECTIONS, DEFAULT, correction_help
 from harness.cli.options import results_option
 from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
+
+if TYPE_CHECKING:
+    from harness.render.console.tables import Below
 
 
 @click.command("matrix")
@@ -53,21 +57,11 @@ def matrix_command(
     source rows by target columns, coloured by improvement, strong where a change is significant.
     Below it are the scores of every method, and how far improvements reach other domains.
     """
-    from harness.analysis.mask_rules import rule_table
-    from harness.analysis.matrix_builder import matrix_of
-    from harness.analysis.ranking import rank
-    from harness.analysis.verdict import verdict
-    from harness.render.console.matrix import print_matrix
-    from harness.render.console.tables import print_with_legend
-    from harness.render.tables.plain import matrix_json
-    from harness.storage.reader import RunReader
-    from harness.storage.store import find_run
+    from harness.runs import open_run
 
     if intervals and p_values:
         raise click.UsageError("give one of --intervals and --p-values")
-    reader = RunReader(find_run(run, results))
-    matrix = matrix_of(
-        reader,
+    matrix = open_run(run, results=results).matrix(
         metric=metric,
         evaluator=evaluator,
         protocol=protocol,
@@ -75,17 +69,7 @@ def matrix_command(
         correction=correction,
     )
     if as_json:
-        echo(matrix_json(matrix))
+        echo(matrix.json())
         return
-    whole = metric is None and evaluator is None and protocol is None
-    print_matrix(
-        session.stdout,
-        matrix,
-        verdict(matrix, rank([reader], step=step) if whole else None),
-        below="p-values" if p_values else "intervals" if intervals else "nothing",
-        each_seed=each_seed,
-        long=not short,
-    )
-    rules = rule_table(matrix)
-    if rules is not None and not short:
-        print_with_legend(session.stdout, rules)
+    below: Below = "p-values" if p_values else "intervals" if intervals else "nothing"
+    matrix.show(session.stdout, below=below, each_seed=each_seed, long=not short)

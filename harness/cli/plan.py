@@ -21,20 +21,14 @@ def plan_command(session: Session, spec: str, overrides: tuple[str, ...], result
 
     Loads no model and calls no service. Ends with exit code 1 if something is missing.
     """
-    from harness.planning.passages import Texts
-    from harness.planning.plan import build_plan
-    from harness.planning.spec import known_data
     from harness.planning.spec_reader import load_spec
-    from harness.planning.survey import survey
     from harness.render.console.plan import print_survey
-    from harness.storage.store import Store
+    from harness.running.experiment import Experiment
 
     loaded = load_spec(spec, session.registry, overrides)
-    data = known_data(loaded, session.registry, session.data)
-    texts = Texts(session.registry, data, loaded.limits)
+    experiment = Experiment(loaded, registry=session.registry, data=session.data, results=results)
     with session.stderr.status("reading data"):
-        plan = build_plan(loaded, session.registry, data, texts)
-        found = survey(plan, session.registry, data, texts, Store(results / loaded.name))
-    print_survey(session.stdout, plan, found)
+        found = experiment.survey()
+    print_survey(session.stdout, experiment.plan(), found)
     if found.problems:
         sys.exit(1)

@@ -14,8 +14,8 @@ from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from harness.analysis.matrix_builder import Matrix
+    from harness.runs import Run
     from harness.storage.reader import RunReader
-    from harness.storage.store import Store
 
 
 @click.command("report")
@@ -47,40 +47,37 @@ def report_command(
     sentences: bool,
 ) -> None:
     """Write RUN as one HTML page that needs no network, or its figures for a paper."""
+    from harness.render.figures.catalogue import write_figures
     from harness.render.files import write_file
-    from harness.storage.store import find_run
+    from harness.runs import open_run
 
-    store = find_run(run, results)
+    opened = open_run(run, results=results)
     if figures is not None:
-        for path in _figures(store, figures):
+        for path in write_figures(opened.figures, figures):
             echo(path)
     if out is None and figures is not None:
         return
-    target = out or store.folder / "report.html"
-    write_file(target, _page(session, store, sentences).encode())
+    target = out or opened.folder / "report.html"
+    write_file(target, _page(session, opened, sentences).encode())
     echo(target)
 
 
-def _page(session: Session, store: Store, sentences: bool) -> str:
-    from harness.analysis.matrix_builder import matrix_of
-    from harness.analysis.ranking import rank
+def _page(session: Session, run: Run, sentences: bool) -> str:
     from harness.analysis.reported import load_publications
     from harness.render.page.content import Sources, page_of
     from harness.render.page.html import html_page
-    from harness.storage.reader import RunReader
 
     references = {
         (str(entry.family), entry.name): entry.plugin.reference for entry in session.registry
     }
-    reader = RunReader(store)
-    matrix = matrix_of(reader)
+    matrix = run.matrix().data
     sources = Sources(
-        reader=reader,
+        reader=run.reader,
         matrix=matrix,
-        board=rank([reader]),
+        board=run.leaderboard().data,
         publications=load_publications(),
         references=references,
-        texts=_texts(session, reader, matrix) if sentences else {},
+        texts=_texts(session, run.reader, matrix) if sentences else {},
     )
     return html_page(page_of(sources))
 
@@ -100,12 +97,3 @@ def _texts(session: Session, reader: RunReader, matrix: Matrix) -> dict[str, Map
         except HarnessError as error:
             session.stderr.say(f"no sentences of {evaluator}, {domain}: {error}")
     return found
-
-
-def _figures(store: Store, folder: Path) -> list[Path]:
-    from harness.analysis.matrix_builder import matrix_of
-    from harness.render.figures.catalogue import figures_of, write_figures
-    from harness.storage.reader import RunReader
-
-    reader = RunReader(store)
-    return write_figures(figures_of(reader, matrix_of(reader)), folder)

@@ -15,7 +15,6 @@ from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
     from harness.running.runner import Outcome
-    from harness.storage.store import Store
 
 
 @click.command("run")
@@ -44,6 +43,7 @@ def run_command(
     from harness.render.console.progress import ConsoleReporter
     from harness.running.executors.choices import make_executor
     from harness.running.experiment import Experiment
+    from harness.runs import open_run
 
     chosen = make_executor(str(executor.pop("executor")), executor)
     loaded = load_spec(spec, session.registry, overrides)
@@ -54,7 +54,9 @@ def run_command(
         experiment.plan()
         outcome = experiment.run(reporter=reporter, executor=chosen, fresh=fresh)
     if outcome.reused or outcome.measured:
-        _show(session, experiment.store)
+        finished = open_run(experiment.folder)
+        finished.matrix().show(session.stdout, long=False)
+        finished.leaderboard().show(session.stdout)
     if loaded.dtype != "float32" and outcome.measured:
         from harness.cli.repro import report_precision
 
@@ -78,20 +80,6 @@ def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
     for reason, key in outcome.traces.items():
         path = folder / "failures" / f"{key}.json"
         session.stderr.print(f"trace of '{shorten(reason, 60)}': {path}", soft_wrap=True)
-
-
-def _show(session: Session, store: Store) -> None:
-    from harness.analysis.matrix_builder import matrix_of
-    from harness.analysis.ranking import rank
-    from harness.analysis.verdict import verdict
-    from harness.render.console.leaderboard import print_leaderboard
-    from harness.render.console.matrix import print_matrix
-    from harness.storage.reader import RunReader
-
-    reader = RunReader(store)
-    matrix, board = matrix_of(reader), rank([reader])
-    print_matrix(session.stdout, matrix, verdict(matrix, board), long=False)
-    print_leaderboard(session.stdout, board)
 
 
 def _next(folder: Path) -> str:

@@ -133,22 +133,17 @@ def measure_figures(
     Raises:
         ModelError: the model is missing, or an evaluator failed on it.
     """
-    from harness.planning.passages import Texts
-    from harness.planning.plan import build_plan
-    from harness.running.runner import Runner
-    from harness.storage.store import Store
+    from harness.running.experiment import Experiment
 
     spec = _spec(registry, model, overrides, limit, expected)
-    texts = Texts(registry, data, spec.limits)
     found: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
-        store = Store(Path(folder))
-        plan = build_plan(spec, registry, data, texts)
-        outcome = Runner(registry, data, texts, store, reporter).run(plan)
+        experiment = Experiment(spec, registry=registry, data=data, folder=folder)
+        outcome = experiment.run(reporter=reporter)
         if outcome.failures:
             raise ModelError(f"cannot calibrate: {outcome.failures[0][1]}")
-        for key, task in plan.tasks().items():
-            record = store.record(key, items=False)
+        for key, task in experiment.plan().tasks().items():
+            record = experiment.store.record(key, items=False)
             for measurement in record.measurements if record else ():
                 for metric in measurement.metrics:
                     found.append(

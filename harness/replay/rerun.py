@@ -16,11 +16,11 @@ from harness.data.sampling import nested_sample
 from harness.errors import DebiasError, StoreError, did_you_mean
 from harness.families import Evaluator
 from harness.lm.handle import LanguageModel
-from harness.planning.passages import Texts
-from harness.planning.plan import Fit, MeasureTask, Plan, build_plan
-from harness.planning.spec import PluginUse, Spec, known_data
+from harness.planning.plan import Fit, MeasureTask, Plan
+from harness.planning.spec import PluginUse, Spec
 from harness.plugins import Registered, Registry
 from harness.replay.input_changes import input_changes
+from harness.running.experiment import Experiment
 from harness.running.preparing import Preparer
 from harness.running.reporting import Reporter
 from harness.running.units import Unit
@@ -71,10 +71,10 @@ class Rerun:
         self._server = server
         self.index: RunIndex = store.index()
         self.spec = _stored_spec(store, self.index, device)
+        self._experiment = Experiment(self.spec, registry=registry, data=data)
         self._registry = registry
-        self._data = known_data(self.spec, registry, data)
+        self._data = self._experiment.data
         self._reporter = reporter
-        self._texts = Texts(registry, self._data, self.spec.limits)
 
     # -- what was measured -------------------------------------------------------------------
 
@@ -265,11 +265,11 @@ class Rerun:
     @cached_property
     def _plan(self) -> Plan:
         self._reporter.phase("planning")
-        return build_plan(self.spec, self._registry, self._data, self._texts)
+        return self._experiment.plan()
 
     @cached_property
     def _preparer(self) -> Preparer:
-        return Preparer(self._registry, self._data, self._texts, self._reporter)
+        return Preparer(self._registry, self._data, self._experiment.texts, self._reporter)
 
     def _worker(self, dtype: str | None = None) -> Worker:
         spec = self.spec if dtype is None else self.spec.model_copy(update={"dtype": dtype})

@@ -65,7 +65,7 @@ class Experiment:
         """
         self.spec = spec
         self.registry = registry
-        self.data = known_data(spec, registry, data if data is not None else _default_data())
+        self.data = known_data(spec, registry, data if data is not None else default_data())
         self.folder = Path(folder) if folder is not None else Path(results) / spec.name
         self._plan: Plan | None = None
 
@@ -174,6 +174,7 @@ class Experiment:
         return runner.run(self.plan(), fresh=fresh)
 
 
-def _default_data() -> DataStore:
+def default_data() -> DataStore:
+    """Return the default places for data: the folder in ``HARNESS_DATA``, then the user cache."""
     folder = os.environ.get("HARNESS_DATA")
     return DataStore(data_dir=Path(folder) if folder else None)

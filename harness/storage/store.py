@@ -415,31 +415,73 @@ class Store:
             for key in self.record_keys():
                 if (wrong := self.damage(key)) is not None:
                     raise StoreError(f"{wrong}; a damaged run is not packed")
-            written, places = [], []
-            for kind, name in packed.MEMBERS.items():
-                keys = sorted(self._files.keys(kind))
-                if keys:
-                    sizes = {key: self._files.path(kind, key).stat().st_size for key in keys}
-                    places += list(_placed(kind, sizes))
-                    parts = (self._files.read(kind, key) or b"" for key in keys)
-                    written.append(self._write_packed(name, parts))
-            lines = packed.packed_lines(self._packable(), places)
-            written.insert(0, self._write_packed(packed.RECORDS, packed.compressed(lines)))
+            written = self._pack_into(self._files)
             self._remove_files(SUFFIX)
             self._pack_read = False
         return written
 
-    def _packable(self) -> Iterator[tuple[Kind, str, bytes]]:
-        done = sorted(self._files.keys("records"))
-        for key in done:
-            yield "records", key, self._files.read("records", key) or b""
-        for key in sorted(set(self._files.keys("failures")) - set(done)):
-            yield "failures", key, self._files.read("failures", key) or b""
+    def packed_copy(self, folder: Path) -> list[Path]:
+        """Write the run in its packed form into another folder; this one is only read.
 
-    def _write_packed(self, name: str, parts: Iterable[bytes]) -> Path:
-        path = self.folder / name
-        self._files.write_at(path, parts)
-        return path
+        Kept checkpoints and the traces of failures, which name files of this machine, are left
+        out.
+
+        Returns:
+            The written files, the index first.
+
+        Raises:
+            StoreError: something is damaged or cannot be written.
+        """
+        index = self.index()
+        for key in self.record_keys():
+            if (wrong := self.damage(key)) is not None:
+                raise StoreError(f"{wrong}; a damaged run is not shared")
+        files = RunFolder(folder)
+        written = self._pack_into(files, traces=False)
+        Store(folder).write_index(index)
+        return [folder / INDEX, *written]
+
+    def _pack_into(self, files: RunFolder, *, traces: bool = True) -> list[Path]:
+        """Write the packed files into a folder, the records first in the answer and last in time.
+
+        Args:
+            files: the folder.
+            traces: keep the traces of failures.
+        """
+        written: list[Path] = []
+        places: list[tuple[Kind, str, int, int]] = []
+        for kind, name in packed.MEMBERS.items():
+            if keys := sorted(self._keys(kind)):
+                path = files.root / name
+                files.write_at(path, self._placed(kind, keys, places))
+                written.append(path)
+        path = files.root / packed.RECORDS
+        lines = packed.packed_lines(self._packable(traces), places)
+        files.write_at(path, packed.compressed(lines))
+        return [path, *written]
+
+    def _placed(
+        self, kind: Kind, keys: Iterable[str], places: list[tuple[Kind, str, int, int]]
+    ) -> Iterator[bytes]:
+        """Yield files one after the other, and add to ``places`` where each of them is."""
+        offset = 0
+        for key in keys:
+            content = self._read(kind, key) or b""
+            places.append((kind, key, offset, len(content)))
+            offset += len(content)
+            yield content
+
+    def _packable(self, traces: bool) -> Iterator[tuple[Kind, str, bytes]]:
+        done = self._keys("records")
+        for key in sorted(done):
+            yield "records", key, self._read("records", key) or b""
+        for key in sorted(self._keys("failures") - done):
+            failure = None if traces else self.failure(key)
+            if failure is None:
+                yield "failures", key, self._read("failures", key) or b""
+            else:
+                bare = failure.model_copy(update={"trace": None})
+                yield "failures", key, sealed(_json(bare))
 
     def unpack(self) -> None:
         """Put the files of a packed run back into their folders.
@@ -510,13 +552,6 @@ class Store:
             f"{self.path('items', key)}: cannot read the items of record {key}: {reason}; run the "
             "spec again to measure it anew"
         )
-
-
-def _placed(kind: Kind, sizes: dict[str, int]) -> Iterator[tuple[Kind, str, int, int]]:
-    offset = 0
-    for key, size in sizes.items():
-        yield kind, key, offset, size
-        offset += size
 
 
 def _parsed(path: Path, text: bytes, kind: type[M]) -> M:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from harness.analysis.changes import Change, ChangeReader
+from harness.analysis.changes import Change, ChangeReader, Side
 from harness.estimators import known_estimators
 from harness.metrics import LOWER, TOWARDS_0, TOWARDS_50, Direction, Item, Metric, MetricDefinition
 from harness.storage.item_table import ItemTable
@@ -165,3 +165,13 @@ def test_one_unit_has_a_value_and_no_influence() -> None:
     found = change_of(metric_of("percent", twins, ("d",), TOWARDS_50), twins, twins)
     assert found.after.value == 100.0
     assert found.influences is None
+
+
+def test_changes_are_compared_unit_by_unit() -> None:
+    """The same record read twice gives equal changes; one unit that differs does not."""
+    units = np.array([0.5, -0.5])
+    side = Side(1.0, units, 4.0, 2 * units)
+    assert side == Side(1.0, units.copy(), 4.0, 2 * units)
+    assert side != Side(1.0, np.array([0.5, 0.5]), 4.0, 2 * units)
+    assert side != Side(1.0, None, 4.0, 2 * units)
+    assert Side(1.0, None) == Side(1.0, None)

@@ -15,13 +15,8 @@ from toy_plugins import TOY_SPEC, ToyPlugin
 from harness.analysis.mask_agreement import agreement, agreements, differing, stored_agreements
 from harness.data.words import word_spans
 from harness.errors import DataError
-from harness.planning.passages import Texts
-from harness.planning.plan import build_plan
-from harness.planning.spec_reader import build_spec
-from harness.planning.yaml_lines import Lines
 from harness.plugins import Origin, build_registry
-from harness.running.reporting import Silent
-from harness.running.runner import Runner
+from harness.running.experiment import Experiment
 from harness.types import MaskedPassage, Passage, Span
 
 
@@ -134,10 +129,12 @@ def test_agreement_from_the_masks_of_a_run(tmp_path: Path) -> None:
     ]
     toys = [ToyPlugin(), harness_maskers.hooks]
     registry = build_registry([(module, Origin("toys", "toys", "1.0")) for module in toys])
-    spec = build_spec({**TOY_SPEC, "masker": maskers, "seed": [0, 1]}, registry, Lines("test"))
-    texts = Texts(registry, bench.data, spec.limits)
-    plan = build_plan(spec, registry, bench.data, texts)
-    Runner(registry, bench.data, texts, bench.store, Silent()).run(plan)
+    Experiment.from_mapping(
+        {**TOY_SPEC, "masker": maskers, "seed": [0, 1]},
+        registry=registry,
+        data=bench.data,
+        folder=bench.store.folder,
+    ).run()
     found = {(a.first, a.second): a for a in stored_agreements(bench.store)}
     assert list(found) == [("one", "same"), ("one", "two"), ("same", "two")]
     same, wider = found["one", "same"], found["one", "two"]

@@ -18,15 +18,9 @@ from harness.lm.handle import LanguageModel, ModelKind
 from harness.lm.loading.loading import load_transformers
 from harness.lm.loading.placement import devices, off_device, place, single
 from harness.planning.keys import PluginInputs
-from harness.planning.passages import Texts
-from harness.planning.plan import build_plan
 from harness.planning.spec import PluginUse
-from harness.planning.spec_reader import build_spec
-from harness.planning.yaml_lines import Lines
 from harness.plugins import load_registry
-from harness.running.reporting import Silent
-from harness.running.runner import Runner
-from harness.storage.store import Store
+from harness.running.experiment import Experiment
 from harness.testing import sample_masked, save_tiny_model
 from harness.testing.tiny_models import build_tiny
 from harness.types import DebiasRequest, LoadRequest, no_progress
@@ -166,10 +160,10 @@ def test_a_record_says_where_the_model_lay(folders: dict[str, Path], tmp_path: P
     model = {"use": "hf", "id": str(folders["causal"]), "max_memory": {"cpu": ROOM["causal"]}}
     raw = {**TINY_SPEC, "model": model, "device": "auto", "debiaser": "identity", "steps": [1]}
     registry, data = load_registry(strict=True), DataStore(cache_dir=tmp_path, offline=True)
-    spec = build_spec({**raw, "keep_checkpoints": False}, registry, Lines("spec"))
-    texts, store = Texts(registry, data, spec.limits), Store(tmp_path / "run")
-    plan = build_plan(spec, registry, data, texts)
-    outcome = Runner(registry, data, texts, store, Silent()).run(plan)
+    experiment = Experiment.from_mapping(
+        {**raw, "keep_checkpoints": False}, registry=registry, data=data, results=tmp_path
+    )
+    outcome, store = experiment.run(), experiment.store
     assert outcome.measured
     assert not outcome.failures
     record = store.record(next(iter(store.record_keys())), items=False)

@@ -19,16 +19,13 @@ from toy_plugins import TOY_SPEC, toy_registry
 
 from harness.data.places import DataStore
 from harness.errors import PluginError
-from harness.planning.passages import Texts
-from harness.planning.plan import build_plan
-from harness.planning.spec_reader import build_spec
-from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
 from harness.running.executors import Executor
 from harness.running.executors.local import LocalExecutor
 from harness.running.executors.ray import Needs, RayExecutor
+from harness.running.experiment import Experiment
 from harness.running.reporting import Silent
-from harness.running.runner import Outcome, Runner
+from harness.running.runner import Outcome
 from harness.storage.store import Store
 from harness.testing import save_tiny_model
 
@@ -95,12 +92,8 @@ def carry_out(
 ) -> tuple[Store, Outcome]:
     registry = registry or toy_registry()
     data = data or DataStore(cache_dir=place / "cache", offline=True)
-    spec = build_spec(raw, registry, Lines("spec"))
-    texts = Texts(registry, data, spec.limits)
-    plan = build_plan(spec, registry, data, texts)
-    store = Store(place / "run")
-    runner = Runner(registry, data, texts, store, reporter or Silent(), executor)
-    return store, runner.run(plan)
+    experiment = Experiment.from_mapping(raw, registry=registry, data=data, folder=place / "run")
+    return experiment.store, experiment.run(reporter=reporter, executor=executor)
 
 
 def records(store: Store) -> dict[str, str]:

@@ -16,10 +16,6 @@ from toy_plugins import TOY_SPEC
 from harness.cli.main import cli
 from harness.data.places import DataStore
 from harness.errors import DataError
-from harness.planning.passages import Texts
-from harness.planning.plan import build_plan
-from harness.planning.spec_reader import build_spec
-from harness.planning.yaml_lines import Lines
 from harness.plugins import load_registry
 from harness.render.console.progress import ConsoleReporter
 from harness.render.console.terminal import Terminal
@@ -27,6 +23,7 @@ from harness.running.executors import parcels as shipping
 from harness.running.executors.manifest import manifest
 from harness.running.executors.parcels import files_of, pack, pack_at, unpack
 from harness.running.executors.remote_worker import other_software, software
+from harness.running.experiment import Experiment
 from harness.running.reporting import Silent
 from harness.running.units import Inputs, Job, units_of
 from harness.testing import save_tiny_model
@@ -113,8 +110,8 @@ def test_a_runs_files_are_found(tmp_path: Path, shared_data: Path) -> None:
         "evaluators": ["stereoset", {"use": "crows-pairs", "path": str(own)}],
     }
     data = DataStore(data_dir=shared_data, cache_dir=cache, offline=True)
-    spec = build_spec(raw, registry, Lines("spec"))
-    plan = build_plan(spec, registry, data, Texts(registry, data, spec.limits))
+    experiment = Experiment.from_mapping(raw, registry=registry, data=data)
+    spec, plan = experiment.spec, experiment.plan()
     units = tuple(units_of(plan, set(plan.tasks())))
     job = Job(spec, units, lambda unit: Inputs(), registry, data, Silent())
     run = manifest(job, load_registry, len)
@@ -192,8 +189,8 @@ def test_the_toy_spec_needs_no_files(tmp_path: Path) -> None:
 
     registry = toy_registry()
     data = DataStore(cache_dir=tmp_path, offline=True)
-    spec = build_spec(TOY_SPEC, registry, Lines("spec"))
-    plan = build_plan(spec, registry, data, Texts(registry, data, spec.limits))
+    experiment = Experiment.from_mapping(TOY_SPEC, registry=registry, data=data)
+    spec, plan = experiment.spec, experiment.plan()
     units = tuple(units_of(plan, set(plan.tasks())))
     run = manifest(
         Job(spec, units, lambda u: Inputs(), registry, data, Silent()), toy_registry, len

@@ -7,13 +7,10 @@ from pathlib import Path
 from toy_plugins import TOY_SPEC, toy_registry
 
 from harness.data.places import DataStore
-from harness.planning.passages import Texts
-from harness.planning.plan import Plan, build_plan
+from harness.planning.plan import Plan
 from harness.planning.spec import Spec
-from harness.planning.spec_reader import build_spec
-from harness.planning.yaml_lines import Lines
-from harness.running.reporting import Silent
-from harness.running.runner import Outcome, Runner
+from harness.running.experiment import Experiment
+from harness.running.runner import Outcome
 from harness.storage.store import Store
 
 
@@ -25,20 +22,22 @@ class Bench:
         self.data = DataStore(cache_dir=folder / "cache", offline=True)
 
     def spec(self, **changes: object) -> Spec:
-        return build_spec({**TOY_SPEC, **changes}, toy_registry(), Lines("test"))
+        return self.experiment(**changes).spec
 
-    def plan(self, **changes: object) -> Plan:
-        spec = self.spec(**changes)
-        return build_plan(
-            spec, toy_registry(), self.data, Texts(toy_registry(), self.data, spec.limits)
+    def experiment(self, **changes: object) -> Experiment:
+        return Experiment.from_mapping(
+            {**TOY_SPEC, **changes},
+            registry=toy_registry(),
+            data=self.data,
+            folder=self.store.folder,
+            source="test",
         )
 
+    def plan(self, **changes: object) -> Plan:
+        return self.experiment(**changes).plan()
+
     def run(self, **changes: object) -> Outcome:
-        spec = self.spec(**changes)
-        registry = toy_registry()
-        texts = Texts(registry, self.data, spec.limits)
-        plan = build_plan(spec, registry, self.data, texts)
-        return Runner(registry, self.data, texts, self.store, Silent()).run(plan)
+        return self.experiment(**changes).run()
 
     def values(self) -> dict[str, object]:
         """Every record without its times, by key."""

@@ -7,14 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.data.places import DataStore
-from harness.planning.passages import Texts
-from harness.planning.plan import build_plan
-from harness.planning.spec_reader import build_spec
-from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry
 from harness.replay.rerun import Rerun
+from harness.running.experiment import Experiment
 from harness.running.reporting import Silent
-from harness.running.runner import Runner
 from harness.storage.store import Store
 from harness.testing import save_tiny_model
 
@@ -67,10 +63,9 @@ def small_spec(folder: Path, **changes: object) -> dict[str, Any]:
 
 def carry_out(raw: dict[str, Any], store: Store, registry: Registry, data: DataStore) -> None:
     """Run a spec; nothing in it may fail."""
-    spec = build_spec(raw, registry, Lines("small"))
-    texts = Texts(registry, data, spec.limits)
-    plan = build_plan(spec, registry, data, texts)
-    outcome = Runner(registry, data, texts, store, Silent()).run(plan)
+    outcome = Experiment.from_mapping(
+        raw, registry=registry, data=data, folder=store.folder, source="small"
+    ).run()
     assert not outcome.failures, outcome.failures
 
 

@@ -35,15 +35,10 @@ import harness.lm.transformers_model
 import harness.running.seeding
 from harness.data.places import DataStore
 from harness.errors import HarnessError
-from harness.planning.passages import Texts
-from harness.planning.plan import build_plan
-from harness.planning.spec_reader import build_spec
-from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
+from harness.running.experiment import Experiment
 from harness.running.provenance import provenance
 from harness.running.reporting import Silent
-from harness.running.runner import Runner
-from harness.storage.store import Store
 
 TINY_SPEC: dict[str, Any] = {
     "name": "tiny",
@@ -133,11 +128,10 @@ def run(folder: Path, kind: str, child: Child, registries: dict[str, Registry]) 
     model = {"use": "hf", "id": str(folder.parent / "model"), "as": "tiny"}
     raw = TOY_SPEC if kind == "toy" else {**TINY_SPEC, "model": model}
     try:
-        spec = build_spec(raw, registry, Lines("spec"))
-        texts = Texts(registry, data, spec.limits)
-        plan = build_plan(spec, registry, data, texts)
-        store = Store(folder / "run")
-        outcome = Runner(registry, data, texts, store, child.reporter()).run(plan)
+        experiment = Experiment.from_mapping(
+            raw, registry=registry, data=data, folder=folder / "run"
+        )
+        outcome = experiment.run(reporter=child.reporter())
     except HarnessError as error:
         return f"{type(error).__name__}: {error}"
     return f"{outcome.reused} {outcome.measured} {len(outcome.failures)}"

@@ -141,7 +141,7 @@ def page_of(sources: Sources) -> Page:
         answer=_answer(matrix, board, matrices),
         data="data:text/csv;base64," + base64.b64encode(cells_csv([*matrices, *boards])).decode(),
         facts=tuple(_facts(reader, curves)),
-        matrices=tuple(_each_line_once(map(view_of, matrices))),
+        matrices=tuple(each_line_once(map(view_of, matrices))),
         each_fit=tuple(map(view_of, matrix_tables(matrix, each_seed=True)))
         if matrix.several_fits
         else (),
@@ -164,7 +164,7 @@ def page_of(sources: Sources) -> Page:
     )
 
 
-def _each_line_once(tables: Iterable[TableView]) -> Iterable[TableView]:
+def each_line_once(tables: Iterable[TableView]) -> Iterable[TableView]:
     """Yield tables without the lines that are below an earlier one already."""
     seen: set[str] = set()
     for table in tables:
@@ -176,7 +176,7 @@ def _answer(matrix: Matrix, board: Leaderboard, matrices: Sequence[Table]) -> An
     found = verdict(matrix, board)
     headline, _, more = found.text.partition(". ")
     bias = bias_tables(matrices)
-    sets = [_grid_set(table) for table in bias]
+    sets = [grid_set(table) for table in bias]
     lines = [line for table in bias for line in table.legend if "detectable" in line]
     return Answer(
         tuple(kicker(matrix, found)),
@@ -188,7 +188,8 @@ def _answer(matrix: Matrix, board: Leaderboard, matrices: Sequence[Table]) -> An
     )
 
 
-def _grid_set(table: Table) -> GridSet:
+def grid_set(table: Table) -> GridSet:
+    """Return the grids of a matrix table, with a line that says what their numbers are."""
     found = grids(table)
     ideal = table.direction.removeprefix("ideal ")
     what = (

@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.analysis.item_changes import NoItemValueError, item_changes, moved_most
+from harness.analysis.item_changes import (
+    ItemChanges,
+    NoItemValueError,
+    item_changes,
+    moved_most,
+)
 from harness.analysis.matrix import Matrix
 from harness.analysis.reported import Publication, ReportedNumber
 from harness.render.figures.canvas import Numbers
@@ -49,6 +54,27 @@ def item_lists(
             title = f"{fit.label}: {column.domain}, {column.evaluator}"
             found.append(ItemList(title, len(flipped), rows))
     return found
+
+
+NOTEBOOK_ITEMS = 20
+
+
+def changes_numbers(changes: ItemChanges, texts: Mapping[str, Mapping[str, str]]) -> Numbers:
+    """Return the largest changes of a column as a table of text, with sentences where known."""
+    told = any(item.id in texts for item in changes.changed)
+    header = ("item", "half", f"{changes.unit} before", "after", "change")
+    rows = tuple(
+        (
+            item.id,
+            item.stratum or "",
+            signed(item.before, 3),
+            signed(item.after, 3),
+            signed(item.change, 3),
+            *((" | ".join(texts.get(item.id, {}).values()),) if told else ()),
+        )
+        for item in changes.changed[:NOTEBOOK_ITEMS]
+    )
+    return Numbers((*header, "sentences") if told else header, rows)
 
 
 # -- reported numbers ------------------------------------------------------------------------

@@ -16,13 +16,8 @@ from toy_plugins import TOY_SPEC, toy_registry
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import build_leaderboard
 from harness.data.places import DataStore
-from harness.planning.passages import Texts
-from harness.planning.plan import build_plan
-from harness.planning.spec_reader import build_spec
-from harness.planning.yaml_lines import Lines
 from harness.replay.verification import verify
-from harness.running.reporting import Silent
-from harness.running.runner import Runner
+from harness.running.experiment import Experiment
 from harness.storage.records import SCHEMA_VERSION
 from harness.storage.store import Store
 
@@ -46,10 +41,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         registry = toy_registry()
         data = DataStore(cache_dir=Path(temporary), offline=True)
-        spec = build_spec(SPEC, registry, Lines("make.py"))
-        texts = Texts(registry, data, spec.limits)
-        plan = build_plan(spec, registry, data, texts)
-        Runner(registry, data, texts, store, Silent()).run(plan)
+        Experiment.from_mapping(SPEC, registry=registry, data=data, folder=folder).run()
     found, matrix = verify(store), build_matrix(store)
     expected = {
         "records": found.records,
