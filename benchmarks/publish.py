@@ -120,7 +120,7 @@ def shown(store: Store, reported: Sequence[str] = ()) -> tuple[str, str]:
         console = Terminal(file=io.StringIO(), width=100, color_system=None)
         if what == "matrix":
             matrix = build_matrix(store)
-            print_matrix(console, matrix, verdict(matrix, rank([store])))
+            print_matrix(console, matrix, verdict(matrix))
         else:
             publications = [find_publication(name) for name in reported]
             print_leaderboard(console, rank([store], reported=publications))

@@ -15,7 +15,7 @@ objects.
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -214,8 +214,7 @@ class Run:
             step=step,
             correction=correction,
         )
-        whole = metric is None and evaluator is None and protocol is None
-        return RunMatrix(matrix, (lambda: self._board(step)) if whole else lambda: None)
+        return RunMatrix(matrix)
 
     def _board(self, step: int | None) -> Leaderboard:
         """The ranking of this run alone, made once for each step."""
@@ -402,20 +401,14 @@ class RunMatrix(Shown):
         data: the matrix with the statistics of every entry.
     """
 
-    def __init__(self, data: Matrix, board: Callable[[], Leaderboard | None]) -> None:
-        """Wrap a matrix.
-
-        Args:
-            data: the matrix.
-            board: gives the ranking that the verdict mentions; called when the verdict is needed.
-        """
+    def __init__(self, data: Matrix) -> None:
+        """Wrap a matrix."""
         self.data = data
-        self._board = board
 
     @cached_property
     def verdict(self) -> Verdict:
         """What moved, where and at what cost, in words."""
-        return verdict(self.data, self._board())
+        return verdict(self.data)
 
     @property
     def rows(self) -> tuple[Row, ...]:

@@ -5,12 +5,13 @@ The verdict reads the same entries and standings as the tables, so the two canno
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from harness.analysis.leaderboard import Leaderboard
+from harness.analysis.costs import language_cost
 from harness.analysis.matrix import Entry, Matrix, Row
 from harness.storage.cells import is_control
 from harness.storage.reader import Column
@@ -75,12 +76,11 @@ class Verdict:
     text: str
 
 
-def verdict(matrix: Matrix, board: Leaderboard | None = None) -> Verdict:
-    """Sum up a matrix and its leaderboard.
+def verdict(matrix: Matrix) -> Verdict:
+    """Sum up a matrix.
 
     Args:
         matrix: of a run.
-        board: its leaderboard; None: the cost is left out.
     """
     methods = [row for row in matrix.pooled if not is_control(row.cell)]
     controls = [row for row in matrix.pooled if is_control(row.cell)]
@@ -88,7 +88,7 @@ def verdict(matrix: Matrix, board: Leaderboard | None = None) -> Verdict:
     both = (_moved("source", scores), _moved("elsewhere", scores))
     control_scores = [entry for _, entry in _scores(controls) if entry.evidence != "exact"]
     known = [entry.detectable for _, entry in scores if entry.detectable is not None]
-    cost = _cost(board) if board is not None else None
+    cost = _cost(matrix, methods)
     found = Verdict(
         methods=len({matrix.names.name(row.cell) for row in methods}),
         moved=tuple(moved for moved in both if moved.scores),
@@ -130,20 +130,22 @@ def _moved(where: Where, scores: Sequence[tuple[Row, Entry]]) -> Moved:
     )
 
 
-def _cost(board: Leaderboard) -> Cost | None:
-    if board.language is None:
+def _cost(matrix: Matrix, methods: Sequence[Row]) -> Cost | None:
+    """The change of the language cost: the lowest and the highest mean of a method."""
+    found = language_cost(matrix)
+    if found is None:
         return None
-    found = [
-        cost
-        for standing in board.standings
-        if not standing.control
-        for column, cost in standing.costs
-        if column == board.language
-    ]
-    if not found:
+    changes: dict[str, list[float]] = {}
+    for row in methods:
+        entry = row.entry(found.column)
+        base = entry.base.value if entry is not None and entry.base is not None else None
+        if entry is not None and entry.value is not None and base is not None:
+            name = f"{row.cell.model} {matrix.names.name(row.cell)}"
+            changes.setdefault(name, []).append(found.of(base, entry.value))
+    means = [math.fsum(values) / len(values) for values in changes.values()]
+    if not means:
         return None
-    changes = [cost.change for cost in found]
-    return Cost(board.language, min(changes), max(changes), found[0].unit)
+    return Cost(found.column, min(means), max(means), "%" if found.relative else "")
 
 
 def _text(found: Verdict) -> str:

@@ -43,8 +43,9 @@ class ExportCommand(click.Command):
 @click.option("--format", "name", type=FormatChoice(), default="csv", show_default=True)
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
-    help="File to write; default: standard output (parquet needs a file).",
+    type=click.Path(path_type=Path),
+    help="File to write; default: standard output (parquet needs a file). A folder for a format "
+    "of several files.",
 )
 @click.option(
     "--spreadsheet-safe/--no-spreadsheet-safe",
@@ -53,19 +54,38 @@ class ExportCommand(click.Command):
     help="In csv, put an apostrophe in front of texts that begin with =, +, - or @, so that a "
     "spreadsheet does not run them as formulas. Numbers are never changed.",
 )
+@click.option(
+    "--organization",
+    default="unknown",
+    show_default=True,
+    help="In every-eval-ever, who ran the evaluation.",
+)
 def export_command(
-    run: str, results: Path, name: str, out: Path | None, spreadsheet_safe: bool
+    run: str,
+    results: Path,
+    name: str,
+    out: Path | None,
+    spreadsheet_safe: bool,
+    organization: str,
 ) -> None:
     """Write RUN (a folder, or a name under --results) for other programs."""
     from harness.render.exports import FORMATS
-    from harness.render.exports.export_format import ExportOptions
-    from harness.render.files import write_file
+    from harness.render.exports.export_format import ExportOptions, FolderFormat
+    from harness.render.files import write_file, write_files
     from harness.storage.store import find_run
 
     chosen = FORMATS[name]
+    options = ExportOptions(spreadsheet_safe, organization)
+    if isinstance(chosen, FolderFormat):
+        if out is None:
+            raise click.UsageError(f"{name} is several files: name a folder with --out")
+        write_files(out, chosen.files(find_run(run, results), options))
+        return
     if chosen.binary and out is None:
         raise click.UsageError(f"{name} is binary: name a file with --out")
-    content = chosen.content(find_run(run, results), ExportOptions(spreadsheet_safe))
+    if out is not None and out.is_dir():
+        raise click.UsageError(f"{out} is a folder: name a file with --out")
+    content = chosen.content(find_run(run, results), options)
     if out is None:
         echo_content(content)
     else:

@@ -55,8 +55,10 @@ def export_model_command(
     CELL is named by parts of its title between slashes, such as mlm-unlearning/wordlist/gender.
     A checkpoint that the run kept (`keep_checkpoints: true`) is copied. Where none was kept, the
     cell is fitted again from the run's spec, and its scores are compared with the stored ones.
+    README.md in PATH is a model card, and .eval_results has its scores for the Hugging Face hub.
     """
     from harness.render.console.progress import ConsoleReporter
+    from harness.render.model_card import write_card
     from harness.replay.model_export import export_model
     from harness.replay.rerun import Rerun
     from harness.storage.cells import select_cell
@@ -70,7 +72,15 @@ def export_model_command(
         title = f"{chosen.title()} / step {at}"
         if rerun.kept(chosen, at) is None:
             reporter.note(f"{title}: no checkpoint was kept; fitting again")
-        done = export_model(rerun, chosen, at, path, merged=merge, check=not no_check)
+        done = export_model(
+            rerun,
+            chosen,
+            at,
+            path,
+            merged=merge,
+            check=not no_check,
+            describe=lambda folder, holds: write_card(folder, store, chosen, at, holds),
+        )
     if done.how == "refitted":
         _line(session, _agreement(done.agreement, checked=not no_check))
     _line(session, f"{title}: {' and '.join(done.holds)} in {path}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness import files
@@ -18,3 +19,23 @@ def write_file(path: Path, content: bytes) -> None:
         files.write_output(path, content)
     except OSError as error:
         raise StoreError(f"{path}: cannot write: {error.strerror or error}") from None
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files below a folder; other files that are there stay.
+
+    Args:
+        folder: made if it does not exist.
+        files: content by path below the folder.
+
+    Raises:
+        StoreError: a file cannot be written.
+    """
+    for name, content in files.items():
+        path = folder / name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            where = error.filename or path.parent
+            raise StoreError(f"{where}: cannot write: {error.strerror or error}") from None
+        write_file(path, content)

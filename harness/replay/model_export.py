@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,14 @@ class Export:
 
 
 def export_model(
-    run: Rerun, cell: Cell, step: int, path: Path, *, merged: bool = False, check: bool = True
+    run: Rerun,
+    cell: Cell,
+    step: int,
+    path: Path,
+    *,
+    merged: bool = False,
+    check: bool = True,
+    describe: Callable[[Path, tuple[str, ...]], None] | None = None,
 ) -> Export:
     """Write the model of a cell: its kept checkpoint, or the model fitted again from the spec.
 
@@ -59,6 +66,8 @@ def export_model(
         path: the folder to make.
         merged: fold adapter and projections into the weights.
         check: compare a refitted model with the stored scores, if there are any.
+        describe: writes files about the model into its folder; it is given the folder and what
+            that holds.
 
     Raises:
         StoreError: the path is taken or cannot be written, or the scores of a refitted model
@@ -85,6 +94,8 @@ def export_model(
             _merge(run, cell, folder)
         holds = forms(folder)
         _write_origin(run, cell, step, folder, holds)
+        if describe is not None:
+            describe(folder, holds)
     return Export("kept" if kept is not None else "refitted", holds, agreement)
 
 

@@ -30,7 +30,7 @@ def test_directions_say_what_is_an_improvement() -> None:
 def shown(bench: Bench, width: int = 100) -> str:
     console = Terminal(file=io.StringIO(), width=width)
     matrix, board = build_matrix(bench.store), rank([bench.store])
-    print_matrix(console, matrix, verdict(matrix, board))
+    print_matrix(console, matrix, verdict(matrix))
     print_leaderboard(console, board)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert isinstance(text, str)

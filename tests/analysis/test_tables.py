@@ -243,7 +243,7 @@ def test_comparison_tables_hold_what_the_command_shows(tmp_path: Path) -> None:
 def test_the_verdict_counts_what_the_tables_star(run: Store) -> None:
     """No sentence says that nothing is significant above starred cells."""
     matrix = build_matrix(run)
-    found = verdict(matrix, rank([run]))
+    found = verdict(matrix)
     stars = {"source": 0, "elsewhere": 0}
     for table in matrix_tables(matrix):
         for row in table.rows:
@@ -318,4 +318,4 @@ def test_figure_and_leaderboard_use_one_cost(tmp_path: Path) -> None:
     assert dosed.metric.startswith(f"{board.dose.metric} ({board.dose.evaluator}")
     assert dosed.base is not None
     assert dosed.base[0] == 0.0
-    assert verdict(matrix, board).cost is not None
+    assert verdict(matrix).cost is not None

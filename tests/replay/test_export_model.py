@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import stat
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
+import yaml
 from fences import FENCE
 from harness_evaluators.embedded import embedded_pairs
 from kept_run import METHODS, again, carry_out, small_spec
+from made_runs import make_run
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -21,6 +25,7 @@ from harness.data.places import DataStore
 from harness.errors import ModelError, StoreError
 from harness.lm.saving.merging import merge
 from harness.plugins import Registry, load_registry
+from harness.render.model_card import write_card
 from harness.replay.model_export import Export, export_model
 from harness.replay.rerun import Rerun
 from harness.storage.cells import select_cell
@@ -56,7 +61,11 @@ class Runs:
         run = self.again(store)
         chosen = select_cell(run.index.cells, cell)
         step = chosen.debiased_step(options.pop("step", None))
-        return export_model(run, chosen, step, path, **options)
+
+        def describe(folder: Path, holds: tuple[str, ...]) -> None:
+            write_card(folder, store, chosen, step, holds)
+
+        return export_model(run, chosen, step, path, describe=describe, **options)
 
     def stored(self, cell: str, step: int) -> dict[str, dict[str, float]]:
         """Stored pairs of the target gender, by item id."""
@@ -231,6 +240,70 @@ def test_distributions_cannot_be_written_as_weights(runs: Runs, tmp_path: Path) 
     assert not (tmp_path / "model").exists()
 
 
+# -- the card --------------------------------------------------------------------------------
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    _, head, _ = card.split("---\n", 2)
+    found = yaml.safe_load(head)
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.parametrize("cell", ["weights", "adapter", "matrix"])
+def test_the_card_has_the_stored_scores(runs: Runs, cell: str, tmp_path: Path) -> None:
+    runs.export(runs.kept, cell, tmp_path / "model")
+    card = (tmp_path / "model" / "README.md").read_text("utf-8")
+    library = "peft" if cell == "adapter" else "transformers"
+    assert front_matter(card)["library_name"] == library
+    for part in ("Results", "Cost", "Warnings", "Licence", "How to load it"):
+        assert f"## {part}\n" in card
+    assert "| source domain | gender |" in card
+    entries = yaml.safe_load(
+        (tmp_path / "model" / ".eval_results" / "bias-transfer-harness.yaml").read_text("utf-8")
+    )
+    parsed = huggingface_hub.parse_eval_result_entries(entries)
+    assert len(parsed) == len(entries) > 0
+    step = 1 if cell == "matrix" else 4
+    wanted = {}
+    index = runs.kept.index()
+    for ref in select_cell(index.cells, cell).measures:
+        record = runs.kept.record(ref.key, items=False)
+        assert record is not None
+        for m in record.measurements if ref.step == step else ():
+            for metric in m.metrics:
+                wanted[ref.evaluator, f"{m.domain}/{m.protocol}/{metric.name}"] = metric.value
+    for entry in entries:
+        key = entry["dataset"]["id"], entry["dataset"]["task_id"]
+        if key in wanted:
+            assert entry["value"] == pytest.approx(wanted[key], rel=1e-9)
+            assert f"{entry['value']:.2f}".replace("-", "−") in card
+    assert sum((e["dataset"]["id"], e["dataset"]["task_id"]) in wanted for e in entries) >= 4
+
+
+def test_the_card_of_a_hub_model_names_its_base(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", sources=["gender"], targets=["gender"], steps=[10])
+    index = run.index()
+    cell = select_cell(index.cells, "mlm-unlearning")
+    for name, named in (("org/model-1", True), ("/home/me/model", False), ("model", False)):
+        spec = {**index.spec, "model": [{"use": "hf", "label": cell.model, "config": {"id": name}}]}
+        run.write_index(index.model_copy(update={"spec": spec}))
+        (tmp_path / "README.md").unlink(missing_ok=True)
+        write_card(tmp_path, run, cell, 10, ("weights",))
+        card = (tmp_path / "README.md").read_text("utf-8")
+        assert (front_matter(card).get("base_model") == name) is named
+        assert ("/home/me" in card) is False
+
+
+def test_files_have_the_usual_modes(runs: Runs, tmp_path: Path) -> None:
+    runs.export(runs.kept, "weights", tmp_path / "model")
+    (tmp_path / "new").write_text("x")
+    usual = stat.S_IMODE((tmp_path / "new").stat().st_mode)
+    files = [path for path in (tmp_path / "model").rglob("*") if path.is_file()]
+    assert len(files) > 4
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {usual}
+
+
 # -- the command -----------------------------------------------------------------------------
 
 
@@ -248,6 +321,7 @@ def test_the_command_line(runs: Runs, tmp_path: Path) -> None:
     assert "largest difference" in done.stdout
     assert "; 0 of 48 decisions differ" in done.stdout
     assert f"weights in {path}" in done.stdout
+    assert "## Results" in (path / "README.md").read_text("utf-8")
     module = AutoModelForCausalLM.from_pretrained(path).eval()
     assert_scores(module, path, runs.stored("weights", 4))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from harness.storage.store import Store
@@ -14,9 +14,11 @@ class ExportOptions:
 
     Attributes:
         spreadsheet_safe: write texts so that a spreadsheet cannot take them for formulas.
+        organization: who ran the evaluation, for formats that name it.
     """
 
     spreadsheet_safe: bool = True
+    organization: str = "unknown"
 
 
 @dataclass(frozen=True)
@@ -34,3 +36,18 @@ class ExportFormat:
     summary: str
     content: Callable[[Store, ExportOptions], bytes]
     binary: bool = False
+
+
+@dataclass(frozen=True)
+class FolderFormat:
+    """A format of several files.
+
+    Attributes:
+        name: as in ``--format NAME``.
+        summary: what the folder contains, for the help text.
+        files: returns the bytes of each file, by its path below the folder.
+    """
+
+    name: str
+    summary: str
+    files: Callable[[Store, ExportOptions], Mapping[str, bytes]]

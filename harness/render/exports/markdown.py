@@ -26,37 +26,37 @@ from harness.storage.store import Store
 def markdown_text(matrix: Matrix, board: Leaderboard) -> str:
     """A document: the verdict, the matrix of each metric, the leaderboard, notes and failures."""
     parts = [
-        f"# {_escape(matrix.name)}",
-        _escape(verdict(matrix, board).text),
+        f"# {escape(matrix.name)}",
+        escape(verdict(matrix).text),
         "## Transfer matrix",
     ]
     for table in matrix_tables(matrix):
-        parts += _section(table, f"**{_escape(full_title(table))}**")
-    parts.append(_escape(f"{MARK_NOTE}; underlined: source and target are the same."))
-    parts += [_escape(note) for note in matrix.notes]
+        parts += _section(table, f"**{escape(full_title(table))}**")
+    parts.append(escape(f"{MARK_NOTE}; underlined: source and target are the same."))
+    parts += [escape(note) for note in matrix.notes]
     if matrix.failures:
         parts.append("## Failed")
         parts.append(
-            "\n".join(f"- {_escape(title)}: {_escape(reason)}" for title, reason in matrix.failures)
+            "\n".join(f"- {escape(title)}: {escape(reason)}" for title, reason in matrix.failures)
         )
     for table in board_tables(board):
         mark = "##" if table.key == "leaderboard" else "###"
-        parts += _section(table, f"{mark} {_escape(table.title)}")
+        parts += _section(table, f"{mark} {escape(table.title)}")
     return "\n\n".join(parts) + "\n"
 
 
 def _section(table: Table, title: str) -> list[str]:
     """A title, the table, and the lines below it."""
     shown = shown_columns(table)
-    header = [_escape(column_title(table, table.columns[k])) for k in shown]
+    header = [escape(column_title(table, table.columns[k])) for k in shown]
     rows = [[_cells(table, row)[k] for k in shown] for row in table.rows]
     left = [table.columns[k].left for k in shown]
-    lines = [_escape(line) for line in (*table.legend, *table.notes)]
+    lines = [escape(line) for line in (*table.legend, *table.notes)]
     return [title, _table(header, rows, left=left), *(["<br>\n".join(lines)] if lines else [])]
 
 
 def _cells(table: Table, row: TableRow) -> list[str]:
-    texts = [_escape(text.joined()) for text in row_texts(table, row)]
+    texts = [escape(text.joined()) for text in row_texts(table, row)]
     return [
         f"<u>{text}</u>" if cell.own and text else text
         for text, cell in zip(texts, row.cells, strict=True)
@@ -69,7 +69,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]], *, left: Sequen
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, rule, *rows))
 
 
-def _escape(text: str) -> str:
+def escape(text: str) -> str:
     """Make a text safe in a table and free of accidental markup."""
     return re.sub(r"([\\`*_\[\]<>|#~&])", r"\\\1", one_line(text))
 

@@ -173,7 +173,7 @@ def each_line_once(tables: Iterable[TableView]) -> Iterable[TableView]:
 
 
 def _answer(matrix: Matrix, board: Leaderboard, matrices: Sequence[Table]) -> Answer:
-    found = verdict(matrix, board)
+    found = verdict(matrix)
     headline, _, more = found.text.partition(". ")
     bias = bias_tables(matrices)
     sets = [grid_set(table) for table in bias]
