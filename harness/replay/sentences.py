@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.boundary import list_items
 from harness.data.places import DataStore
 from harness.errors import StoreError
-from harness.planning.spec import Limits
+from harness.planning.spec import Limits, stored_limits
 from harness.plugins import Registry
 from harness.storage.declarations import Declarations
 from harness.storage.records import RunIndex
@@ -34,7 +34,7 @@ def find_sentences(
     """
     entry, plugin = Declarations(index, registry).evaluator(evaluator)
     try:
-        limits = Limits.model_validate(index.spec.get("limits") or {})
+        limits = Limits.model_validate(stored_limits(index.spec.get("limits")))
     except ValidationError as error:
         raise StoreError(
             f"the limits of run '{index.name}' cannot be read by this version: "
