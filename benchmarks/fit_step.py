@@ -1,6 +1,6 @@
 """What a fit step of `mlm-unlearning` costs beside one forward and backward pass.
 
-    python benchmarks/fit_step.py --data-dir DIR [--steps N]
+    python benchmarks/fit_step.py --data-dir DIR [--steps N] [--method infill-unlearning]
 
 Runs the method itself on hateful passages of one domain (batches of 8, AdamW, fp32) and, after
 each step, one forward and one backward pass of the same model on the tokens of that step that
@@ -12,6 +12,10 @@ makes its state in them.
 
 Prints both, their ratio (goal: 1.3), and where a step's time goes. ``optimiser`` is bound by
 memory, not by arithmetic: AdamW reads and writes some 28 bytes a weight, whatever the batch.
+
+With ``--method infill-unlearning``, steps of that method (8 candidates, its default) alternate with
+steps of `mlm-unlearning` on another copy of the model and the same passages. Prints both, and their
+ratio (goal: 4). The first epoch, in which candidates are chosen, counts as its steps come.
 """
 
 from __future__ import annotations
@@ -27,6 +31,13 @@ import measuring
 import peers
 
 GOAL = 1.3
+"""Steps of mlm-unlearning against plain passes."""
+
+INFILL_GOAL = 4.0
+"""Steps of infill-unlearning against steps of mlm-unlearning, in CPU time."""
+
+BASELINE, INFILL = "mlm-unlearning", "infill-unlearning"
+
 LEFT_OUT = 2
 """First steps that do not count."""
 
@@ -40,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     measuring.add_data_option(made)
+    made.add_argument("--method", choices=(BASELINE, INFILL), default=BASELINE)
     made.add_argument("--corpus", default="dghs", help="plugin that gives the passages")
     made.add_argument("--domain", default="gender")
     made.add_argument("--passages", type=int, default=100)
@@ -54,6 +66,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print and keep."""
     options = parser().parse_args(arguments)
+    if options.method == INFILL:
+        compare(options)
+        return
     figures = measure(options)
     show(figures)
     settings = {
@@ -124,6 +139,98 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
             "parts": {name: round(value / len(steps), 4) for name, value in shares.items()},
         }
     return figures
+
+
+def compare(options: argparse.Namespace) -> None:
+    """Measure steps of both methods in turn; print and keep."""
+    from harness_debiasers.infill_unlearning import InfillUnlearning, InfillUnlearningConfig
+    from harness_debiasers.mlm_unlearning import MlmUnlearning, MlmUnlearningConfig
+
+    from harness.data.places import DataStore
+    from harness.plugins import load_registry
+    from harness.types import DebiasRequest, no_progress
+
+    data = DataStore(data_dir=options.data_dir).knowing(load_registry().domains)
+    masked = masked_passages(options, data)
+    fits = {}
+    parts: dict[str, dict[str, list[Clock]]] = {}
+    for method in (
+        MlmUnlearning(MlmUnlearningConfig()),
+        InfillUnlearning(InfillUnlearningConfig(checked=0)),
+    ):
+        model = peers.load(options.model, options.device, "float32")
+        parts[method.name] = {}
+        watch(model, parts[method.name], options.device)
+        fits[method.name] = method.debias(
+            DebiasRequest(
+                model=model,
+                domain=options.domain,
+                masked=masked,
+                steps=tuple(range(1, options.steps + LEFT_OUT + 1)),
+                data=data,
+                progress=no_progress,
+            )
+        )
+    steps: dict[str, list[Clock]] = {name: [] for name in fits}
+    for number in range(options.steps + LEFT_OUT):
+        for name, checkpoints in fits.items():
+            if number == LEFT_OUT:
+                parts[name].clear()
+            started = now(options.device)
+            next(checkpoints)
+            if number >= LEFT_OUT:
+                steps[name].append(since(started, options.device))
+    figures: dict[str, Any] = {}
+    for k, clock in enumerate(("wall", "cpu")):
+        means = {name: sum(s[k] for s in taken) / len(taken) for name, taken in steps.items()}
+        figures[clock] = {
+            **{name: round(mean, 4) for name, mean in means.items()},
+            "ratio": round(means[INFILL] / means[BASELINE], 3),
+            "parts": {
+                f"{name}: {part}": round(sum(t[k] for t in times) / options.steps, 4)
+                for name, own in parts.items()
+                for part, times in own.items()
+            },
+        }
+    wall, cpu = figures["wall"], figures["cpu"]
+    measuring.print_table(
+        f"a fit step on {len(masked)} passages, batches of 8",
+        ("", "seconds", "CPU seconds"),
+        [
+            *((name, f"{wall[name]:.3f}", f"{cpu[name]:.3f}") for name in fits),
+            ("ratio", f"{wall['ratio']:.2f}", f"{cpu['ratio']:.2f}"),
+            *(
+                (name, f"{wall['parts'][name]:.3f}", f"{cpu['parts'][name]:.3f}")
+                for name in wall["parts"]
+            ),
+        ],
+    )
+    settings = {
+        name: getattr(options, name)
+        for name in ("method", "model", "corpus", "domain", "passages", "steps", "device")
+    }
+    measuring.add_to_history(
+        options, "fit_step_infill", options.device, settings, figures, device=options.device
+    )
+    if options.check and cpu["ratio"] > INFILL_GOAL:
+        sys.exit(f"a step of {INFILL} takes {cpu['ratio']:.2f} times one of {BASELINE}")
+
+
+def watch(model: Any, parts: dict[str, list[Clock]], device: str) -> None:
+    """Put clocks around what a step asks of the model: passes with a graph, and without."""
+
+    def clocked(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            started = now(device)
+            try:
+                return function(*args, **kwargs)
+            finally:
+                parts.setdefault(name, []).append(since(started, device))
+
+        return run
+
+    model.training_logits = clocked("forward with a graph", model.training_logits)
+    model.window_scores = clocked("scoring", model.window_scores)
 
 
 def masked_passages(options: argparse.Namespace, data: Any) -> tuple[Any, ...]:

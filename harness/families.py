@@ -268,6 +268,10 @@ class Evaluator(Plugin[ConfigT]):
     reads_neutral: ClassVar[bool] = False
     """True: it reads held-out plain text of the spec's neutral corpus, which is then part of its
     keys; see `EvaluationRequest.neutral`."""
+    reads_masks: ClassVar[bool] = False
+    """True: it reads masked test passages of the target domains, hateful and non-hateful, from the
+    spec's first corpus and first masker that is not a control; see `ItemsRequest.masked`. They
+    are the same for every cell, and part of its keys."""
     kinds: ClassVar[frozenset[ModelKind]] = frozenset({"causal", "masked"})
 
     def remember(self, request: EvaluationRequest) -> object:

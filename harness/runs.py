@@ -99,7 +99,7 @@ class Shown:
 
     def __str__(self) -> str:
         """Return the result as plain text, as wide as the terminal."""
-        terminal = Terminal(file=io.StringIO(), color_system=None)
+        terminal = _terminal(color_system=None)
         self.show(terminal)
         return _written(terminal)
 
@@ -124,15 +124,14 @@ class _Printed:
         self._result = result
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        terminal = Terminal(
-            file=io.StringIO(),
-            width=options.max_width,
-            force_terminal=True,
-            color_system="truecolor",
-            legacy_windows=False,
-        )
+        terminal = _terminal(width=options.max_width, force_terminal=True, color_system="truecolor")
         self._result.show(terminal)
         yield Text.from_ansi(_written(terminal), no_wrap=True, overflow="ignore")
+
+
+def _terminal(**options: Any) -> Terminal:
+    """Return a console that writes to a string, in a notebook too."""
+    return Terminal(file=io.StringIO(), force_jupyter=False, legacy_windows=False, **options)
 
 
 def _written(terminal: Terminal) -> str:

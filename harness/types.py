@@ -196,6 +196,10 @@ class ItemsRequest(Frozen):
     unseen: Annotated[
         tuple[Passage, ...], Field(description="test texts of the target domains")
     ] = ()
+    masked: Annotated[
+        tuple[MaskedPassage, ...],
+        Field(description="masked test texts of the target domains, of both labels"),
+    ] = ()
     data: DataStore
 
 

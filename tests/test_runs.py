@@ -6,11 +6,13 @@ import csv
 import io
 import json
 import re
+import runpy
 import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import text_of
@@ -20,6 +22,7 @@ from toy_plugins import TOY_SPEC, toy_registry
 from harness import DataError, DataStore, Experiment, Run, StoreError, open_run
 from harness.analysis.tables import Table
 from harness.render.tables.cell_text import row_texts, shown_columns
+from harness.testing import save_tiny_model
 
 REPO = Path(__file__).resolve().parent.parent
 RESULTS = REPO / "results"
@@ -204,6 +207,17 @@ def test_without_pandas_one_line_says_what_to_do(run: Run, monkeypatch: pytest.M
         run.to_pandas()
 
 
+def test_in_a_notebook_text_is_returned_and_not_displayed(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    monkeypatch.setattr("rich.jupyter.display", lambda *shown: pytest.fail("displayed"))
+    assert "debiased by" in repr(run.matrix())
+    png = run.figure(next(iter(run.figures)).name)._repr_png_()
+    assert png is not None
+    assert png.startswith(b"\x89PNG")
+
+
 def test_figures_are_objects(run: Run) -> None:
     names = [figure.name for figure in run.figures]
     assert names
@@ -212,3 +226,33 @@ def test_figures_are_objects(run: Run) -> None:
     assert type(figure.matplotlib()).__module__ == "matplotlib.figure"
     with pytest.raises(DataError, match=f"known: {re.escape(names[0])}"):
         run.figure("nope")
+
+
+def test_the_notebook_is_current_and_its_code_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cells are those of the script, were executed without an error, and run again."""
+    notebook = json.loads((REPO / "docs" / "notebook.ipynb").read_text("utf-8"))
+    module = runpy.run_path(str(REPO / "docs" / "_site" / "notebook.py"))
+    stored = [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+    assert stored == module["cells"]()
+    outputs = [out for cell in notebook["cells"] for out in cell.get("outputs", ())]
+    assert {out["output_type"] for out in outputs} == {"stream", "execute_result"}
+    assert {out["name"] for out in outputs if out["output_type"] == "stream"} == {"stdout"}
+    kinds = [set(out["data"]) for out in outputs if "data" in out]
+    assert kinds == [{"text/html", "text/plain"}] * 3 + [{"image/png", "text/plain"}]
+    assert 'class="harness-view"' in "".join(outputs[2]["data"]["text/html"])
+    monkeypatch.chdir(tmp_path)
+    save_tiny_model(tmp_path / "tiny")  # in place of the real model, which takes 40 s of CPU
+    smaller = {
+        "    source=": '    model={"use": "hf", "id": "tiny"},\n    source=',
+        '"embedded-perplexity"': '{"use": "embedded-perplexity", "window": 32}',
+    }
+    code = "\n\n".join(source for kind, source in stored if kind == "code")
+    for before, after in smaller.items():
+        assert code.count(before) == 1
+        code = code.replace(before, after)
+    names: dict[str, Any] = {}
+    exec(compile(code, "notebook", "exec"), names)
+    assert not names["outcome"].failures
+    assert names["rows"]

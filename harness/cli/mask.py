@@ -14,6 +14,7 @@ from harness.cli.output import echo, echo_json
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
+    from harness.lm.association import Gaps
     from harness.running.mask_preview import Asked
     from harness.types import Label, MaskedPassage, MaskEstimate, MaskUsage, Split
 
@@ -47,6 +48,14 @@ Answers = Mapping[str, "Sequence[MaskedPassage]"]
     help="Config of the corpus.",
 )
 @click.option("--yes", "-y", is_flag=True, help="Use a service without asking first.")
+@click.option(
+    "--gap",
+    is_flag=True,
+    help="Also show what the words after each mask say about the word, in a base model.",
+)
+@click.option(
+    "--model", help="Model for --gap (with --spec: a label in it).  [default: the spec's]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--csv", "as_csv", is_flag=True, help="With --compare: print the table as CSV.")
 @pass_session
@@ -66,6 +75,8 @@ def mask_command(
     settings: tuple[str, ...],
     corpus_settings: tuple[str, ...],
     yes: bool,
+    gap: bool,
+    model: str | None,
     as_json: bool,
     as_csv: bool,
 ) -> None:
@@ -79,9 +90,18 @@ def mask_command(
         harness mask --compare wordlist "wordlist rules=harm" random
 
     With --spec, they are labels of the spec, and the default is all of its maskers.
+
+    With --gap, each masked word is scored by a causal base model among other group words: given
+    the words before it, and given the words on both sides. The difference is what the loss of
+    the paper cannot see; see docs/after-mask.md.
     """
+    from harness.errors import SpecError
     from harness.running.mask_preview import Asked, Preview, Watch
 
+    if gap and compare:
+        raise SpecError("--gap does not go with --compare; use it with a single --masker")
+    if model is not None and not gap:
+        raise SpecError("--model needs --gap")
     preview = Preview(session.registry, session.data, spec)
     asked = _asked(maskers, compare, masker, settings, preview.labels("masker"), as_csv)
     domain = preview.domain(domain)
@@ -105,7 +125,11 @@ def mask_command(
         _compare(session, domain, answers, used, show or 0, as_json, as_csv)
     else:
         ((name, masked),) = answers.items()
-        _show(session, uses[0].use, domain, masked, used.get(name), show, as_json)
+        gaps = None
+        if gap:
+            model_use = preview.use("model", Asked(model, (), "--model"), "smollm2-135m")
+            gaps = preview.gaps(model_use, masked[:show], domain)
+        _show(session, uses[0].use, domain, masked, used.get(name), show, as_json, gaps)
 
 
 def _asked(
@@ -176,9 +200,10 @@ def _show(
     usage: MaskUsage | None,
     show: int | None,
     as_json: bool,
+    gaps: Gaps | None,
 ) -> None:
     from harness.analysis.mask_summary import summarise
-    from harness.render.console.masks import print_masked, print_summary
+    from harness.render.console.masks import gap_rows, print_gaps, print_masked, print_summary
 
     summary = summarise(answers)
     shown = answers if show is None else answers[:show]
@@ -190,10 +215,13 @@ def _show(
                 "passages": [answer.model_dump(mode="json") for answer in shown],
                 "summary": summary.model_dump(mode="json"),
                 "usage": None if usage is None else usage.model_dump(mode="json"),
+                **({} if gaps is None else {"gaps": gap_rows(shown, gaps)}),
             }
         )
         return
     print_masked(session.stdout, shown)
+    if gaps is not None:
+        print_gaps(session.stdout, shown, gaps)
     print_summary(session.stdout, summary)
 
 

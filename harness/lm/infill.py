@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from harness.arrays import Floats
-from harness.errors import ModelError
 from harness.lm.handle import LanguageModel
 
 if TYPE_CHECKING:
@@ -119,7 +118,8 @@ def word_filler(model: LanguageModel, slot: Slot, word: str) -> Tokens | None:
     """Return the tokens of a word in the slot, or None if the tokenizer cannot place it there.
 
     The whole text is encoded with the word in place. It fits if the tokens on both sides are
-    those of the original text. The word takes the capital of the word that it replaces.
+    those of the original text, and the word has no unknown token. The word takes the capital of
+    the word that it replaces.
     """
     original = slot.text[slot.start : slot.end]
     if original[:1].isupper() and not word[:1].isupper():
@@ -131,7 +131,8 @@ def word_filler(model: LanguageModel, slot: Slot, word: str) -> Tokens | None:
     filler = tuple(ids[before : len(ids) - after])
     same_left = tuple(ids[:before]) == slot.left[1:]
     same_right = ids[len(ids) - after :] == whole[len(whole) - after :] if after else True
-    return filler if filler and same_left and same_right else None
+    known = model.tokenizer.unk_token_id not in filler
+    return filler if filler and known and same_left and same_right else None
 
 
 class FillerScores(NamedTuple):
@@ -315,16 +316,3 @@ def outside_share(scores: FillerScores, tail: float) -> float:
         tail: the logarithm of the mass outside it, as `tail_log_mass` estimates it.
     """
     return float(np.exp(tail - np.logaddexp(tail, log_sum_exp(scores.both))))
-
-
-def check_causal(model: LanguageModel) -> None:
-    """Refuse a model that cannot score fillers.
-
-    Raises:
-        ModelError: it is a masked model.
-    """
-    if model.kind != "causal":
-        raise ModelError(
-            f"'{model.name}' is a masked model, which sees both sides of a masked word already; "
-            "use mlm-unlearning"
-        )

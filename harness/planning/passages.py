@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from harness.boundary import read_passages
 from harness.data.domains import NO_DOMAIN
@@ -29,6 +29,14 @@ class Source(NamedTuple):
     domain: str
     label: Label
     draw: int = 0
+
+
+class MaskedTexts(NamedTuple):
+    """What masked test passages come from: a corpus, a masker, and the domains."""
+
+    corpus: PluginUse
+    masker: PluginUse
+    domains: tuple[str, ...]
 
 
 class _Selection(NamedTuple):
@@ -101,6 +109,34 @@ class Texts:
                 )
             self._unseen[asked] = found
         return self._unseen[asked]
+
+    def to_mask(self, asked: MaskedTexts) -> dict[str, Passages]:
+        """Return hateful and then non-hateful test passages by domain, within ``limits.unseen``.
+
+        Domains that the corpus does not have are left out.
+
+        Raises:
+            DataError: it has none of a label for a domain that it has, or cannot be read.
+        """
+        corpus = self._registry.get("corpus", asked.corpus.use).plugin
+        limit, seed = self._limits.unseen, self._limits.sample_seed
+        found = {
+            domain: tuple(
+                passage
+                for label in get_args(Label)
+                for passage in self._passages(asked.corpus, domain, label, "test", limit, seed)
+            )
+            for domain in asked.domains
+            if not corpus.domains or domain in corpus.domains
+        }
+        if not found:
+            raise DataError(f"corpus '{asked.corpus.label}' has no passage of any target domain")
+        return found
+
+    @property
+    def mask_seed(self) -> int:
+        """The seed with which test passages are masked."""
+        return self._limits.sample_seed
 
     def neutral(self, corpus: PluginUse, seed: int) -> Passages:
         """Plain text for methods that learn from it, within ``limits.neutral``.

@@ -22,8 +22,15 @@ from harness.errors import HarnessError, PluginCrashError
 from harness.families import Debiaser, Evaluator, Family
 from harness.planning.keys import ENGINE, KeyMaker, PluginInputs
 from harness.planning.narrowing import Narrowing
-from harness.planning.passages import Source, Texts
-from harness.planning.spec import PluginUse, Spec, StopAt, known_data, measured_domains
+from harness.planning.passages import MaskedTexts, Source, Texts
+from harness.planning.spec import (
+    PluginUse,
+    Spec,
+    StopAt,
+    known_data,
+    masker_of_words,
+    measured_domains,
+)
 from harness.plugins import Registry
 from harness.storage.cells import Cell, Identity, MeasureRef
 from harness.storage.item_table import uncollected
@@ -63,6 +70,8 @@ class MeasureTask:
     source: Source | None
     neutral: PluginUse | None = None
     """The corpus of the held-out plain text that it reads, if it reads any."""
+    masked: MaskedTexts | None = None
+    """What the masked test passages that it reads come from, if it reads any."""
     problem: Problem | None = None
 
 
@@ -390,6 +399,9 @@ class _Planner:
         neutral = self.spec.neutral[0] if plugin.reads_neutral and self.spec.neutral else None
         if neutral is not None:
             parts["neutral_texts"] = self._held_out(neutral)
+        masked = self._to_mask(domains) if plugin.reads_masks else None
+        if masked is not None:
+            parts["masked_texts"] = self._masked_texts(masked)
         found = (part.problem for part in parts.values())
         problem = next((p for p in (problem, *found) if p is not None), None)
         inputs: dict[str, JsonValue] = {
@@ -400,7 +412,7 @@ class _Planner:
             "items": self._items,
         }
         key = self._keys.key(inputs)
-        return MeasureTask(key, inputs, use, step, domains, source, neutral, problem)
+        return MeasureTask(key, inputs, use, step, domains, source, neutral, masked, problem)
 
     # -- parts of a key ----------------------------------------------------------------------
 
@@ -444,6 +456,26 @@ class _Planner:
             return self.texts.hash_of(self.texts.held_out(use))
 
         return self._part(("held out", id(use)), {}, of)
+
+    def _to_mask(self, domains: tuple[str, ...]) -> MaskedTexts | None:
+        masker = masker_of_words(self.spec, self.registry)
+        if masker is None or not self.spec.corpus:
+            return None
+        return MaskedTexts(self.spec.corpus[0], masker, domains)
+
+    def _masked_texts(self, asked: MaskedTexts) -> _Part:
+        def of() -> JsonValue:
+            return {
+                domain: {
+                    "passages": self.texts.hash_of(passages),
+                    "masker": self._inputs.of("masker", asked.masker, domain),
+                    "seed": self.texts.mask_seed,
+                }
+                for domain, passages in self.texts.to_mask(asked).items()
+            }
+
+        name = ("masked texts", id(asked.corpus), id(asked.masker), asked.domains)
+        return self._part(name, {}, of)
 
     def _stop(self, stop_at: StopAt) -> _Part:
         """The dose, and everything that decides at which step it is reached."""

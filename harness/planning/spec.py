@@ -165,3 +165,11 @@ def measured_domains(spec: Spec, use: PluginUse, registry: Registry) -> tuple[st
     if not evaluator.domains:
         return wanted
     return tuple(domain for domain in wanted if domain in evaluator.domains)
+
+
+def masker_of_words(spec: Spec, registry: Registry) -> PluginUse | None:
+    """Return the first masker that is not a control; None if there is none."""
+    for use in spec.masker:
+        if registry.get("masker", use.use).plugin.control is None:
+            return use
+    return None

@@ -17,7 +17,14 @@ from harness.errors import DataError, SpecError, did_you_mean
 from harness.planning.narrowing import check_narrowing, take_narrowing
 from harness.planning.overrides import apply_override
 from harness.planning.problems import first_problem, shorten
-from harness.planning.spec import LIST_KEYS, PLUGIN_KEYS, PluginUse, Spec, measured_domains
+from harness.planning.spec import (
+    LIST_KEYS,
+    PLUGIN_KEYS,
+    PluginUse,
+    Spec,
+    masker_of_words,
+    measured_domains,
+)
 from harness.planning.spec_domains import read_domains
 from harness.planning.yaml_lines import MAX_BYTES, Lines, parse_yaml
 from harness.plugins import Registry
@@ -357,6 +364,11 @@ def _check_evaluator(
     if evaluator.reads_neutral and not spec.neutral:
         raise SpecError(
             f"{lines.where(path)}: evaluator '{use.use}' reads neutral text: give a 'neutral'"
+        )
+    if evaluator.reads_masks and not (spec.corpus and masker_of_words(spec, registry)):
+        raise SpecError(
+            f"{lines.where(path)}: evaluator '{use.use}' reads masked texts: it needs a 'corpus' "
+            "and a 'masker' that is not a control"
         )
     if evaluator.reads_source and not (spec.corpus and spec.source):
         raise SpecError(

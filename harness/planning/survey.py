@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from harness.data.places import DataStore
 from harness.errors import HarnessError
 from harness.families import Family, Plugin
 from harness.planning.passages import Texts
-from harness.planning.plan import Fit, Plan
+from harness.planning.plan import Fit, MeasureTask, Plan
 from harness.planning.run_time import estimated_seconds
 from harness.planning.spec import PluginUse
 from harness.plugins import Registry
@@ -47,7 +47,7 @@ class SourceSize(NamedTuple):
 
 
 class MaskingCost(NamedTuple):
-    """What a masker would ask of a service, over all sources."""
+    """What a masker would ask of a service, over all sources and test passages."""
 
     masker: str
     estimate: MaskEstimate
@@ -95,7 +95,7 @@ def survey(
         own = [task for task in tasks.values() if task.evaluator.label == use.label]
         work.append(Work(use.label, len(own), sum(task.key in there for task in own)))
     fits = [fit for model in plan.models for fit in model.fits]
-    masking = tuple(_masking(fits, registry, data, texts))
+    masking = tuple(_masking(fits, tasks.values(), registry, data, texts))
     return Survey(
         work=tuple(work),
         fits=len(fits),
@@ -135,30 +135,47 @@ def _sources(fits: list[Fit], texts: Texts) -> Iterator[SourceSize]:
 
 
 def _masking(
-    fits: list[Fit], registry: Registry, data: DataStore, texts: Texts
+    fits: list[Fit], tasks: Iterable[MeasureTask], registry: Registry, data: DataStore, texts: Texts
 ) -> Iterator[MaskingCost]:
     totals: dict[str, MaskEstimate] = {}
-    seen = set()
+    seen: set[Hashable] = set()
     for fit in fits:
         if fit.masker is None or fit.source is None or fit.problem is not None:
             continue
         key = (fit.masker.label, fit.source.corpus.label, *fit.source[1:])
-        if key in seen:
+        if key not in seen:
+            seen.add(key)
+            passages = texts.unlearned(fit.source)
+            cost = _estimate(fit.masker, passages, fit.source.domain, fit.seed, registry, data)
+            totals[fit.masker.label] = _add(totals.get(fit.masker.label, MaskEstimate()), cost)
+    for task in tasks:
+        asked = task.masked
+        if asked is None or task.problem is not None:
             continue
-        seen.add(key)
-        masker = registry.create("masker", fit.masker.use, fit.masker.config)
-        request = MaskRequest(
-            passages=texts.unlearned(fit.source),
-            domain=fit.source.domain,
-            seed=fit.seed,
-            data=data,
-            progress=no_progress,
-        )
-        totals[fit.masker.label] = _add(
-            totals.get(fit.masker.label, MaskEstimate()), masker.estimate(request)
-        )
+        for domain, passages in texts.to_mask(asked).items():
+            name = (asked.masker.label, asked.corpus.label, domain)
+            if name not in seen:
+                seen.add(name)
+                cost = _estimate(asked.masker, passages, domain, texts.mask_seed, registry, data)
+                totals[asked.masker.label] = _add(
+                    totals.get(asked.masker.label, MaskEstimate()), cost
+                )
     for label, estimate in totals.items():
         yield MaskingCost(label, estimate)
+
+
+def _estimate(
+    use: PluginUse,
+    passages: tuple[Passage, ...],
+    domain: str,
+    seed: int,
+    registry: Registry,
+    data: DataStore,
+) -> MaskEstimate:
+    masker = registry.create("masker", use.use, use.config)
+    return masker.estimate(
+        MaskRequest(passages=passages, domain=domain, seed=seed, data=data, progress=no_progress)
+    )
 
 
 def _add(one: MaskEstimate, other: MaskEstimate) -> MaskEstimate:

@@ -29,7 +29,15 @@ from harness.storage.cells import Cell
 from harness.storage.masks import StoredMasks
 from harness.storage.records import RunIndex
 from harness.storage.store import Store
-from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement, Passage
+from harness.types import (
+    EvaluationRequest,
+    ItemsRequest,
+    ItemTexts,
+    MaskedPassage,
+    MaskRequest,
+    Measurement,
+    Passage,
+)
 
 
 class Rerun:
@@ -119,8 +127,9 @@ class Rerun:
             raise DebiasError(fit.problem)
         unit = Unit(self._use(cell.model), fit, ())
         masks = self._stored_masks(cell)
-        if masks is None:
-            self._refuse_unnamed_server(fit)
+        if masks is None and fit.masker is not None and fit.source is not None:
+            request = self._preparer.mask_request(fit.source, fit.seed)
+            self._refuse_unnamed_server(fit.masker, [request])
         inputs = self._preparer.prepare(unit, masks)
         checkpoint, before = self._worker().checkpoint(unit, inputs, step)
         return checkpoint.model, before
@@ -132,18 +141,16 @@ class Rerun:
                 return None if record.masks is None else self.store.masks(record.masks)
         return None
 
-    def _refuse_unnamed_server(self, fit: Fit) -> None:
+    def _refuse_unnamed_server(self, use: PluginUse, requests: Iterable[MaskRequest]) -> None:
         """Refuse to send passages, and with them a key, to a server that only the run names."""
-        if fit.masker is None or fit.source is None:
-            return
-        masker = self._registry.create("masker", fit.masker.use, fit.masker.config)
+        masker = self._registry.create("masker", use.use, use.config)
         server = masker.server()
         if server is None or server.rstrip("/") == (self._server or "").rstrip("/"):
             return
-        calls = masker.estimate(self._preparer.mask_request(fit.source, fit.seed)).calls
+        calls = sum(masker.estimate(request).calls for request in requests)
         if calls:
             raise StoreError(
-                f"this run did not store its masks, and masker '{fit.masker.label}' would ask "
+                f"this run did not store its masks, and masker '{use.label}' would ask "
                 f"{server} about {calls} passages; if you trust that server, add --server {server}"
             )
 
@@ -236,8 +243,12 @@ class Rerun:
 
     def _asked(self, task: MeasureTask, sample: int | None) -> ItemsRequest:
         limits = self.spec.limits
+        if task.masked is not None and task.problem is None:
+            requests = self._preparer.test_requests(task.masked)
+            self._refuse_unnamed_server(task.masked.masker, requests)
         unit = Unit(self.spec.model[0], None, (task,))
-        unlearned, unseen = self._preparer.prepare(unit).texts.get(task.key, ((), ()))
+        inputs = self._preparer.prepare(unit)
+        unlearned, unseen = inputs.texts.get(task.key, ((), ()))
         known = [n for n in (limits.items, sample) if n is not None]
         return ItemsRequest(
             domains=task.domains,
@@ -245,6 +256,7 @@ class Rerun:
             seed=limits.item_seed,
             unlearned=_some(unlearned, sample, limits.sample_seed),
             unseen=_some(unseen, sample, limits.sample_seed),
+            masked=_some_masked(inputs.masked_texts.get(task.key, ()), sample, limits.sample_seed),
             data=self._data,
         )
 
@@ -316,4 +328,18 @@ def _some(passages: Iterable[Passage], sample: int | None, seed: int) -> tuple[P
         passage
         for members in by_domain.values()
         for passage in nested_sample(members, sample, seed, lambda p: p.id)
+    )
+
+
+def _some_masked(
+    answers: Iterable[MaskedPassage], sample: int | None, seed: int
+) -> tuple[MaskedPassage, ...]:
+    """Take a nested sample of each domain's masked passages, of each label."""
+    groups: dict[tuple[str, str], list[MaskedPassage]] = {}
+    for answer in answers:
+        groups.setdefault((answer.passage.domain, answer.passage.label), []).append(answer)
+    return tuple(
+        answer
+        for members in groups.values()
+        for answer in nested_sample(members, sample, seed, lambda m: m.passage.id)
     )

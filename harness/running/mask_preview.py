@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from harness.boundary import guarded, mask_passages, read_passages
+from harness.boundary import guarded, load_model, mask_passages, read_passages
 from harness.data.domains import check_domain
 from harness.data.places import DataStore
-from harness.errors import DataError, SpecError, did_you_mean
+from harness.errors import DataError, ModelError, SpecError, did_you_mean
 from harness.families import Corpus, Masker
 from harness.planning.overrides import apply_override
 from harness.planning.spec import PLUGIN_KEYS, PluginUse, Spec, known_data
@@ -17,6 +17,7 @@ from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry
 from harness.types import (
     Label,
+    LoadRequest,
     MaskedPassage,
     MaskEstimate,
     MaskRequest,
@@ -26,6 +27,9 @@ from harness.types import (
     Progress,
     Split,
 )
+
+if TYPE_CHECKING:
+    from harness.lm.association import Gaps
 
 
 class Watch(NamedTuple):
@@ -100,7 +104,7 @@ class Preview:
         """Return the plugin that a person names, with its settings.
 
         Args:
-            key: ``corpus`` or ``masker``.
+            key: ``corpus``, ``masker`` or ``model``.
             asked: a label of the spec or a plugin's name; a None name means the spec's first
                 entry.
             default: the plugin that is taken without a spec.
@@ -177,8 +181,36 @@ class Preview:
             watch.confirm(use.label, estimate)
         return mask_passages(entry, masker, request)
 
+    def gaps(self, use: PluginUse, answers: Sequence[MaskedPassage], domain: str) -> Gaps:
+        """Score the masked words of some passages with a model; see `harness.lm.association`.
+
+        Raises:
+            ModelError: the model cannot be loaded, or is not causal.
+        """
+        from harness.lm.association import association_gaps
+        from harness.lm.infill import MarkedText
+
+        entry = self._registry.get("model", use.use)
+        with guarded(entry, "load"):
+            plugin = self._registry.create("model", use.use, use.config)
+        request = LoadRequest(cache_dir=self.data.cache_dir / "models")
+        model = load_model(entry, plugin, request)
+        if model.kind != "causal":
+            raise ModelError(
+                f"--gap: '{use.label}' is a masked model, which reads both sides of a word at "
+                "once; name a causal model with --model"
+            )
+        texts = [
+            MarkedText(a.passage.text, tuple((s.start, s.end) for s in a.spans)) for a in answers
+        ]
+        return association_gaps(model, texts, domain, self.data.domains)
+
     def _entries(self, key: str) -> Sequence[PluginUse]:
         entries: Mapping[str, Sequence[PluginUse]] = {}
         if self._spec is not None:
-            entries = {"corpus": self._spec.corpus, "masker": self._spec.masker}
+            entries = {
+                "corpus": self._spec.corpus,
+                "masker": self._spec.masker,
+                "model": self._spec.model,
+            }
         return entries.get(key, ())

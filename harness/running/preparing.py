@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 
 from harness.boundary import mask_passages
 from harness.data.places import DataStore
 from harness.errors import DebiasError
-from harness.planning.passages import Source, Texts
+from harness.planning.passages import MaskedTexts, Source, Texts
 from harness.planning.plan import Fit
 from harness.plugins import Registry
 from harness.running.reporting import Reporter
@@ -27,6 +27,7 @@ class Preparer:
         self._data = data.knowing(registry.domains)
         self._texts = texts
         self._reporter = reporter
+        self._masked: dict[Hashable, tuple[MaskedPassage, ...]] = {}
 
     def prepare(self, unit: Unit, masks: StoredMasks | None = None) -> Inputs:
         """Read and mask; services may be asked.
@@ -56,6 +57,11 @@ class Preparer:
             neutral=neutral,
             held_out=self._held_out(unit),
             texts=dict(self._read(unit)),
+            masked_texts={
+                task.key: self.masked_texts(task.masked)
+                for task in unit.tasks
+                if task.masked is not None and task.problem is None
+            },
             seconds=time.perf_counter() - started,
         )
 
@@ -74,6 +80,35 @@ class Preparer:
             if task.source is not None and task.problem is None:
                 unseen = self._texts.unseen(task.source, task.domains)
                 yield task.key, (self._texts.unlearned(task.source), unseen)
+
+    def masked_texts(self, asked: MaskedTexts) -> tuple[MaskedPassage, ...]:
+        """Mask test passages of target domains, once for all units.
+
+        Raises:
+            HarnessError: there is nothing to read, or the masker fails.
+        """
+        name = (asked.corpus.label, asked.masker.label, asked.domains)
+        if name not in self._masked:
+            self._reporter.phase(f"{asked.masker.label}: masking test passages")
+            entry = self._registry.get("masker", asked.masker.use)
+            masker = self._registry.create("masker", asked.masker.use, asked.masker.config)
+            self._masked[name] = tuple(
+                answer
+                for request in self.test_requests(asked)
+                for answer in mask_passages(entry, masker, request)
+            )
+        return self._masked[name]
+
+    def test_requests(self, asked: MaskedTexts) -> Iterator[MaskRequest]:
+        """Yield what the masker of test passages is asked, by domain."""
+        for domain, passages in self._texts.to_mask(asked).items():
+            yield MaskRequest(
+                passages=passages,
+                domain=domain,
+                seed=self._texts.mask_seed,
+                data=self._data,
+                progress=self._reporter.progress,
+            )
 
     def _stored(self, fit: Fit, masks: StoredMasks) -> tuple[MaskedPassage, ...]:
         return () if fit.source is None else masks.apply(self._texts.unlearned(fit.source))

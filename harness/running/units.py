@@ -63,6 +63,7 @@ class Inputs:
         neutral: plain text to learn from.
         held_out: plain text that no method learns from.
         texts: by key of a task that reads the source: unlearned and unseen passages.
+        masked_texts: by key of a task that reads masks: masked test passages.
         seconds: what choosing and masking took.
         masks: hash of the masks; see `harness.storage.masks`.
     """
@@ -74,6 +75,7 @@ class Inputs:
     texts: Mapping[str, tuple[tuple[Passage, ...], tuple[Passage, ...]]] = field(
         default_factory=dict
     )
+    masked_texts: Mapping[str, tuple[MaskedPassage, ...]] = field(default_factory=dict)
     seconds: float = 0.0
     masks: str | None = None
 

@@ -329,6 +329,7 @@ class Worker:
             unlearned=unlearned,
             unseen=unseen,
             neutral=inputs.held_out if task.neutral is not None else (),
+            masked=inputs.masked_texts.get(task.key, ()),
             data=self._data,
             progress=self._reporter.progress,
         )
@@ -337,6 +338,9 @@ class Worker:
         registry, fit = self._registry, unit.fit
         yield registry.get("model", unit.model.use)
         yield registry.get("evaluator", task.evaluator.use)
+        if task.masked is not None:
+            yield registry.get("corpus", task.masked.corpus.use)
+            yield registry.get("masker", task.masked.masker.use)
         source = task.source or (fit.source if fit else None)
         if source is not None:
             yield registry.get("corpus", source.corpus.use)

@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 import numpy as np
 
@@ -237,6 +237,7 @@ def check_evaluator(
         unlearned=sample_passages(asked[0]) if cls.reads_source else (),
         unseen=sample_passages(asked[0], split="test") if cls.reads_source else (),
         neutral=_neutral() if cls.reads_neutral else (),
+        masked=_masked_tests(asked) if cls.reads_masks else (),
         data=data or _no_data(),
         progress=no_progress,
     )
@@ -340,6 +341,16 @@ def _neutral() -> tuple[Passage, ...]:
     """Held-out plain text: 48 passages."""
     domains = ("none", "gender", "race", "religion")
     return tuple(p for d in domains for p in sample_passages(d, "non-hateful", "test"))
+
+
+def _masked_tests(domains: Sequence[str]) -> tuple[MaskedPassage, ...]:
+    """Masked test passages of both labels."""
+    return tuple(
+        answer
+        for domain in domains
+        for label in get_args(Label)
+        for answer in sample_masked(domain, label, "test")
+    )
 
 
 def _no_data() -> DataStore:

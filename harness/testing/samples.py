@@ -55,9 +55,11 @@ def sample_passages(
     )
 
 
-def sample_masked(domain: str = "gender") -> tuple[MaskedPassage, ...]:
+def sample_masked(
+    domain: str = "gender", label: Label = "hateful", split: Split = "train"
+) -> tuple[MaskedPassage, ...]:
     """`sample_passages` with the group's words and the last word masked."""
-    return tuple(_mask_sample(passage) for passage in sample_passages(domain))
+    return tuple(_mask_sample(passage) for passage in sample_passages(domain, label, split))
 
 
 def _mask_sample(passage: Passage) -> MaskedPassage:

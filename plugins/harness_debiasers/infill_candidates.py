@@ -61,9 +61,11 @@ class CandidateChooser:
             return tuple(dict.fromkeys([slot.word, *((token,) for token in range(len(left)))]))
         ranked = [self._ranked(source, model, slot, left) for source in self._sources]
         chosen = {slot.word: None}
+        longest = model.max_tokens - len(slot.left) - len(slot.right)
         while ranked and len(chosen) < self._count:
             for candidates in list(ranked):
-                new = next((filler for filler in candidates if filler not in chosen), None)
+                fitting = (filler for filler in candidates if len(filler) <= longest)
+                new = next((filler for filler in fitting if filler not in chosen), None)
                 if new is None:
                     ranked.remove(candidates)
                 elif len(chosen) < self._count:
@@ -89,7 +91,7 @@ def _best(scores: Floats, count: int) -> Iterator[Tokens]:
 
 
 class _GroupWords:
-    """Terms of all domains, with the token that each begins with inside a sentence."""
+    """Terms of all domains that the tokenizer knows, with the token that each begins with."""
 
     def __init__(self, model: LanguageModel, domains: Domains) -> None:
         self._model = model
@@ -98,9 +100,10 @@ class _GroupWords:
         )
         self._by_token: list[tuple[int, str]] = []
         before = len(model.encode("the"))
+        unknown = model.tokenizer.unk_token_id
         for term in terms:
             ids = model.encode(f"the {term}")
-            if len(ids) > before:
+            if len(ids) > before and unknown not in ids[before:]:
                 self._by_token.append((ids[before], term))
 
     def ranked(self, slot: Slot, left: Floats, count: int) -> Iterator[Tokens]:

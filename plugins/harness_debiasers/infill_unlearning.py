@@ -82,7 +82,7 @@ class InfillUnlearningConfig(TrainingConfig):
         "stays unbiased; null: all of them",
     )
     longest_suffix: int = Field(
-        16, ge=1, description="tokens of the right context that are used at most"
+        12, ge=1, description="tokens of the right context that are used at most"
     )
     checked: int = Field(
         8,
@@ -198,7 +198,7 @@ class _Examples:
         part = [slots[int(k)] for k in rng.choice(len(slots), size=count, replace=False)]
         model = self._request.model
         fillers, tables = self._source.choose(model, part)
-        if all(len(candidates) < 2 for candidates in fillers):
+        if all(len(own) < 2 for own in fillers) and not self._any_choice(slots):
             raise DebiasError(
                 "no masked word has a candidate beside itself; add a source to 'candidates' or "
                 "raise 'count'"
@@ -221,8 +221,19 @@ class _Examples:
             }
         return facts
 
+    def _any_choice(self, slots: Sequence[Slot]) -> bool:
+        """Whether any slot has a candidate beside its word."""
+        return any(
+            len(own) > 1
+            for slot in slots
+            for own in self._source.choose(self._request.model, [slot])[0]
+        )
+
     def of(self, model: LanguageModel, slots: Sequence[Slot]) -> list[Example]:
-        """Return the slots with their candidates; slots without any but the word are left out."""
+        """Return the slots with their candidates.
+
+        A slot without any but its word stays: its posterior is 1 and its gradient 0.
+        """
         new = [slot for slot in dict.fromkeys(slots) if slot not in self._known]
         if new:
             fillers, _ = self._source.choose(model, new)

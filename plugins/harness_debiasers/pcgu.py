@@ -63,8 +63,8 @@ class Pcgu(TrainedDebiaser[PcguConfig]):
             weights = [w for w in model.module.parameters() if w.requires_grad]
             level, passage = _gradients(model, [pair.passage for pair in batch], weights)
             _, other = _gradients(model, [pair.counterfactual for pair in batch], weights)
-            kept = lowest_cosines(passage, other, config.vectors)
             pull = passage if config.direction == "decrease" else [-g for g in other]
+            kept = lowest_cosines(passage, other, pull, config.vectors)
             # a stand-in with the level as its value and the kept rows of the pull as its gradient
             parts = zip(weights, pull, kept, strict=True)
             sums = [(w * g * keep).sum() for w, g, keep in parts]
@@ -78,24 +78,33 @@ class Pcgu(TrainedDebiaser[PcguConfig]):
 def _gradients(
     model: LanguageModel, rows: Sequence[TextRow], weights: Sequence[torch.nn.Parameter]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Mean log-probability a text, and its gradient in each weight."""
+    """Sum over texts of their log-probabilities (as published), and its gradient in each weight."""
     import torch
 
-    level = sequence_logprobs(model, rows)[0].mean()
+    level = sequence_logprobs(model, rows)[0].sum()
     found = torch.autograd.grad(level, weights, allow_unused=True)
     full = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
     return level.detach(), full
 
 
 def lowest_cosines(
-    one: Sequence[torch.Tensor], other: Sequence[torch.Tensor], count: int
+    one: Sequence[torch.Tensor],
+    other: Sequence[torch.Tensor],
+    followed: Sequence[torch.Tensor],
+    count: int,
 ) -> list[torch.Tensor]:
     """Marks the ``count`` vectors with the lowest cosine between two gradients.
 
     The vectors of a weight are what its first axis numbers (a linear layer's: the input weights
     of one output; of a GPT-2 layer, stored the other way round, the output weights of one input);
-    a weight of one axis is one vector. The cosine is 0 where one text has no gradient; where
-    neither has one, the vector is never marked.
+    a weight of one axis is one vector. The cosine is 0 where one text has no gradient.
+
+    Args:
+        one: gradient of the one text in each weight.
+        other: gradient of the other text in each weight.
+        followed: the gradient that marked vectors are moved along. A vector whose part of it is
+            zero could not move, and is never marked.
+        count: how many vectors are marked at most.
 
     Returns:
         A boolean tensor a weight that multiplies it: ``(vectors, 1, ...)``, or ``(1,)``.
@@ -103,11 +112,11 @@ def lowest_cosines(
     import torch
 
     cosines = []
-    for a, b in zip(one, other, strict=True):
-        a, b = (g.flatten(1) if g.dim() > 1 else g.reshape(1, -1) for g in (a, b))
-        long, short = a.norm(dim=1), b.norm(dim=1)
-        cosine = (a * b).sum(1) / (long * short).clamp_min(1e-30)  # 0 where one side is 0
-        cosines.append(torch.where(long + short > 0, cosine, torch.inf))
+    for parts_of_weight in zip(one, other, followed, strict=True):
+        a, b, pull = (g.flatten(1) if g.dim() > 1 else g.reshape(1, -1) for g in parts_of_weight)
+        lengths = a.norm(dim=1) * b.norm(dim=1)
+        cosine = (a * b).sum(1) / lengths.clamp_min(1e-30)  # 0 where one side is 0
+        cosines.append(torch.where((pull != 0).any(dim=1), cosine, torch.inf))
     joined = torch.cat([cosine.to(cosines[0].device) for cosine in cosines])  # layers may lie apart
     marked = torch.zeros_like(joined, dtype=torch.bool)
     least = torch.topk(joined, min(count, len(joined)), largest=False)

@@ -8,7 +8,8 @@ from typing import Any
 from harness.estimators import Estimator
 from harness.families import Evaluator
 from harness.hookspecs import hookimpl
-from harness_evaluators import choices, seat
+from harness_evaluators import association_gap, choices, seat
+from harness_evaluators.association_gap import AssociationGap
 from harness_evaluators.bbq import Bbq
 from harness_evaluators.blimp import Blimp
 from harness_evaluators.crows_pairs import CrowsPairs
@@ -29,6 +30,7 @@ from harness_evaluators.winogender import Winogender
 def harness_evaluators() -> Sequence[type[Evaluator[Any]]]:
     """Return the built-in evaluators."""
     return [
+        AssociationGap,
         Bbq,
         Blimp,
         CorpusPerplexity,
@@ -52,4 +54,4 @@ def harness_evaluators() -> Sequence[type[Evaluator[Any]]]:
 @hookimpl
 def harness_estimators() -> Sequence[Estimator]:
     """Return the estimators that the built-in evaluators add."""
-    return [HalfDifference(), *choices.ESTIMATORS, *seat.ESTIMATORS]
+    return [HalfDifference(), *choices.ESTIMATORS, *seat.ESTIMATORS, *association_gap.ESTIMATORS]

@@ -21,9 +21,11 @@ from harness.cli.main import cli, main
 from harness.errors import HarnessError
 from harness.families import Masker, PluginConfig
 from harness.hookspecs import hookimpl
+from harness.lm.handle import ModelKind
 from harness.plugins import Origin, build_registry
 from harness.render.console.masks import highlighted, print_masked
 from harness.render.console.terminal import Terminal
+from harness.testing import save_tiny_model
 from harness.types import MaskedPassage, MaskEstimate, MaskRequest, Passage, Span
 
 TOYS = Origin("toys", "toys", "1.0")
@@ -435,3 +437,39 @@ def test_help_imports_nothing_heavy() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+# -- gaps ------------------------------------------------------------------------------------
+
+
+def _tiny_spec(folder: Path, kind: ModelKind) -> str:
+    save_tiny_model(folder / "model", kind)
+    spec = folder / "spec.yaml"
+    spec.write_text(
+        f"model: {{use: hf, id: {folder / 'model'}, as: tiny}}\ncorpus: embedded\n"
+        "source: gender\nmasker: wordlist\ndebiaser: identity\nevaluators: embedded-pairs\n",
+        "utf-8",
+    )
+    return str(spec)
+
+
+def test_gap_shows_both_log_probabilities_of_each_masked_word(tmp_path: Path) -> None:
+    spec = _tiny_spec(tmp_path, "causal")
+    found = json.loads(_run("--gap", "--spec", spec, "--limit", "3", "--json").stdout)
+    ids = [answer["passage"]["id"] for answer in found["passages"]]
+    assert [row["passage"] for row in found["gaps"]] == ids
+    for row in found["gaps"]:
+        assert row["gap"] == row["full"] - row["prefix"]
+        assert row["candidates"] == 16
+        assert row["full"] < 0.0
+    shown = _run("--gap", "--spec", spec, "--limit", "3").stdout
+    assert "Masked words in nats" in shown
+    for row in found["gaps"]:
+        assert f"{row['gap']:+.2f}" in shown
+
+
+def test_gap_needs_a_causal_model_and_a_single_masker(tmp_path: Path) -> None:
+    spec = _tiny_spec(tmp_path, "masked")
+    assert "--gap: 'tiny' is a masked model" in _fails("--gap", "--spec", spec, "--limit", "1")
+    assert "--gap does not go with --compare" in _fails("--gap", "--compare", "wordlist", "random")
+    assert _fails("--model", "hf") == "--model needs --gap"

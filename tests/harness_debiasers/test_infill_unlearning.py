@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from harness_debiasers.mlm_unlearning import MlmUnlearning, MlmUnlearningConfig
 from word_model import WORDS, word_model
 
 from harness.boundary import run_debiaser
+from harness.data.domains import Domain, Domains
 from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.lm.infill import (
@@ -38,7 +40,14 @@ from harness.lm.infill import (
 )
 from harness.lm.transformers_model import TransformersModel
 from harness.plugins import load_registry
-from harness.testing import check_debiaser, load_plugin, tiny_causal_model, tiny_masked_model
+from harness.running.experiment import Experiment
+from harness.testing import (
+    check_debiaser,
+    load_plugin,
+    save_tiny_model,
+    tiny_causal_model,
+    tiny_masked_model,
+)
 from harness.types import DebiasRequest, MaskedPassage, Passage, Span, no_progress
 
 VOCABULARY = len(WORDS) + 2
@@ -339,8 +348,106 @@ def test_what_cannot_be_done_is_one_line() -> None:
         )
     lonely = InfillUnlearning(InfillUnlearningConfig(candidates=("group-words",), count=2))
     with pytest.raises(DebiasError, match="no masked word has a candidate beside itself"):
-        # "<unk>" stands for every group word that this model does not know, the masked one too
-        list(lonely.debias(request(word_model(), [passage("the old zebra", "zebra")], (1,))))
+        # no domain, so there is no group word
+        list(lonely.debias(request(word_model(), [passage("the old women", "women")], (1,))))
     broken = InfillUnlearning(InfillUnlearningConfig(form="equalise", template="no place"))
     with pytest.raises(DebiasError, match=r"template 'no place' has no \{\}"):
         list(broken.debias(request(tiny_causal_model(), masked, (1,))))
+
+
+def test_unknown_words_are_no_candidates() -> None:
+    """A model of whole words has one token for every word that it does not know."""
+    model = word_model()
+    slot = slot_of(model, "the women hear the cats", "women")
+    assert word_filler(model, slot, "girls") == (WORDS.index("girls") + 2,)
+    assert word_filler(model, slot, "grandmothers") is None
+    chooser = CandidateChooser(model, load_registry().domains, ("group-words",), 30)
+    ((fillers,), _) = chooser.choose(model, [slot])
+    assert (model.tokenizer.unk_token_id,) not in fillers
+    names = {" ".join(WORDS[token - 2] for token in filler) for filler in fillers}
+    assert {"women", "men", "girls", "boys"} <= names
+
+
+def test_candidates_longer_than_the_word_stay_within_the_context() -> None:
+    """A slot near the end of the context has room for short candidates only."""
+    model = tiny_causal_model()
+    words = ["wait"] * 200
+    while len(model.encode(" ".join(words))) + 3 > model.max_tokens:
+        words.pop()
+    text = " ".join([*words, "men", "wait", "here"])
+    start = len(" ".join(words)) + 1
+    (slot,) = slots_of(model, [MarkedText(text, ((start, start + 3),))]).slots
+    chooser = CandidateChooser(model, load_registry().domains, ("group-words",), 20)
+    ((fillers,), _) = chooser.choose(model, [slot])
+    assert len(fillers) > 1
+    assert max(len(slot.window(filler)) for filler in fillers) <= model.max_tokens
+    score_fillers(model, [slot], [fillers])
+
+
+def test_words_without_candidates_among_others_do_not_end_a_fit() -> None:
+    """Only a fit in which no word has another candidate is refused, however few are checked."""
+    model = word_model()
+    terms = {"women": ("girls",), "men": ("boys",)}
+    data = DataStore(offline=True).knowing(Domains([Domain(name="gender", terms=terms)]))
+    texts = [passage("the girls hear the cats", "girls"), passage("the boys hear dogs", "boys")]
+    lonely = [passage(f"the {word} women hear", "women") for word in ("old", "young")]
+    config = InfillUnlearningConfig(candidates=("group-words",), checked=1, batch_size=4)
+    asked = request(model, [*lonely, *texts], (2,)).model_copy(update={"data": data})
+    (point,) = InfillUnlearning(config).debias(asked)
+    assert point.log["words"] == 4
+
+
+def test_a_run_goes_on_where_infilling_cannot_be_done(tmp_path: Path) -> None:
+    """Each problem fails its own cells with one line, and costs the others nothing."""
+    for kind in ("causal", "masked"):
+        save_tiny_model(tmp_path / kind, kind)
+    long = "women " + "wait near the old station " * 40 + "with girls"
+    rows = ["text,label,domain,split", f"{long},hateful,gender,train"]
+    rows += [f"I hear that women sell {w},hateful,gender,train" for w in ("tea", "rice", "salt")]
+    (tmp_path / "passages.csv").write_text("\n".join(rows), "utf-8")
+    spec = {
+        "name": "infill",
+        "model": [{"use": "hf", "id": str(tmp_path / k), "as": k} for k in ("causal", "masked")],
+        "corpus": {
+            "use": "file",
+            "path": str(tmp_path / "passages.csv"),
+            "label": "label",
+            "domain": "domain",
+            "split": "split",
+        },
+        "source": "gender",
+        "masker": "wordlist",
+        "debiaser": [
+            {"use": "infill-unlearning", "learning_rate": 1e-3},
+            {"use": "infill-unlearning", "as": "no-place", "form": "equalise", "template": "here"},
+            {"use": "mlm-unlearning", "learning_rate": 1e-3},
+        ],
+        "evaluators": "embedded-pairs",
+        "steps": 2,
+        "limits": {"items": 2},
+    }
+    data = DataStore(cache_dir=tmp_path / "cache", offline=True)
+    done = Experiment.from_mapping(
+        spec, registry=load_registry(), data=data, folder=tmp_path / "run"
+    )
+    failures = dict(done.run().failures)
+    said = " ".join(failures.values())
+    assert len(failures) == 3
+    assert "debiaser 'infill-unlearning' works on causal models" in said
+    assert "template 'here' has no {}" in said
+    assert not any("\n" in reason for reason in failures.values())
+    measured = {
+        (cell.model, cell.debiaser)
+        for cell in done.store.index().cells
+        if cell.debiaser and all(done.store.has_record(ref.key) for ref in cell.measures)
+    }
+    assert measured == {
+        ("causal", "infill-unlearning"),
+        ("causal", "mlm-unlearning"),
+        ("masked", "mlm-unlearning"),
+    }
+    (fit,) = [c for c in done.store.index().cells if (c.model, c.debiaser) == min(measured)]
+    record = done.store.record(fit.measures[-1].key)
+    assert record is not None
+    # the last word of the long passage is beyond the context, and its first word's suffix is cut
+    assert (record.fit_log["words_lost"], record.fit_log["suffixes_cut"]) == (1, 1)

@@ -137,7 +137,8 @@ def test_pcgu_with_every_vector_is_a_plain_gradient_step(direction: Any, tmp_pat
     pairs = minimal_pairs(asked, None, 200)
     twin = tiny_causal_model()
     side = [p.passage if direction == "decrease" else p.counterfactual for p in pairs]
-    level = sequence_logprobs(twin, side)[0].mean()
+    assert len(pairs) > 1
+    level = sequence_logprobs(twin, side)[0].sum()  # the sum over texts, as published
     level.backward()  # type: ignore[no-untyped-call]
     sign = -1.0 if direction == "decrease" else 1.0
     config = Pcgu.Config(learning_rate=0.1, vectors=10**9, direction=direction)
@@ -153,11 +154,20 @@ def test_the_vectors_with_the_lowest_cosine_are_marked() -> None:
     other = [torch.tensor([[-1.0, 0.0], [1.0, 0.9], [1.0, 1.0]]), torch.tensor([0.0, 3.0])]
     one[0] = torch.cat([one[0], torch.zeros(1, 2)])
     other[0] = torch.cat([other[0], torch.zeros(1, 2)])
-    marked = lowest_cosines(one, other, 3)  # cosines -1, about 1, 0, none; and 0 for the vector
+    # cosines -1, about 1, 0, none; and 0 for the vector
+    marked = lowest_cosines(one, other, other, 3)
     assert marked[0].flatten().tolist() == [True, False, True, False]
     assert marked[1].tolist() == [True]
-    everything = lowest_cosines(one, other, 100)
+    everything = lowest_cosines(one, other, other, 100)
     assert everything[0].flatten().tolist() == [True, True, True, False]
+
+
+def test_vectors_that_cannot_move_are_never_marked() -> None:
+    one = [torch.tensor([[0.0, 0.0], [1.0, 1.0], [1.0, 0.0]])]
+    other = [torch.tensor([[1.0, 1.0], [1.0, 0.9], [0.0, 0.0]])]
+    assert lowest_cosines(one, other, one, 3)[0].flatten().tolist() == [False, True, True]
+    assert lowest_cosines(one, other, other, 3)[0].flatten().tolist() == [True, True, False]
+    assert lowest_cosines(one, other, one, 1)[0].flatten().tolist() == [False, False, True]
 
 
 def test_same_seed_same_weights(tmp_path: Path) -> None:

@@ -85,6 +85,14 @@ def test_the_published_inlp_has_a_fixed_number(kind: str, published: int, tmp_pa
     config = InlpConfig(variant="bias-bench", min_sentences=10)
     (point,) = Inlp(config).debias(request(model, tmp_path))
     assert point.log["classifiers"] == published
+    total = sum(int(str(v)) for k, v in point.log.items() if k.startswith("sentences of"))
+    assert abs(float(str(point.log["vectors_trained_on"])) / total - 0.49) < 1.5 / total
+
+
+def test_the_published_inlp_trains_on_49_percent() -> None:
+    x, y = planted(1000, 1)
+    assert nullspace(x, y, 2).log["vectors_trained_on"] == 700
+    assert nullspace(x, y, 2, splits=2).log["vectors_trained_on"] == 490
 
 
 def test_leace_agrees_with_the_closed_form() -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from harness.analysis.mask_agreement import MaskAgreement
 from harness.analysis.mask_summary import MaskSummary, summarise
+from harness.lm.association import Gaps
 from harness.render.console.terminal import Terminal
 from harness.render.exports.csv_file import csv_bytes
 from harness.render.tables.numbers import interval, number
@@ -49,6 +50,41 @@ def _one_line(text: str) -> str:
     return "".join(
         " " if char.isspace() else char if char.isprintable() else "\ufffd" for char in text
     )
+
+
+def gap_rows(answers: Sequence[MaskedPassage], gaps: Gaps) -> list[dict[str, Any]]:
+    """Return the scored words as rows: passage, word, both log-probabilities, and the gap."""
+    return [
+        {
+            "passage": answers[word.slot.passage].passage.id,
+            "start": word.slot.start,
+            "word": word.slot.text[word.slot.start : word.slot.end],
+            "candidates": word.candidates,
+            "prefix": word.prefix,
+            "full": word.full,
+            "gap": word.gap,
+        }
+        for word in gaps.words
+    ]
+
+
+def print_gaps(console: Terminal, answers: Sequence[MaskedPassage], gaps: Gaps) -> None:
+    """Print what the words after each mask say about the word, in nats."""
+    table = Table(title="Masked words in nats", title_justify="left", title_style="bold")
+    for name in ("passage", "word"):
+        table.add_column(name)
+    for name in ("given the left", "given both", "gap"):
+        table.add_column(name, justify="right")
+    rows = gap_rows(answers, gaps)
+    for row in rows:
+        values = (f"{row[name]:+.2f}" for name in ("prefix", "full", "gap"))
+        table.add_row(row["passage"], _one_line(row["word"]), *values)
+    if rows:
+        mean = sum(row["gap"] for row in rows) / len(rows)
+        table.add_row("mean", "", "", "", f"{mean:+.2f}", end_section=True)
+    console.print(table)
+    if (note := gaps.note()) is not None:
+        console.print(Text(note, style="dim italic"))
 
 
 def print_summary(console: Terminal, summary: MaskSummary) -> None:

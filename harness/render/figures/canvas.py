@@ -112,6 +112,13 @@ class Figure:
             drawn = _settled(self.draw())
             return {kind: _saved(drawn, kind, dpi=dpi) for kind in kinds}
 
+    def _repr_png_(self) -> bytes | None:
+        """Return what a notebook shows; None without matplotlib."""
+        try:
+            return self.files(("png",), dpi=150)["png"]
+        except DataError:
+            return None
+
     def inline(self) -> str:
         """Return the figure as SVG for the page: its colours are the variables of `palette.css`.
 

@@ -181,6 +181,9 @@ def plugins_of(unit: Unit) -> Iterator[tuple[Family, str]]:
         yield "evaluator", task.evaluator.use
         if task.source is not None:
             yield "corpus", task.source.corpus.use
+        if task.masked is not None:
+            yield "corpus", task.masked.corpus.use
+            yield "masker", task.masked.masker.use
 
 
 def software() -> dict[str, str]:
