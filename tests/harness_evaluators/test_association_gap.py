@@ -18,6 +18,7 @@ from harness.estimators import Sample, estimate_sample, find_estimator
 from harness.lm.association import Gaps, association_gaps, candidate_words
 from harness.lm.infill import MarkedText
 from harness.plugins import load_registry
+from harness.replay.verification import verify
 from harness.running.experiment import Experiment
 from harness.storage.reader import RunReader
 from harness.testing import check_evaluator, save_tiny_model, tiny_causal_model
@@ -186,6 +187,7 @@ def test_a_run_measures_the_base_once_and_reads_changes_from_it(
 ) -> None:
     done = experiment(model, tmp_path)
     assert not done.run().failures
+    assert not verify(done.store).differences
     index = done.store.index()
     base = {
         ref.key
