@@ -32,6 +32,7 @@ COMMANDS: dict[str, str] = {
     "verify": "Check a run's hashes, keys and index, and recompute every number.",
     "share": "Write a run into one file for other people.",
     "open": "Make a run folder from a file that harness share wrote.",
+    "publish": "Write runs as a folder for a hub data set and a static page, or upload it.",
     "pack": "Put a finished run's records and items into a few files.",
     "repro": "Score a sample of a run's items again, one by one, and compare.",
     "explain": "Show the inputs behind a content key of a run.",

@@ -58,11 +58,18 @@ def report_command(
     if out is None and figures is not None:
         return
     target = out or opened.folder / "report.html"
-    write_file(target, _page(session, opened, sentences).encode())
+    write_file(target, report_page(session, opened, sentences).encode())
     echo(target)
 
 
-def _page(session: Session, run: Run, sentences: bool) -> str:
+def report_page(session: Session, run: Run, sentences: bool) -> str:
+    """Return the page of a run.
+
+    Args:
+        session: knows the plugins and the data.
+        run: the run.
+        sentences: show the sentences of flipped items.
+    """
     from harness.analysis.reported import load_publications
     from harness.render.page.content import Sources, page_of
     from harness.render.page.html import html_page
