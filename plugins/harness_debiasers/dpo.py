@@ -42,7 +42,7 @@ class Dpo(TrainedDebiaser[DpoConfig]):
     inputs = frozenset({"passages", "domain"})
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Version of the word lists, or the words of one's own."""
+        """Return the version of the built-in word lists, or the words of your file."""
         return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:

@@ -262,7 +262,7 @@ class _Examples:
 
 
 def template_slot(model: LanguageModel, template: str) -> Slot:
-    """Return the slot of a neutral template in which ``{}`` stands for the word.
+    """Return the slot of a neutral template in which ``{}`` marks the word.
 
     Raises:
         DebiasError: there is no ``{}``, or the tokenizer merges the words around it.

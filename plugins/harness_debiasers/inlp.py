@@ -142,7 +142,7 @@ def nullspace(
         accuracy = float(probe.score(x_test @ projection / scale, y_test))
         accuracies.append(accuracy)
         useless = useless + 1 if min_accuracy and accuracy <= min_accuracy else 0
-        # what the classifier sees lies in the space that is left
+        # the classifier sees the projected space only
         directions = np.vstack([directions, probe.coef_ @ projection])
         projection = complement(directions)
     return Projection(

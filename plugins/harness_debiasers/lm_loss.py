@@ -111,7 +111,7 @@ def frozen_logprobs(model: LanguageModel, rows: Sequence[TextRow], size: int = 8
 
 
 def endless(rows: Sequence[TextRow], size: int, seed: int, what: str) -> Iterator[list[TextRow]]:
-    """Batches of rows without end, each epoch in an order of its own, drawn from the seed.
+    """Yield batches of rows forever. The seed draws a new order for each epoch.
 
     Raises:
         DebiasError: there is no row.

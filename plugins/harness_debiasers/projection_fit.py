@@ -120,7 +120,7 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
         classes.setdefault(label, []).append(text.lower() if config.lower_case else text)
     if not by_group:
         wanted = [MENTION, NEUTRAL]
-    else:  # a group that the corpus hardly names makes no class of its own
+    else:  # a group that the corpus hardly names does not form a class
         wanted = [c for c, own in classes.items() if len(own) >= config.min_sentences]
     counts = {name: len(classes.get(name, [])) for name in [*wanted, NEUTRAL]}
     if len(counts) < 2 or min(counts.values()) < config.min_sentences:

@@ -208,7 +208,7 @@ def _rate(config: TrainingConfig, step: int, total: int) -> float:
 
 
 def _batches(examples: Sequence[E], size: int, seed: int) -> Iterator[list[E]]:
-    """Batches without end: each epoch in an order of its own, drawn from the seed alone."""
+    """Yield batches forever. The seed alone draws a new order for each epoch."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)
