@@ -71,7 +71,7 @@ class Dpo(TrainedDebiaser[DpoConfig]):
 
 
 def dpo_loss(margin: torch.Tensor, beta: float) -> torch.Tensor:
-    """``-mean log sigmoid(beta margin)``; margin in nats over the base model's, ``(pairs,)``."""
+    """Return ``-mean log sigmoid(beta margin)``; margins, ``(pairs,)``, are over the base's."""
     import torch
 
     return -torch.nn.functional.logsigmoid(beta * margin).mean()

@@ -124,7 +124,7 @@ class InfillUnlearning(TrainedDebiaser[InfillUnlearningConfig]):
     every_domain = True
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the terms of all domains, where they are candidates."""
+        """Return a hash of the terms of all domains, where they are candidates."""
         if "group-words" not in self.config.candidates:
             return {}
         return {"terms": data.domains.terms_digest()}
@@ -407,7 +407,7 @@ def filler_logprobs(model: LanguageModel, rows: Sequence[tuple[Slot, Tokens]]) -
 def _ascent(
     model: LanguageModel, slots: Sequence[Slot], *, by_piece: bool
 ) -> tuple[torch.Tensor, Mapping[str, float]]:
-    """Mean over words of ``g(a)``; ``by_piece``: of its mean over the tokens of the word."""
+    """Return the mean of ``g(a)`` over words; ``by_piece``: of ``g(a)`` a token of the word."""
     import torch
 
     sums = filler_logprobs(model, [(slot, slot.word) for slot in slots])

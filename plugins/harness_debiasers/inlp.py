@@ -88,7 +88,7 @@ def nullspace(
     standardised: bool = True,
     splits: int = 1,
 ) -> Projection:
-    """The projection on the common nullspace of linear classifiers trained one after another.
+    """Return the projection on the common nullspace of classifiers trained one after another.
 
     Each classifier takes its own directions away. On correlated vectors these are not those along
     which the class means differ, so that the next one still finds some of the difference: hence

@@ -78,7 +78,7 @@ class Pcgu(TrainedDebiaser[PcguConfig]):
 def _gradients(
     model: LanguageModel, rows: Sequence[TextRow], weights: Sequence[torch.nn.Parameter]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Sum over texts of their log-probabilities (as published), and its gradient in each weight."""
+    """Return the sum of the texts' log-probabilities (as published) and its gradients."""
     import torch
 
     level = sequence_logprobs(model, rows)[0].sum()
