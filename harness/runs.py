@@ -339,8 +339,7 @@ class Run:
         Raises:
             StoreError: there is no such cell, step or column, or it is not measured.
         """
-        found = cell_changes(
-            self.reader,
+        changes = self.changes(
             cell,
             target=target,
             evaluator=evaluator,
@@ -348,7 +347,7 @@ class Run:
             metric=metric,
             step=step,
         )
-        return [_row(changes, item) for changes in found.columns for item in changes.items]
+        return changes.rows(unchanged=True)
 
     def sentences(self, evaluator: str, domain: str) -> Texts:
         """Read the sentences of an evaluator's items again: by item id, then by role.
@@ -516,9 +515,17 @@ class RunChanges(Shown):
         self.texts = texts
         self.missing = missing
 
-    def rows(self) -> list[dict[str, Any]]:
-        """Return one dictionary for each changed item, as `Run.items` does for all."""
-        return [_row(changes, item) for changes in self.data.columns for item in changes.changed]
+    def rows(self, *, unchanged: bool = False) -> list[dict[str, Any]]:
+        """Return one dictionary for each changed item; see `Run.items` for its keys.
+
+        Args:
+            unchanged: return all items instead, in the order of the data.
+        """
+        return [
+            _row(changes, item)
+            for changes in self.data.columns
+            for item in (changes.items if unchanged else changes.changed)
+        ]
 
     def __len__(self) -> int:
         """Return the number of changed items."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.analysis.matrix import Matrix
+from harness.planning.spec import stored_limits
 from harness.storage.records import RunIndex
 
 NEUTRAL_KEYS = frozenset({"path", "verify", "label"})
@@ -19,7 +20,7 @@ def settings_of(index: RunIndex, matrix: Matrix) -> dict[str, str]:
     bias score comes from what was measured.
     """
     spec = index.spec
-    found = _flat("limits", spec.get("limits") or {})
+    found = _flat("limits", stored_limits(spec.get("limits")))
     found["steps"] = str(spec.get("steps"))
     for use in spec.get("evaluators") or []:  # type: ignore[union-attr]
         if isinstance(use, Mapping):

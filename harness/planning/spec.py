@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, JsonValue
 
@@ -78,6 +78,22 @@ class Limits(Part):
     def item_seed(self) -> int:
         """The seed that draws evaluation items; 0 where none are left out."""
         return 0 if self.items is None else self.sample_seed
+
+
+def stored_limits(limits: object) -> dict[str, Any]:
+    """Return the limits of a stored spec under today's names.
+
+    Runs from before the seed of a fit drew its passages have ``seed`` instead of ``sample_seed``.
+
+    Args:
+        limits: as the index of a run has them; None for none.
+    """
+    if not isinstance(limits, Mapping):
+        return {}
+    found = dict(limits)
+    if found and "sample_seed" not in found:
+        found |= {"sample_seed": found.pop("seed", 0), "fixed_passages": True}
+    return found
 
 
 class StopAt(Part):

@@ -17,7 +17,7 @@ from harness.errors import DebiasError, StoreError, did_you_mean
 from harness.families import Evaluator
 from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask, Plan
-from harness.planning.spec import PluginUse, Spec
+from harness.planning.spec import PluginUse, Spec, stored_limits
 from harness.plugins import Registered, Registry
 from harness.replay.input_changes import input_changes
 from harness.running.experiment import Experiment
@@ -302,11 +302,7 @@ class Rerun:
 
 
 def _stored_spec(store: Store, index: RunIndex, device: str | None) -> Spec:
-    raw = dict(index.spec)
-    limits = raw.get("limits")
-    if isinstance(limits, dict) and "sample_seed" not in limits:
-        # the run is from before a fit's seed drew its passages
-        raw["limits"] = {**limits, "fixed_passages": True}
+    raw = {**index.spec, "limits": stored_limits(index.spec.get("limits"))}
     try:
         spec = Spec.model_validate(raw)
     except ValidationError as error:

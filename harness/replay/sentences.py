@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pydantic import ValidationError
+
 from harness.boundary import list_items
 from harness.data.places import DataStore
 from harness.errors import StoreError
+from harness.planning.spec import Limits, stored_limits
 from harness.plugins import Registry
 from harness.storage.declarations import Declarations
 from harness.storage.records import RunIndex
@@ -30,11 +33,14 @@ def find_sentences(
             one line that says which.
     """
     entry, plugin = Declarations(index, registry).evaluator(evaluator)
-    limits = index.spec.get("limits")
-    known = limits if isinstance(limits, dict) else {}
-    request = ItemsRequest(
-        domains=(domain,), limit=known.get("items"), seed=known.get("seed", 0), data=data
-    )
+    try:
+        limits = Limits.model_validate(stored_limits(index.spec.get("limits")))
+    except ValidationError as error:
+        raise StoreError(
+            f"the limits of run '{index.name}' cannot be read by this version: "
+            f"{error.errors()[0]['msg']}"
+        ) from None
+    request = ItemsRequest(domains=(domain,), limit=limits.items, seed=limits.item_seed, data=data)
     sentences = {item.id: item.texts for item in list_items(entry, plugin, request)}
     if not sentences:
         raise StoreError(f"evaluator '{evaluator}' lists no sentences of its items")

@@ -8,7 +8,7 @@ import pytest
 from toy_plugins import toy_registry
 
 from harness.errors import SpecError
-from harness.planning.spec import Spec
+from harness.planning.spec import Limits, Spec, stored_limits
 from harness.planning.spec_reader import load_spec
 
 GOOD = """\
@@ -147,3 +147,13 @@ def test_not_utf8(tmp_path: Path) -> None:
     path.write_bytes(b"name: caf\xe9")
     with pytest.raises(SpecError, match=r"line 1, byte 9 .* is not UTF-8"):
         load_spec(path, toy_registry())
+
+
+def test_limits_of_old_runs_are_compared_under_todays_names() -> None:
+    """An old run fixed its passages and called the seed of its samples ``seed``."""
+    old = stored_limits({"items": 80, "seed": 3})
+    assert old == {"items": 80, "sample_seed": 3, "fixed_passages": True}
+    now = Limits(items=80, sample_seed=3, fixed_passages=True).model_dump(mode="json")
+    assert stored_limits(now) == now
+    assert Limits.model_validate(old) == Limits.model_validate(now)
+    assert stored_limits(None) == stored_limits({}) == {}

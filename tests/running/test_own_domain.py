@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from command_line import text_of
 
-from harness import DataStore, Experiment, SpecError
+from harness import DataStore, Experiment, SpecError, open_run
 from harness.planning.spec import Spec
 from harness.plugins import Registry, load_registry
 from harness.storage.store import Store
@@ -107,6 +107,24 @@ def fit_keys(study: Path, registry: Registry) -> dict[tuple[str, str], str]:
     return {
         (str(cell.debiaser), str(cell.source)): str(cell.fit_key) for cell in cells if cell.source
     }
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_the_sentences_of_a_new_domain_are_found_again(
+    study: Path, registry: Registry, seed: int
+) -> None:
+    """Of the items that were sampled, whatever the seed that drew them."""
+    limits = {"items": 6, "seed": seed}
+    made = experiment(study, registry, limits=limits, source=["caste"], evaluators=[
+        {"use": "pairs", "path": str(study / "pairs.csv"), "domain_value": "caste", "half": "half"},
+    ])  # fmt: skip
+    assert not made.run().failures
+    run = open_run(made.folder, registry=registry, data=DataStore(cache_dir=study, offline=True))
+    texts = run.sentences("pairs", "caste")
+    items = run.items("mlm-unlearning/caste")
+    assert len(items) == 6
+    for item in items:
+        assert {"more", "less"} <= set(texts[item["id"]])
 
 
 def test_a_new_domain_is_debiased_and_measured(study: Path, registry: Registry) -> None:
