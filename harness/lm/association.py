@@ -67,8 +67,8 @@ class Gaps(NamedTuple):
 
     def note(self) -> str | None:
         """Say what was left out; None: nothing."""
-        parts = [f"{count} masked words {why}" for why, count in self.left_out.items() if count]
-        return "; ".join(parts) or None
+        parts = [f"{why}: {count}" for why, count in self.left_out.items() if count]
+        return f"masked words left out: {'; '.join(parts)}" if parts else None
 
 
 def association_gaps(
@@ -112,7 +112,7 @@ def association_gaps(
         prefix = float(scores.left[0] - log_sum_exp(scores.left))
         full = float(scores.both[0] - log_sum_exp(scores.both))
         scored.append(Scored(slot, len(candidates), prefix, full))
-    lost = {"lie beyond the model's context": located.lost, "have no other candidate": alone}
+    lost = {"beyond the model's context": located.lost, "without another candidate": alone}
     return Gaps(scored, lost)
 
 

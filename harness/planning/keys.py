@@ -29,6 +29,12 @@ ENGINE = 2
 2: random generators are seeded once a fit; a fit's seed draws its passages.
 """
 
+OF_MEASURING = frozenset(
+    {"step", "evaluator", "domains", "items", "texts", "neutral_texts", "masked_texts"}
+)
+"""Names of the inputs of a measurement that its fit does not depend on. The inputs of a measurement
+are these and the inputs of its fit."""
+
 
 def content_key(inputs: Mapping[str, JsonValue]) -> str:
     """Return the key of a task: a hash of its inputs' canonical JSON, 24 hex digits (96 bits)."""

@@ -20,7 +20,7 @@ from harness.boundary import guarded
 from harness.data.places import DataStore
 from harness.errors import HarnessError, PluginCrashError
 from harness.families import Debiaser, Evaluator, Family
-from harness.planning.keys import ENGINE, KeyMaker, PluginInputs
+from harness.planning.keys import ENGINE, OF_MEASURING, KeyMaker, PluginInputs
 from harness.planning.narrowing import Narrowing
 from harness.planning.passages import MaskedTexts, Source, Texts
 from harness.planning.spec import (
@@ -411,6 +411,7 @@ class _Planner:
             "domains": self._domains[use.label],
             "items": self._items,
         }
+        assert inputs.keys() - lineage.keys() <= OF_MEASURING, "harness verify must know them"
         key = self._keys.key(inputs)
         return MeasureTask(key, inputs, use, step, domains, source, neutral, masked, problem)
 

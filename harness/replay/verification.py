@@ -12,7 +12,7 @@ import numpy as np
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.errors import HarnessError, StoreError
 from harness.estimators import Sample, estimate_sample
-from harness.planning.keys import content_key
+from harness.planning.keys import OF_MEASURING, content_key
 from harness.quantities import Decision, Quantities
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.declarations import Declarations
@@ -23,9 +23,6 @@ from harness.types import Measurement
 
 RELATIVE = 1e-9
 """Numbers may differ by this share: another version of a library may sum in another order."""
-
-_OF_MEASURING = ("step", "evaluator", "domains", "items", "texts")
-"""Inputs of a record that its fit does not depend on."""
 
 _AXIS_INPUTS = {"model": "model", "debiaser": "debiaser", "masker": "masker"}
 """Axes whose value is the label of a plugin, and the input that says which plugin it was."""
@@ -166,7 +163,7 @@ def _wrong_use(
     if ref.step > 0 and "debiaser" in inputs:
         if isinstance(inputs.get("seed"), int) and inputs["seed"] != cell.seed:
             yield f"its seed was {inputs['seed']}"
-        fit = {name: value for name, value in inputs.items() if name not in _OF_MEASURING}
+        fit = {name: value for name, value in inputs.items() if name not in OF_MEASURING}
         if cell.fit_key is not None and content_key(fit) != cell.fit_key:
             yield f"its fit is {content_key(fit)}, not {cell.fit_key}"
 

@@ -54,7 +54,7 @@ class Cda(TrainedDebiaser[CdaConfig]):
     inputs = frozenset({"neutral", "domain"})
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Version of the word lists, or the words of one's own."""
+        """Return the version of the built-in word lists, or the words of your file."""
         return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
@@ -94,7 +94,7 @@ class Cda(TrainedDebiaser[CdaConfig]):
 def augment(
     lines: Sequence[str], found: WordRows, config: CdaConfig, seed: int
 ) -> tuple[list[str], int]:
-    """Counterfactuals of the lines with an attribute word, each with its original if asked.
+    """Return counterfactuals of the lines with an attribute word, with originals if asked.
 
     Returns:
         The texts, and the number of lines that hold an attribute word; other lines are dropped.
@@ -113,7 +113,7 @@ def augment(
 
 
 def padded_blocks(encoded: Sequence[Sequence[int]], size: int, filler: int) -> list[TextRow]:
-    """Lines padded to the longest of their group, joined and cut into blocks of ``size`` tokens.
+    """Pad lines to the longest of their group, join them, and cut blocks of ``size`` tokens.
 
     The padding is trained on, as published. A last block that is not full is dropped, unless it
     is the only one.

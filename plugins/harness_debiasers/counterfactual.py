@@ -47,7 +47,7 @@ class Swapper:
         self._pattern = re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE)
 
     def mentions(self, text: str) -> set[str]:
-        """The roles whose words occur in a text."""
+        """Return the roles whose words occur in a text."""
         if self.variant == "bias-bench":
             places = [self._place.get(_bare(token)[0]) for token in text.split()]
         else:
@@ -55,7 +55,7 @@ class Swapper:
         return {self.roles[place[1]] for place in places if place is not None}
 
     def counterfactuals(self, text: str, seed: int = 0) -> list[str]:
-        """The text with every role exchanged: one for two roles, two for three (one in the
+        """Return the text with every role exchanged: one for two roles, two for three (one in the
         published variant, drawn by the seed); none if no word of a list occurs."""
         if not self.mentions(text):
             return []
@@ -67,7 +67,7 @@ class Swapper:
         return [self.swap(text, shift) for shift in range(1, count)]
 
     def swap(self, text: str, shift: int = 1) -> str:
-        """The text with each role put in the place of the one ``shift`` further, in a circle."""
+        """Return the text with each role replaced by the one ``shift`` further, in a circle."""
 
         def replaced(match: re.Match[str]) -> str:
             word = _plain(match[0])
@@ -79,7 +79,7 @@ class Swapper:
         return self._pattern.sub(replaced, text)
 
     def _pronoun(self, word: str, rest: str) -> str | None:
-        """``her`` is his or him, ``his`` her or hers, by the word that follows."""
+        """Choose his or him for ``her``, her or hers for ``his``, by the word that follows."""
         if word not in ("her", "his") or "her" not in self._place or "his" not in self._place:
             return None
         follows = re.match(r"\s+([\w'-]+)", rest)

@@ -42,7 +42,7 @@ class Dpo(TrainedDebiaser[DpoConfig]):
     inputs = frozenset({"passages", "domain"})
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Version of the word lists, or the words of one's own."""
+        """Return the version of the built-in word lists, or the words of your file."""
         return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
@@ -71,7 +71,7 @@ class Dpo(TrainedDebiaser[DpoConfig]):
 
 
 def dpo_loss(margin: torch.Tensor, beta: float) -> torch.Tensor:
-    """``-mean log sigmoid(beta margin)``; margin in nats over the base model's, ``(pairs,)``."""
+    """Return ``-mean log sigmoid(beta margin)``; margins, ``(pairs,)``, are over the base's."""
     import torch
 
     return -torch.nn.functional.logsigmoid(beta * margin).mean()

@@ -124,7 +124,7 @@ class InfillUnlearning(TrainedDebiaser[InfillUnlearningConfig]):
     every_domain = True
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Hash of the terms of all domains, where they are candidates."""
+        """Return a hash of the terms of all domains, where they are candidates."""
         if "group-words" not in self.config.candidates:
             return {}
         return {"terms": data.domains.terms_digest()}
@@ -262,7 +262,7 @@ class _Examples:
 
 
 def template_slot(model: LanguageModel, template: str) -> Slot:
-    """Return the slot of a neutral template in which ``{}`` stands for the word.
+    """Return the slot of a neutral template in which ``{}`` marks the word.
 
     Raises:
         DebiasError: there is no ``{}``, or the tokenizer merges the words around it.
@@ -407,7 +407,7 @@ def filler_logprobs(model: LanguageModel, rows: Sequence[tuple[Slot, Tokens]]) -
 def _ascent(
     model: LanguageModel, slots: Sequence[Slot], *, by_piece: bool
 ) -> tuple[torch.Tensor, Mapping[str, float]]:
-    """Mean over words of ``g(a)``; ``by_piece``: of its mean over the tokens of the word."""
+    """Return the mean of ``g(a)`` over words; ``by_piece``: of ``g(a)`` a token of the word."""
     import torch
 
     sums = filler_logprobs(model, [(slot, slot.word) for slot in slots])

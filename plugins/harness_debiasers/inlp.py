@@ -88,7 +88,7 @@ def nullspace(
     standardised: bool = True,
     splits: int = 1,
 ) -> Projection:
-    """The projection on the common nullspace of linear classifiers trained one after another.
+    """Return the projection on the common nullspace of classifiers trained one after another.
 
     Each classifier takes its own directions away. On correlated vectors these are not those along
     which the class means differ, so that the next one still finds some of the difference: hence
@@ -142,7 +142,7 @@ def nullspace(
         accuracy = float(probe.score(x_test @ projection / scale, y_test))
         accuracies.append(accuracy)
         useless = useless + 1 if min_accuracy and accuracy <= min_accuracy else 0
-        # what the classifier sees lies in the space that is left
+        # the classifier sees the projected space only
         directions = np.vstack([directions, probe.coef_ @ projection])
         projection = complement(directions)
     return Projection(

@@ -49,7 +49,7 @@ class Leace(Debiaser[LeaceConfig]):
 
 
 def erase(vectors: np.ndarray, labels: np.ndarray, config: LeaceConfig) -> Projection:
-    """The eraser of the classes from vectors, ``(sentences, width)``, labels ``(sentences,)``.
+    """Return the eraser of classes, ``(sentences,)``, from vectors, ``(sentences, width)``.
 
     Raises:
         DebiasError: `concept-erasure` is not installed.

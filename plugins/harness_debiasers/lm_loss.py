@@ -35,7 +35,7 @@ def text_rows(
     seed: int = 0,
     longest: int | None = None,
 ) -> list[TextRow]:
-    """Rows that predict the tokens of each text.
+    """Return rows that predict the tokens of each text.
 
     Causal: every token, a start token in front. Masked: a seeded 15 % of the tokens (at least
     one), masked at once; the choice is fixed for the whole fit. Texts are cut at ``longest``
@@ -68,7 +68,7 @@ def text_rows(
 
 
 def row_logits(model: LanguageModel, rows: Sequence[TextRow]) -> torch.Tensor:
-    """Logits at every position read, row by row, with a graph: ``(positions, vocabulary)``."""
+    """Return logits with a graph at every position read, shape ``(positions, vocabulary)``."""
     index = [i for i, row in enumerate(rows) for _ in row.positions]
     positions = [p for row in rows for p in row.positions]
     return model.training_logits([row.ids for row in rows], index, positions).float()
@@ -77,7 +77,7 @@ def row_logits(model: LanguageModel, rows: Sequence[TextRow]) -> torch.Tensor:
 def sequence_logprobs(
     model: LanguageModel, rows: Sequence[TextRow]
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Sum of the log-probabilities of each row's targets, and their number.
+    """Return the sum of the log-probabilities of each row's targets, and their number.
 
     Returns:
         Sums with a graph, in nats, ``(rows,)``, and counts, ``(rows,)``. For a masked model the
@@ -94,13 +94,13 @@ def sequence_logprobs(
 
 
 def mean_logprob(model: LanguageModel, rows: Sequence[TextRow]) -> torch.Tensor:
-    """Mean log-probability a token over all rows, with a graph; minus the cross entropy."""
+    """Return the mean log-probability a token over all rows, with a graph, in nats."""
     sums, counts = sequence_logprobs(model, rows)
     return sums.sum() / counts.sum()
 
 
 def frozen_logprobs(model: LanguageModel, rows: Sequence[TextRow], size: int = 8) -> list[float]:
-    """`sequence_logprobs` of the model as it is, without a graph, ``size`` rows at a time."""
+    """Return the sums of `sequence_logprobs` without a graph, ``size`` rows at a time."""
     import torch
 
     found: list[float] = []
@@ -111,7 +111,7 @@ def frozen_logprobs(model: LanguageModel, rows: Sequence[TextRow], size: int = 8
 
 
 def endless(rows: Sequence[TextRow], size: int, seed: int, what: str) -> Iterator[list[TextRow]]:
-    """Batches of rows without end, each epoch in an order of its own, drawn from the seed.
+    """Yield batches of rows forever. The seed draws a new order for each epoch.
 
     Raises:
         DebiasError: there is no row.

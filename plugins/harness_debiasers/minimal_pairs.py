@@ -23,7 +23,7 @@ class Pair(NamedTuple):
 
 
 def minimal_pairs(request: DebiasRequest, lists: Path | None, longest: int) -> list[Pair]:
-    """A pair for each passage with an attribute word and each way of exchanging the groups.
+    """Make a pair for each passage with an attribute word and each exchange of the groups.
 
     A causal model reads every token of both; a masked one the tokens in which they differ, all
     masked at once.
@@ -62,7 +62,7 @@ def _pair(model: LanguageModel, one: str, other: str, longest: int) -> Pair | No
 
 
 def differing(one: Sequence[int], other: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Positions of each sequence that have no equal in the other, order kept."""
+    """Find the positions of each sequence that have no equal in the other, in order."""
     found: tuple[list[int], list[int]] = ([], [])
     matcher = SequenceMatcher(None, list(one), list(other), autojunk=False)
     for kind, a, b, c, d in matcher.get_opcodes():

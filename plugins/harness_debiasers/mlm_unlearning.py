@@ -104,7 +104,7 @@ def group_by_passage(examples: Sequence[Example]) -> list[list[Example]]:
 def unlearning_loss(
     model: LanguageModel, batch: Sequence[Example], config: MlmUnlearningConfig
 ) -> tuple[torch.Tensor, Mapping[str, float]]:
-    """Mean log-probability of the masked words of a batch, to be minimised (Eq. 1)."""
+    """Return the mean log-probability of a batch's masked words, to be minimised (Eq. 1)."""
     import torch
 
     flat = token_logprobs(model, batch)
@@ -125,7 +125,7 @@ def unlearning_loss(
 
 
 def token_logprobs(model: LanguageModel, batch: Sequence[Example]) -> torch.Tensor:
-    """Log-probabilities of every token of every masked word, with a graph, ``(tokens,)``.
+    """Return log-probabilities of all tokens of masked words with a graph, ``(tokens,)``.
 
     Only the positions asked for go through the output layer.
     """
@@ -144,7 +144,7 @@ def token_logprobs(model: LanguageModel, batch: Sequence[Example]) -> torch.Tens
 def causal_examples(
     model: LanguageModel, masked: Sequence[MaskedPassage], config: MlmUnlearningConfig
 ) -> tuple[list[Example], int]:
-    """Prefixes that end with a masked word, and the number of words lost.
+    """Return prefixes that end with a masked word, and the number of words lost.
 
     A start token stands in front of every text where ``first_word`` is ``start-token``, or where
     the tokenizer puts one there. Tokens
@@ -176,7 +176,7 @@ def causal_examples(
 def _literal_prefixes(
     model: LanguageModel, answer: MaskedPassage
 ) -> list[tuple[list[int], list[Word]]]:
-    """One text a masked word, in which each earlier masked word is the string ``[MASK]``."""
+    """Return a text for each masked word, with the string ``[MASK]`` for each earlier one."""
     text, found = answer.passage.text, []
     for k, span in enumerate(answer.spans):
         prefix, at = "", 0
@@ -194,7 +194,7 @@ def _literal_prefixes(
 def masked_examples(
     model: LanguageModel, masked: Sequence[MaskedPassage], config: MlmUnlearningConfig
 ) -> tuple[list[Example], int]:
-    """One example a masked word, its pieces replaced by mask tokens (Eq. 1 verbatim)."""
+    """Return an example for each masked word, with mask tokens for its pieces (Eq. 1)."""
     examples: list[Example] = []
     lost = 0
     for number, answer in enumerate(masked):
@@ -214,7 +214,7 @@ def masked_examples(
 
 
 def words_of(answer: MaskedPassage, offsets: Sequence[tuple[int, int]]) -> list[Word]:
-    """Token positions of each span; a token counts for the first span that it overlaps."""
+    """Return the tokens of each span; a token counts for the first span that it overlaps."""
     words, taken = [], -1
     for span in answer.spans:
         word = _overlapping(offsets, span.start, span.end, after=taken)

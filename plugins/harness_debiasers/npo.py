@@ -74,7 +74,7 @@ class Npo(TrainedDebiaser[NpoConfig]):
         return frozen_logprobs(request.model, rows)
 
     def _forget(self, sums: torch.Tensor, counts: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-        """``-(2/beta) mean log sigmoid(-beta (log p - log p_base))`` over whole passages."""
+        """Return ``-(2/beta) mean log sigmoid(-beta (log p - log p_base))`` over whole passages."""
         return npo_loss(sums - base, self.config.beta)
 
 
@@ -90,13 +90,13 @@ class SimNpo(Npo):
         return [0.0] * len(rows)
 
     def _forget(self, sums: torch.Tensor, counts: torch.Tensor, base: torch.Tensor) -> torch.Tensor:
-        """``-(2/beta) mean log sigmoid(-beta (log p / tokens + delta))``."""
+        """Return ``-(2/beta) mean log sigmoid(-beta (log p / tokens + delta))``."""
         delta = getattr(self.config, "delta", 0.0)
         return npo_loss(sums / counts + delta, self.config.beta)
 
 
 def npo_loss(ratio: torch.Tensor, beta: float) -> torch.Tensor:
-    """``-(2/beta) mean log sigmoid(-beta ratio)``, ratio in nats, ``(passages,)``."""
+    """Return ``-(2/beta) mean log sigmoid(-beta ratio)``, ratio in nats, ``(passages,)``."""
     import torch
 
     return -(2.0 / beta) * torch.nn.functional.logsigmoid(-beta * ratio).mean()

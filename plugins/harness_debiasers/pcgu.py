@@ -47,7 +47,7 @@ class Pcgu(TrainedDebiaser[PcguConfig]):
     inputs = frozenset({"passages", "domain"})
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Version of the word lists, or the words of one's own."""
+        """Return the version of the built-in word lists, or the words of your file."""
         return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
@@ -65,7 +65,7 @@ class Pcgu(TrainedDebiaser[PcguConfig]):
             _, other = _gradients(model, [pair.counterfactual for pair in batch], weights)
             pull = passage if config.direction == "decrease" else [-g for g in other]
             kept = lowest_cosines(passage, other, pull, config.vectors)
-            # a stand-in with the level as its value and the kept rows of the pull as its gradient
+            # its value is the level, and its gradient the marked rows of the pull
             parts = zip(weights, pull, kept, strict=True)
             sums = [(w * g * keep).sum() for w, g, keep in parts]
             moved = torch.stack([part.to(level.device) for part in sums]).sum()
@@ -78,7 +78,7 @@ class Pcgu(TrainedDebiaser[PcguConfig]):
 def _gradients(
     model: LanguageModel, rows: Sequence[TextRow], weights: Sequence[torch.nn.Parameter]
 ) -> tuple[torch.Tensor, list[torch.Tensor]]:
-    """Sum over texts of their log-probabilities (as published), and its gradient in each weight."""
+    """Return the sum of the texts' log-probabilities (as published) and its gradients."""
     import torch
 
     level = sequence_logprobs(model, rows)[0].sum()

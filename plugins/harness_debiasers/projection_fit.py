@@ -94,7 +94,7 @@ def fit_and_apply(
 
 
 def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sentences:
-    """As many sentences of each class as the smallest one has, drawn by the seed.
+    """Draw as many sentences of each class as the smallest one has.
 
     Sentences that mention several groups are left out where groups are the classes.
 
@@ -120,7 +120,7 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
         classes.setdefault(label, []).append(text.lower() if config.lower_case else text)
     if not by_group:
         wanted = [MENTION, NEUTRAL]
-    else:  # a group that the corpus hardly names makes no class of its own
+    else:  # a group that the corpus hardly names does not form a class
         wanted = [c for c, own in classes.items() if len(own) >= config.min_sentences]
     counts = {name: len(classes.get(name, [])) for name in [*wanted, NEUTRAL]}
     if len(counts) < 2 or min(counts.values()) < config.min_sentences:
@@ -140,13 +140,13 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
 
 
 def sentences_of(texts: Sequence[str]) -> list[str]:
-    """Sentences of texts, cut after a full stop, question or exclamation mark and a space."""
+    """Split texts into sentences after a full stop, question or exclamation mark and a space."""
     found = [part.strip() for text in texts for part in re.split(r"(?<=[.!?])\s+", text)]
     return list(dict.fromkeys(part for part in found if part))
 
 
 def mean_states(model: LanguageModel, texts: Sequence[str], layer: int) -> np.ndarray:
-    """Mean over tokens of each text's hidden states, float64, ``(texts, width)``.
+    """Return each text's mean hidden state over tokens, float64, shape ``(texts, width)``.
 
     The mean of a masked model counts its special tokens ([CLS], [SEP]), as published. That of a
     causal one does not count a start token, whose state is the same in every text.
@@ -161,7 +161,7 @@ def mean_states(model: LanguageModel, texts: Sequence[str], layer: int) -> np.nd
 
 
 def complement(directions: np.ndarray) -> np.ndarray:
-    """The projection that removes the span of directions, ``(n, width)`` to ``(width, width)``.
+    """Return the projection that removes the span of directions, shape ``(width, width)``.
 
     Symmetric and idempotent; its rank is the width less that of the directions.
     """

@@ -18,7 +18,7 @@ Retain = Literal["none", "nll", "kl"]
 def retainer(
     request: DebiasRequest, kind: Retain, batch_size: int, longest: int
 ) -> Callable[[LanguageModel], torch.Tensor] | None:
-    """The loss on a batch of neutral texts, drawn anew at each call; None for ``none``.
+    """Return the loss on a batch of neutral texts, drawn anew at each call; None for ``none``.
 
     ``nll`` is the mean cross entropy a token; ``kl`` the mean over tokens of
     ``KL(base || model)``, for which a frozen copy of the base is kept.
@@ -44,7 +44,7 @@ def retainer(
 def base_divergence(
     base: LanguageModel, model: LanguageModel, rows: Sequence[TextRow]
 ) -> torch.Tensor:
-    """``KL(base || model)`` of next-token distributions, mean over positions, in nats.
+    """Return the mean ``KL(base || model)`` of next-token distributions, in nats.
 
     The mean is over the tokens of the texts; the code published with TOFU-style benchmarks sums
     over padding as well.

@@ -33,8 +33,8 @@ class SelfDebiasConfig(PluginConfig):
     axis: str | None = Field(None, description="said for {axis} instead of the domain's name")
     ending: Literal["newline", "space"] = Field(
         "newline",
-        description="what stands between prompt and text; the published code has a space, which "
-        "puts a token of its own in front of the first word",
+        description="what is put between prompt and text; the published code has a space, which "
+        "becomes a separate token in front of the first word",
     )
     decay: float = Field(50.0, ge=0, description="how sharply tokens are held back; 0: not at all")
     epsilon: float = Field(
@@ -48,7 +48,7 @@ class SelfDebiasConfig(PluginConfig):
             try:
                 said = prompt.format(axis="gender").strip()
             except (KeyError, IndexError, ValueError):
-                raise ValueError(f"{prompt!r}: {{axis}} is all that can stand in braces") from None
+                raise ValueError(f"{prompt!r}: braces may hold {{axis}} only") from None
             if not said:
                 raise ValueError("a prompt is empty")
         return prompts

@@ -46,7 +46,7 @@ class SentenceDebias(Debiaser[SentenceDebiasConfig]):
     seeded = False
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Version of the word lists, or the words of one's own."""
+        """Return the version of the built-in word lists, or the words of your file."""
         return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
@@ -89,7 +89,7 @@ class SentenceDebias(Debiaser[SentenceDebiasConfig]):
 
 
 def subspace(vectors: np.ndarray, components: int) -> tuple[np.ndarray, float]:
-    """First principal components of differences within groups of counterfactuals.
+    """Return the first principal components of differences within groups of counterfactuals.
 
     Each vector is brought to unit length and the mean of its group taken off (Liang et al. 2020,
     Algorithm 1).

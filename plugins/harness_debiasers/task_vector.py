@@ -35,7 +35,7 @@ class TaskVector(TrainedDebiaser[TaskVectorConfig]):
     inputs = frozenset({"passages"})
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
-        """See `Debiaser.debias`. Training goes on from the tuned weights after a checkpoint."""
+        """See `Debiaser.debias`. Training continues from the tuned weights after a checkpoint."""
         import torch
 
         texts = [p.text for p in request.passages]

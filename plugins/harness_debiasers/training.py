@@ -152,7 +152,7 @@ def train(
 
 
 def gradient_norm(weights: Sequence[Any], bound: float | None) -> float:
-    """L2 norm of all gradients; they are scaled down to the bound if there is one."""
+    """Return the L2 norm of all gradients; scale them down to the bound if there is one."""
     import torch
 
     if bound is not None:
@@ -173,7 +173,7 @@ def _keep_few_activations(module: Any) -> None:
 
 
 def _training_mode(module: Any, config: TrainingConfig) -> None:
-    """Dropout as configured; activations are computed twice only in layers that are training."""
+    """Set dropout as configured; only layers that are training compute activations twice."""
     module.train(config.dropout)
     for part in module.modules():
         if getattr(part, "gradient_checkpointing", False):
@@ -198,7 +198,7 @@ def _optimizer(config: TrainingConfig, weights: Sequence[Any]) -> torch.optim.Op
 
 
 def _rate(config: TrainingConfig, step: int, total: int) -> float:
-    """Share of the learning rate at a step (1-based)."""
+    """Return the share of the learning rate at a step (1-based)."""
     if step <= config.warmup_steps:
         return step / config.warmup_steps
     if config.schedule == "constant":
@@ -208,7 +208,7 @@ def _rate(config: TrainingConfig, step: int, total: int) -> float:
 
 
 def _batches(examples: Sequence[E], size: int, seed: int) -> Iterator[list[E]]:
-    """Batches without end: each epoch in an order of its own, drawn from the seed alone."""
+    """Yield batches forever. The seed alone draws a new order for each epoch."""
     import torch
 
     generator = torch.Generator().manual_seed(seed)

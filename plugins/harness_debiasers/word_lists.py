@@ -24,7 +24,7 @@ LISTS_VERSION = "1"
 NO_DOMAINS = Domains()
 
 ANY_DOMAIN = "*"
-"""Where a file's rows stand that are not named by domain."""
+"""Key of the rows of a file that names no domain."""
 
 WordListFile = Annotated[
     Path | None,
@@ -33,7 +33,7 @@ WordListFile = Annotated[
         json_schema_extra=NOT_IN_KEY,  # its words are in the fingerprint
     ),
 ]
-"""Type of the setting with which methods take a list of one's own."""
+"""Type of the setting that names your own list of words."""
 
 
 class WordRows(NamedTuple):
@@ -106,7 +106,7 @@ def word_rows(domain: str, path: Path | None = None, domains: Domains = NO_DOMAI
     Args:
         domain: whose rows.
         path: the file, if one is given; nothing else is then looked at.
-        domains: descriptions of domains, which may hold rows of their own.
+        domains: descriptions of domains, which may hold rows.
 
     Raises:
         DebiasError: there is no list for the domain, or the file cannot be read.

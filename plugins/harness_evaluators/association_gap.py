@@ -65,7 +65,6 @@ class AssociationGap(Evaluator[AssociationGapConfig]):
     reference = "this project, docs/after-mask.md"
     reads_masks = True
     kinds = frozenset({"causal"})
-    every_domain = True
 
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Return a hash of the terms of all domains, which are the candidates."""

@@ -18,6 +18,7 @@ from harness.estimators import Sample, estimate_sample, find_estimator
 from harness.lm.association import Gaps, association_gaps, candidate_words
 from harness.lm.infill import MarkedText
 from harness.plugins import load_registry
+from harness.replay.verification import verify
 from harness.running.experiment import Experiment
 from harness.storage.reader import RunReader
 from harness.testing import check_evaluator, save_tiny_model, tiny_causal_model
@@ -71,12 +72,12 @@ def test_words_that_cannot_be_scored_are_counted() -> None:
     model = word_model()
     long = " ".join(["the old cats hate the young dogs and hear"] * 3) + " women"
     gaps = gaps_of(model, long, "women")
-    assert (gaps.words, gaps.note()) == ([], "1 masked words lie beyond the model's context")
+    assert (gaps.words, gaps.note()) == ([], "masked words left out: beyond the model's context: 1")
     # "zebra" is unknown to the model, but group words can take its place
     assert gaps_of(model, "the young see the zebra", "zebra", count=2).words[0].candidates == 2
     none = Domains([Domain(name="gender")])
     gaps = gaps_of(model, "the young see the women", "women", none)
-    assert (gaps.words, gaps.note()) == ([], "1 masked words have no other candidate")
+    assert (gaps.words, gaps.note()) == ([], "masked words left out: without another candidate: 1")
 
 
 def test_candidates_take_turns_between_the_domain_and_the_others() -> None:
@@ -186,6 +187,7 @@ def test_a_run_measures_the_base_once_and_reads_changes_from_it(
 ) -> None:
     done = experiment(model, tmp_path)
     assert not done.run().failures
+    assert not verify(done.store).differences
     index = done.store.index()
     base = {
         ref.key

@@ -10,6 +10,7 @@ import pytest
 
 from harness.data.places import DataStore
 from harness.plugins import load_registry
+from harness.replay.verification import verify
 from harness.running.experiment import Experiment
 from harness.storage.records import Record
 from harness.testing import sample_passages, save_tiny_model
@@ -77,6 +78,7 @@ def curve(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, f
     done = experiment(folder, tmp_path_factory.mktemp("curve"))
     assert not done.run().failures
     assert kl(records(done, "identity", "neutral-kl")[1]) == 0.0
+    assert not verify(done.store).differences
     found = {step: kl(r) for step, r in records(done, "mlm-unlearning", "neutral-kl").items()}
     assert found[0] == 0.0
     assert list(found.values()) == sorted(found.values())
