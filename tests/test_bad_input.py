@@ -217,14 +217,19 @@ def says_why(text: str, *, by_cell: bool = True) -> None:
 def test_tables_on_the_console_say_why(done: Done, command: str) -> None:
     result = invoke(command, done.folder)
     assert result.exit_code == 0, result.output
-    says_why(result.output)
+    says_why(result.output, by_cell=False)
+    store = Store(done.folder)
+    failures = [store.failure(ref.key) for cell in store.index().cells for ref in cell.measures]
+    for reason in {failure.reason for failure in failures if failure is not None}:
+        assert len([line for line in result.output.splitlines() if reason in line]) == 1, reason
     assert "mlm-unlearning" in result.output
     for label in CELLS:
         assert any(re.search(rf"{label} .*failed", line) for line in result.output.splitlines())
 
 
 def test_rows_stand_below_the_base_of_their_model(done: Done) -> None:
-    text = invoke("matrix", done.folder, "--scorer", "hf_nll").output
+    options = ("--scorer", "hf_nll", "--metric", "stereotype_score")
+    text = invoke("matrix", done.folder, *options).output
     causal, masked = text.split(f"{MASKED} (base)")
     for part in (causal.split(f"{CAUSAL} (base)")[1], masked):
         assert len(re.findall(r"disability .* failed", part)) == 2  # no-list and no-pair
@@ -233,7 +238,7 @@ def test_rows_stand_below_the_base_of_their_model(done: Done) -> None:
 
 
 def test_the_progress_said_why(done: Done) -> None:
-    says_why(done.output)
+    says_why(done.output, by_cell=False)
 
 
 @pytest.mark.parametrize("format", ["markdown", "latex", "csv", "json"])

@@ -83,3 +83,18 @@ def test_quickstart_is_planned_by_its_bare_name(elsewhere: FreshEnv) -> None:
     assert planned.returncode == 0, planned.stdout + planned.stderr
     assert "quickstart" in planned.stdout
     assert "missing" not in planned.stdout
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_release_notes_are_the_section_of_the_version(tmp_path: Path, released: bool) -> None:
+    version = "0.1.0"
+    changes = "# Changelog\n\n## [Unreleased]\n\n- New.\n"
+    if released:
+        changes += f"\n## [{version}] - 2026-11-26\n\n### Added\n\n- Released.\n"
+    changes += "\n## [0.0.1]\n\n- Old.\n\n[0.0.1]: https://example.org\n"
+    (tmp_path / "CHANGELOG.md").write_text(changes)
+    (tmp_path / "pyproject.toml").write_text(f'[project]\nversion = "{version}"\n')
+    (tmp_path / "Makefile").write_text((REPO / "Makefile").read_text("utf-8"))
+    subprocess.run(["make", "-s", "build/release/NOTES.md"], cwd=tmp_path, check=True)
+    notes = (tmp_path / "build" / "release" / "NOTES.md").read_text()
+    assert notes.split() == ("### Added - Released." if released else "- New.").split()

@@ -14,6 +14,9 @@ from harness.plugins import HOOKS
 from harness.storage.store import Store
 from harness.testing import save_tiny_model
 
+# One process: later tests read the run that an earlier one made.
+pytestmark = pytest.mark.xdist_group("installed")
+
 PACKAGES = Path(__file__).parent / "support" / "packages"
 BUILT_IN = "corpora,maskers,debiasers,evaluators,models"
 

@@ -9,6 +9,7 @@ from harness.analysis.power import Planned
 from harness.analysis.stats import FEWEST_FITS
 from harness.analysis.tables import Mark, Table, TableCell, TableColumn, TableRow
 from harness.planning.hypotheses import Arm, Hypothesis
+from harness.storage.cells import METHOD_AXES
 
 MARKS: dict[Outcome, Mark] = {
     "confirmed": "better",
@@ -39,7 +40,7 @@ def claim_of(hypothesis: Hypothesis) -> str:
 def _arm(arm: Arm | None) -> str:
     if arm is None:
         return ""
-    parts = (arm.debiaser, arm.masker, arm.corpus, arm.label)
+    parts = (getattr(arm, axis) for axis in METHOD_AXES)
     return " + ".join(part for part in parts if part)
 
 

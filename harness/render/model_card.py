@@ -20,7 +20,7 @@ from harness.analysis.matrix_builder import build_matrix
 from harness.errors import StoreError
 from harness.render.exports.markdown import escape
 from harness.render.tables.numbers import interval, number, signed
-from harness.storage.cells import Cell
+from harness.storage.cells import AXIS_TITLES, Cell
 from harness.storage.store import Store
 
 CARD = "README.md"
@@ -142,14 +142,10 @@ def _base(store: Store, cell: Cell) -> str:
 
 
 def _about(base: str, cell: Cell, step: int, holds: Sequence[str]) -> str:
+    titles = ((title, getattr(cell, axis)) for axis, title in AXIS_TITLES.items())
     axes = {
-        "base model": base,
-        "method": cell.debiaser,
-        "words that were masked by": cell.masker,
-        "corpus": cell.corpus,
-        "source domain": cell.source,
-        "label of the passages": cell.label,
-        "seed": cell.seed,
+        **dict(titles),
+        AXIS_TITLES["model"]: base,
         "step": step,
         "control": cell.control_kind,
         "files": " and ".join(holds),

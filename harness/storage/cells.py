@@ -63,6 +63,17 @@ PLURALS = {
 }
 """What several values of an axis are called, in the order of a spec."""
 
+AXIS_TITLES: Mapping[str, str] = {
+    "model": "base model",
+    "debiaser": "method",
+    "masker": "words that were masked by",
+    "corpus": "corpus",
+    "source": "source domain",
+    "label": "label of the passages",
+    "seed": "seed",
+}
+"""What each axis is, for people who read about a single cell, in the order to show them."""
+
 METHOD_AXES = ("debiaser", "masker", "corpus", "label")
 """The axes that make a method; the others say on what model, from which source and seed."""
 

@@ -178,6 +178,12 @@ def test_an_upload_brings_the_folder_to_the_hub(
         if path.is_file()
     }
     assert hub.files[f"{kind}/org/name"] == expected
+    if kind == "datasets":  # a repository that exists is used
+        again = publish(hub.url, tmp_path, runs[1].folder, "--to", f"hf://{kind}/org/name")
+        assert again.returncode == 0, again.stderr
+        found = json.loads(hub.files[f"{kind}/org/name"]["index.json"])
+        assert [run["name"] for run in found["runs"]] == [runs[1].folder.name]
+        assert len(hub.commits) == 2
 
 
 def test_a_hub_that_refuses_is_one_line(hub: UploadHub, runs: list[Store], tmp_path: Path) -> None:
