@@ -228,6 +228,14 @@ def test_the_masker_of_openai_md_is_valid(registry: Registry) -> None:
     registry.create("masker", entry["use"], config)
 
 
+@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+def test_files_that_pages_for_contributors_name_exist(page: str) -> None:
+    named = re.findall(r"`((?:harness|plugins|tests|docs)/[\w./*]+)`", (REPO / page).read_text())
+    assert len(named) > 10
+    missing = [p for p in named if "NAME" not in p and not list(REPO.glob(p.rstrip("/")))]
+    assert missing == []
+
+
 # -- CITATION.cff and CHANGELOG.md -----------------------------------------------------------
 
 

@@ -15,7 +15,6 @@ from harness.cli.session import Session, pass_session
 if TYPE_CHECKING:
     from harness.analysis.matrix_builder import Matrix
     from harness.runs import Run
-    from harness.storage.reader import RunReader
 
 
 @click.command("report")
@@ -51,7 +50,12 @@ def report_command(
     from harness.render.files import write_file
     from harness.runs import open_run
 
-    opened = open_run(run, results=results)
+    opened = open_run(
+        run,
+        results=results,
+        registry=session.registry if sentences else None,
+        data=session.data if sentences else None,
+    )
     if figures is not None:
         for path in write_figures(opened.figures, figures):
             echo(path)
@@ -84,23 +88,20 @@ def report_page(session: Session, run: Run, sentences: bool) -> str:
         board=run.leaderboard().data,
         publications=load_publications(),
         references=references,
-        texts=_texts(session, run.reader, matrix) if sentences else {},
+        texts=_texts(session, run, matrix) if sentences else {},
     )
     return html_page(page_of(sources))
 
 
-def _texts(session: Session, reader: RunReader, matrix: Matrix) -> dict[str, Mapping[str, str]]:
+def _texts(session: Session, run: Run, matrix: Matrix) -> dict[str, Mapping[str, str]]:
     """Return the sentences of the items; print one line for each data set that is not found."""
     from harness.errors import HarnessError
-    from harness.replay.sentences import find_sentences
 
     found: dict[str, Mapping[str, str]] = {}
     wanted = {(c.evaluator, c.domain) for c in matrix.columns if matrix.role(c) == "bias"}
     for evaluator, domain in sorted(wanted):
         try:
-            found.update(
-                find_sentences(reader.index, evaluator, domain, session.registry, session.data)
-            )
+            found.update(run.sentences(evaluator, domain))
         except HarnessError as error:
             session.stderr.say(f"no sentences of {evaluator}, {domain}: {error}")
     return found
