@@ -43,7 +43,6 @@ def run_command(
     from harness.render.console.progress import ConsoleReporter
     from harness.running.executors.choices import make_executor
     from harness.running.experiment import Experiment
-    from harness.runs import open_run
 
     chosen = make_executor(str(executor.pop("executor")), executor)
     loaded = load_spec(spec, session.registry, overrides)
@@ -54,9 +53,7 @@ def run_command(
         experiment.plan()
         outcome = experiment.run(reporter=reporter, executor=chosen, fresh=fresh)
     if outcome.reused or outcome.measured:
-        finished = open_run(experiment.folder)
-        finished.matrix().show(session.stdout, long=False)
-        finished.leaderboard().show(session.stdout)
+        _show(session, experiment.folder)
     if loaded.dtype != "float32" and outcome.measured:
         from harness.cli.repro import report_precision
 
@@ -67,6 +64,15 @@ def run_command(
         _say_failed(session, outcome, experiment.folder)
         sys.exit(9)
     session.stderr.say(_next(experiment.folder))
+
+
+def _show(session: Session, folder: Path) -> None:
+    """Show the first screen and the leaderboard of the run."""
+    from harness.runs import open_run
+
+    finished = open_run(folder)
+    finished.matrix().show(session.stdout, long=False)
+    finished.leaderboard().show(session.stdout)
 
 
 def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
