@@ -143,8 +143,8 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; 
 </head>
 <body>
 <h1>{html.escape(title)}</h1>
-<p>How bias mitigation in one domain transfers to others, and what it costs. A file with the runs
-for programs: <a href="{INDEX}">{INDEX}</a>.</p>
+<p>How bias mitigation in one domain transfers to others, and what it costs. For programs there
+is <a href="{INDEX}">{INDEX}</a>.</p>
 <h2>Runs</h2>
 <ul>
 {items}
