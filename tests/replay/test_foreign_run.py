@@ -125,7 +125,8 @@ def test_an_exported_model_has_the_modes_of_new_files(folder: Path, tmp_path: Pa
     assert result.exit_code == 0, result.exception
     (tmp_path / "new").write_bytes(b"")
     usual = (tmp_path / "new").stat().st_mode
-    found = {path.name: path.stat().st_mode for path in (tmp_path / "out").iterdir()}
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    found = {path.name: path.stat().st_mode for path in files}
     assert "model.safetensors" in found
     assert set(found.values()) == {usual}
     assert json.loads((tmp_path / "out" / "harness.json").read_text())["run"] == "foreign"
