@@ -255,3 +255,23 @@ def test_citation_names_this_version_and_the_paper() -> None:
 
 def test_changelog_speaks_of_this_version() -> None:
     assert f"## {__version__}\n" in (REPO / "CHANGELOG.md").read_text("utf-8")
+
+
+WHOLE_SPECS = [
+    (page.relative_to(REPO).as_posix(), block)
+    for page in PAGES
+    for block in blocks(page, "yaml")
+    if "example-templates" not in block  # of the example package: test_plugins_installed runs it
+    and {"name", "model", "evaluators"} <= {line.partition(":")[0] for line in block.splitlines()}
+]
+
+
+@pytest.mark.parametrize(("page", "block"), WHOLE_SPECS, ids=[page for page, _ in WHOLE_SPECS])
+def test_every_whole_spec_is_one(
+    page: str, block: str, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("dalits", "brahmins"):  # files of the reader's own, where a page names them
+        (tmp_path / f"{name}.txt").write_text(f"{name}\n")
+    (tmp_path / "castes.csv").write_text("dalits,brahmins\ndalit,brahmin\n")
+    build_spec(yaml.safe_load(block), registry, Lines(page))
