@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from harness.plugins import HOOKS
 from harness.storage.store import Store
 from harness.testing import save_tiny_model
 
-# One process: later tests read the run that an earlier one made.
+# One process: the environment is made once.
 pytestmark = pytest.mark.xdist_group("installed")
 
 PACKAGES = Path(__file__).parent / "support" / "packages"
@@ -49,6 +50,15 @@ def env(tmp_path_factory: pytest.TempPathFactory) -> FreshEnv:
     return made
 
 
+@pytest.fixture(scope="module")
+def first_run(env: FreshEnv) -> subprocess.CompletedProcess[str]:
+    """What ``harness run`` said when it made ``runs/strangers`` with the example's plugins."""
+    words = ("run", "spec.yaml", "--results", "runs")
+    result = env.run("harness", *words, HARNESS_PLUGINS=f"{BUILT_IN},example")
+    assert result.returncode == 0, result.stderr
+    return result
+
+
 def listed(env: FreshEnv, *entry_points: str) -> dict[str, Any]:
     """What ``harness plugins --json`` says, with these entry points beside the built-in ones."""
     chosen = ",".join([BUILT_IN, *entry_points])
@@ -72,11 +82,9 @@ def test_plugins_of_an_installed_package_are_listed(env: FreshEnv) -> None:
     assert {row["family"] for row in found["plugins"]} == set(HOOKS)
 
 
-def test_a_spec_runs_on_plugins_of_an_installed_package(env: FreshEnv) -> None:
-    result = env.run(
-        "harness", "run", "spec.yaml", "--results", "runs", HARNESS_PLUGINS=f"{BUILT_IN},example"
-    )
-    assert result.returncode == 0, result.stderr
+def test_a_spec_runs_on_plugins_of_an_installed_package(
+    env: FreshEnv, first_run: subprocess.CompletedProcess[str]
+) -> None:
     store = Store.open(env.work / "runs" / "strangers")
     records = list(map(store.record, store.record_keys()))
     assert len(records) == 5  # the base model, and two steps from each of two sources
@@ -88,7 +96,7 @@ def test_a_spec_runs_on_plugins_of_an_installed_package(env: FreshEnv) -> None:
     }
     for name in ("example-templates", "example-longest", "example-ascent", "example-pairs"):
         assert touched[name] == ("harness-example", "1.2.3")
-    assert "gender" in result.stdout
+    assert "gender" in first_run.stdout
     again = env.run(
         "harness", "run", "spec.yaml", "--results", "runs", HARNESS_PLUGINS=f"{BUILT_IN},example"
     )
@@ -96,10 +104,10 @@ def test_a_spec_runs_on_plugins_of_an_installed_package(env: FreshEnv) -> None:
     assert "next: harness matrix " in again.stderr
 
 
+@pytest.mark.usefixtures("first_run")
 def test_their_estimator_is_used_by_tables_and_verify(env: FreshEnv) -> None:
     chosen = f"{BUILT_IN},example"
     run = "runs/strangers"
-    assert (env.work / run).is_dir(), "made by the test before"
     found = env.run("harness", "verify", run, HARNESS_PLUGINS=chosen)
     assert found.returncode == 0, found.stdout + found.stderr
     for metric in ("token_probability", "preference"):

@@ -310,6 +310,7 @@ def test_what_transformers_warns_about_is_passed_on_once(
     with caplog.at_level(logging.WARNING, logger="harness.lm"):
         load_transformers(folder)
         load_transformers(folder)
-    (record,) = caplog.records
+    # transformers hands its own records on too where CI is set
+    (record,) = (r for r in caplog.records if r.name.startswith("harness."))
     assert "so we will NOT tie them" in record.getMessage()
     assert "\n" not in record.getMessage()
