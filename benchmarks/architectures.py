@@ -270,7 +270,7 @@ def build(
         size = sum(p.numel() for p in hollow.parameters())
     except ModelError:
         raise
-    except Exception as error:
+    except Exception as error:  # each architecture raises its own
         raise NotBuiltError(_line(error)) from None
     if size > 8_000_000:
         raise NotBuiltError(f"{size / 1e6:.0f} million weights at the smallest settings tried")
@@ -286,7 +286,7 @@ def build(
                     raise NotBuiltError("its buffers are not initialised")
     except NotBuiltError:
         raise
-    except Exception as error:
+    except Exception as error:  # as above
         raise NotBuiltError(_line(error)) from None
     return module
 
@@ -324,7 +324,7 @@ def settings_of(family: str) -> set[str]:
     try:
         config = transformers.CONFIG_MAPPING[family]()
         return {*config.to_dict(), *config.get_text_config().to_dict()}
-    except Exception:
+    except Exception:  # some configurations cannot be made without arguments
         return set()
 
 
@@ -363,7 +363,7 @@ def compare(folder: Path, kind: ModelKind, *, padding: bool, dtype: str = "float
     from harness.lm.loading.loading import load_transformers
 
     model = load_transformers(folder, kind=kind, dtype=dtype)
-    table: Any = model.module.get_input_embeddings()  # type: ignore[operator]
+    table: Any = model.module.get_input_embeddings()  # type: ignore[operator]  # torch types it as a Tensor
     with torch.no_grad():
         table.weight[model.tokenizer.pad_token_id] = 0.7 if padding else 0.0
     texts = [_cut(model, text) for text in TEXTS]
@@ -489,7 +489,7 @@ def examine(family: str, kind: ModelKind, style: str) -> Outcome:
             if style == "slow" and ("backend tokenizer" in words or "has no token" in words):
                 return examine(family, kind, STYLES[0])
             return Outcome(family, kind, "refused", _without_place(words), tuple(tried))
-        except Exception as error:
+        except Exception as error:  # what the table reports as a fault of ours
             return Outcome(family, kind, "FAULT", f"{name}: {_line(error)}", tuple(tried))
         tried.append(name)
     verdict = "exact" if kind == "masked" or blocks[0] else "without prefix trees"

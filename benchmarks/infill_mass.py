@@ -5,8 +5,8 @@
 For the first masked word of each hateful passage, the share of the posterior mass outside the
 candidate set B is estimated from draws of P(. | p) outside B; see
 `harness.lm.infill.tail_log_mass`. For the first ``--exact`` passages whose masked word is one
-token, every token of the vocabulary is scored. The exact share among fillers of one token then
-stands beside its estimate.
+token, every token of the vocabulary is scored. The table then shows the exact share among fillers
+of one token next to its estimate.
 
 A result is added to ``--out`` as soon as it exists. A second call continues where the first one
 ended, if its settings are the same. Progress goes to stderr, the table to stdout. A vocabulary of

@@ -22,7 +22,7 @@ def settings_of(index: RunIndex, matrix: Matrix) -> dict[str, str]:
     spec = index.spec
     found = _flat("limits", stored_limits(spec.get("limits")))
     found["steps"] = str(spec.get("steps"))
-    for use in spec.get("evaluators") or []:  # type: ignore[union-attr]
+    for use in spec.get("evaluators") or []:  # type: ignore[union-attr]  # a list, or absent
         if isinstance(use, Mapping):
             name = str(use.get("label") or use.get("use"))
             found |= _flat(f"evaluator {name}", use.get("config") or {})

@@ -288,8 +288,8 @@ class Spread:
 
     def quantiles(self) -> tuple[float, float, float, float, float]:
         """5th, 25th, 50th, 75th and 95th percentile."""
-        found = np.percentile(np.array(self.changes), [5, 25, 50, 75, 95])
-        return tuple(float(v) for v in found)  # type: ignore[return-value]
+        p5, p25, p50, p75, p95 = np.percentile(np.array(self.changes), [5, 25, 50, 75, 95]).tolist()
+        return p5, p25, p50, p75, p95
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ def two_sided_proposal(model: LanguageModel, slot: Slot, left: Floats) -> Floats
     if not slot.right:
         return left
     module = model.module
-    embed = module.get_input_embeddings()  # type: ignore[operator]
+    embed = module.get_input_embeddings()  # type: ignore[operator]  # torch types it as a Tensor
     device = next(module.parameters()).device
     ids = torch.tensor([slot.window(slot.word)], device=device)
     kept: list[torch.Tensor] = []

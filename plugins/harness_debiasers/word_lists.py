@@ -139,8 +139,12 @@ def rows_fingerprint(path: Path | None, domains: Domains = NO_DOMAINS) -> dict[s
     if path is not None:
         lists = _read(path)
         rows = {domain: [list(row) for row in own.rows] for domain, own in lists.items()}
-    elif given := [own for own in domains.values() if own.counterparts is not None]:
-        rows = {own.name: own.counterparts.model_dump(mode="json") for own in given}  # type: ignore[union-attr]
+    elif any(domain.counterparts is not None for domain in domains.values()):
+        rows = {
+            domain.name: domain.counterparts.model_dump(mode="json")
+            for domain in domains.values()
+            if domain.counterparts is not None
+        }
     return {"word_lists": LISTS_VERSION, "rows": rows}
 
 

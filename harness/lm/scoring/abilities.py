@@ -116,7 +116,7 @@ def check_scores(forward: Forward, name: str) -> None:
             plain = _alone(forward, read[0])
             same = _once("repeats", forward, repeats)
             changed = _alone(forward, read[1]) if forward.kind == "causal" else plain
-    except Exception as error:
+    except Exception as error:  # whatever a strange architecture raises
         text = " ".join(str(error).split())[:200]
         raise ModelError(
             f"model '{name}' cannot be run on a row of tokens: {type(error).__name__}: {text}"
@@ -142,7 +142,7 @@ def _find_batching(forward: Forward) -> Batching:
         for batching, count in (("padded", len(rows)), ("equal", 2)):
             try:
                 together = _together(forward, rows[:count])
-            except Exception:
+            except Exception:  # it cannot run rows together: try the next way
                 continue
             if all(near(a, b) for a, b in zip(together, alone, strict=False)):
                 return "padded" if batching == "padded" else "equal"
@@ -154,7 +154,7 @@ def _takes_blocks(forward: Forward, size: int) -> bool:
     try:
         with forward.inference():
             return _same_in_blocks(forward, size)
-    except Exception:
+    except Exception:  # it cannot run blocks
         return False
 
 

@@ -176,7 +176,7 @@ class Forward:
             try:
                 with self._louder(factor):
                     route = self._same_route(inputs, index, positions)
-            except Exception:
+            except Exception:  # as above
                 return "whole"
             if route != "head":
                 return route
@@ -189,7 +189,7 @@ class Forward:
             try:
                 if near(head(self.body(inputs)[index, positions]), expected):
                     return "head"
-            except Exception:
+            except Exception:  # the head does not take what the body gives
                 pass
         return "cut" if near(self._cut(inputs, index, positions), expected) else "whole"
 
