@@ -40,6 +40,13 @@ from harness.types import ControlKind, Label
 ONE_SHOT_STEP = 1
 """The only step of a debiaser that is fitted at once."""
 
+FASTEST_GROWTH = 4
+"""Power of the step that bounds how fast a fit's divergence from the base grows.
+
+At a constant learning rate it grows about with the square of the step, in a warm-up about with the
+fourth power. Steps that are too early for a dose by this bound are not checked.
+"""
+
 
 class Problem(str):
     """Why something cannot be done, in one line; with the trace where it is a plugin's fault."""
@@ -486,6 +493,7 @@ class _Planner:
             return {
                 **stop_at.model_dump(mode="json"),
                 "checked": list(self.spec.steps),
+                "fastest_growth": FASTEST_GROWTH,
                 "texts": texts.inputs,
             }
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from harness.errors import DebiasError
 from harness.lm.divergence import BaseDistributions
 from harness.lm.handle import LanguageModel
-from harness.planning.plan import Fit
+from harness.planning.plan import FASTEST_GROWTH, Fit
 from harness.running.units import Inputs
 from harness.types import Checkpoint
 
@@ -33,6 +33,9 @@ def until_dose(
 ) -> Iterator[Timed]:
     """Yield a fit's checkpoints; of one that stops at a dose, the one that reaches it.
 
+    Steps at which the dose cannot have been reached yet, if the divergence grows no faster than
+    step ** FASTEST_GROWTH, are passed over: working out a divergence takes longer than a step.
+
     That checkpoint is named after the last step of the fit, as its tasks are. Its log holds the
     step at which the fit stopped, and the divergence there.
 
@@ -42,14 +45,18 @@ def until_dose(
     if base is None or fit.stop_at is None:
         yield from checkpoints
         return
-    reached = 0.0
+    reached, soonest = 0.0, 0.0
     for checkpoint, seconds in checkpoints:
+        if checkpoint.step < min(soonest, fit.steps[-1]):
+            continue
         reached = base.divergence(checkpoint.model)
         if reached >= fit.stop_at.kl:
             stop = {"stopped_at_step": checkpoint.step, "stopped_at_kl": reached}
             log = {**checkpoint.log, **stop}
             yield Checkpoint(fit.steps[-1], checkpoint.model, log), seconds
             return
+        if reached > 0:
+            soonest = checkpoint.step * (fit.stop_at.kl / reached) ** (1 / FASTEST_GROWTH)
     raise DebiasError(
         f"the fit reached a divergence of {reached:.4g} nats a token by step {fit.steps[-1]}, not "
         f"the {fit.stop_at.kl:g} of stop_at; add later steps or raise the learning rate"
