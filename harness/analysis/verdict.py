@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.analysis.costs import language_cost
 from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.units import PERCENT
 from harness.storage.cells import is_control
 from harness.storage.reader import Column
 
@@ -61,7 +62,8 @@ class Verdict:
         moved: on the sources and elsewhere; empty where no bias score is measured.
         cost: of the language metric; None where it is not measured.
         control_moved: significant changes of controls, of `control_scores`.
-        detectable: the typical minimum detectable change, in points; None where nothing is tested.
+        detectable: the typical minimum detectable change of each unit, by the unit (``points``,
+            ``nats``); empty where nothing is tested.
         fits: the fewest fits of a method.
         text: all of it in one sentence or two.
     """
@@ -71,7 +73,7 @@ class Verdict:
     cost: Cost | None
     control_moved: int
     control_scores: int
-    detectable: float | None
+    detectable: Mapping[str, float]
     fits: int
     text: str
 
@@ -87,7 +89,10 @@ def verdict(matrix: Matrix) -> Verdict:
     scores = _scores(methods)
     both = (_moved("source", scores), _moved("elsewhere", scores))
     control_scores = [entry for _, entry in _scores(controls) if entry.evidence != "exact"]
-    known = [entry.detectable for _, entry in scores if entry.detectable is not None]
+    known: dict[str, list[float]] = {}
+    for _, entry in scores:
+        if entry.detectable is not None:
+            known.setdefault(matrix.unit(entry.column).change, []).append(entry.detectable)
     cost = _cost(matrix, methods)
     found = Verdict(
         methods=len({matrix.names.name(row.cell) for row in methods}),
@@ -95,7 +100,7 @@ def verdict(matrix: Matrix) -> Verdict:
         cost=cost,
         control_moved=sum(entry.significant for entry in control_scores),
         control_scores=len(control_scores),
-        detectable=statistics.median(known) if known else None,
+        detectable={unit: statistics.median(own) for unit, own in known.items()},
         fits=min((row.fits for row in methods), default=0),
         text="",
     )
@@ -168,11 +173,18 @@ def _text(found: Verdict) -> str:
             f" Of the controls' scores, {found.control_moved} of {found.control_scores} changed "
             "significantly."
         )
-    if found.detectable is not None:
-        sentence += f" Typical minimum detectable change: {found.detectable:.1f} points."
+    if found.detectable:
+        bounds = ", ".join(_bound(value, unit) for unit, value in found.detectable.items())
+        sentence += f" Typical minimum detectable change: {bounds}."
     if found.fits == 1:
         sentence += " One fit per method: what another seed would give is not known."
     return sentence
+
+
+def _bound(value: float, unit: str) -> str:
+    """A minimum detectable change with its unit."""
+    digits = 1 if unit == PERCENT.change else 2
+    return f"{value:.{digits}f} {unit}".rstrip()
 
 
 def _words(moved: Moved) -> str:

@@ -83,7 +83,7 @@ def test_flipped_items_are_shown_biggest_first_with_their_sentences(tmp_path: Pa
     for i in (70, 100, 3):
         assert pairs[i].more in flat
         assert pairs[i].less in flat
-    assert "margin moved by 0.900" in flat
+    assert "margin (nats a token) 0.100 −0.800 −0.900" in flat
     bare = text_of("show", store.folder, "d/gender", "--no-text", "--limit", 1)
     assert pairs[70].more not in bare
     assert "2 more" in bare

@@ -10,7 +10,7 @@ from rich.text import Text
 from harness.analysis.tables import Table
 from harness.render import palette
 from harness.render.console.terminal import Terminal
-from harness.render.grids import Grid, GridCell, bias_tables, grids
+from harness.render.grids import Grid, GridCell, bias_tables, grids, what_is_shown
 
 MOST_GRIDS = 9
 """Grids on the first screen; the table below has all methods."""
@@ -49,14 +49,6 @@ def print_first_screen(
     if more:
         console.print("; ".join(more), style="dim")
     console.print()
-
-
-def what_is_shown(table: Table) -> str:
-    """Return what the numbers of a grid are, from the direction of the metric."""
-    ideal = table.direction.removeprefix("ideal ")
-    if ideal != table.direction:
-        return f"points nearer to (+) or further from (−) {ideal}"
-    return f"improvement ({table.direction})"
 
 
 def explained(table: Table, found: Sequence[Grid]) -> list[str]:
