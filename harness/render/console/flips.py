@@ -68,7 +68,7 @@ def _item(
     name = Text(f"{position}. {item.id} ").append(f"({about}) " if about else "", "dim")
     if item.decided is not None:
         before, after = item.decided
-        name.append(f"{before:g} → {after:g}", "bold")
+        name.append(f"{before:g}→{after:g}", "bold")  # one word, never broken
     yield (name, "", "", "")
     known = {own[0] for own in item.scores}
     if item.decided is not None or unit not in known:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from textwrap import wrap
 
 from rich.text import Text
 
@@ -19,7 +20,8 @@ def print_survey(console: Terminal, plan: Plan, found: Survey) -> None:
     console.alert(spec.name, spec.description, "bold", width=console.width)
     for name, values in axes.items():
         if values:
-            console.print(f"  {name:<10} {', '.join(map(str, values))}")
+            listed = wrap(", ".join(map(str, values)), max(20, console.width - 13))
+            console.print(f"  {name:<10} " + f"\n{'':13}".join(listed))
     console.print(
         f"  {found.fits} debiased models ({found.fits_there} complete), "
         f"{len(plan.tasks())} measurements",
