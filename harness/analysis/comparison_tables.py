@@ -72,10 +72,9 @@ def comparison_legend(comparison: Comparison) -> tuple[str, ...]:
 
 def _cells(entry: Entry, unit: MetricUnit) -> tuple[TableCell, ...]:
     column = entry.column
-    name = f"{column.metric}, {column.domain} ({column.evaluator})"
     base = entry.base.value if entry.base is not None else None
     return (
-        TableCell(text=name),
+        TableCell(text=column.name()),
         TableCell(value=base) if base is not None else TableCell(absent="–"),
         TableCell(value=entry.value) if entry.value is not None else TableCell(absent="–"),
         _difference(entry),

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from harness.data.domains import NO_DOMAIN
 from harness.errors import StoreError, did_you_mean
 from harness.metrics import Metric, MetricDefinition, Role
 from harness.plugins import Registry
@@ -32,6 +33,11 @@ class Column(NamedTuple):
     protocol: str
     metric: str
     domain: str
+
+    def name(self) -> str:
+        """Return its name in words: ``ss_score, race (stereoset)``; text of no domain has none."""
+        where = "" if self.domain == NO_DOMAIN else f", {self.domain}"
+        return f"{self.metric}{where} ({self.evaluator})"
 
 
 class Place(NamedTuple):

@@ -74,7 +74,7 @@ def suite(folder: Path) -> Store:
 def test_flipped_items_are_shown_biggest_first_with_their_sentences(tmp_path: Path) -> None:
     store = suite(tmp_path)
     text = text_of("show", store.folder, "d/gender")
-    assert "3 of 144 items flipped: 0 from 0 to 1, 3 from 1 to 0" in text
+    assert "3 of 144 items flipped: 0 from 0 to 1, 3 from 1 to 0" in rows(text)
     pairs = embedded_pairs("gender")
     places = [text.index(f"{pairs[i].id} ") for i in (70, 100, 3)]
     assert places == sorted(places)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from harness.analysis.comparison_tables import comparison_legend, comparison_tables
-from harness.analysis.reported import Publication
+from harness.analysis.reported import Publication, ReportedNumber
 from harness.analysis.reported_comparison import Beside
 from harness.analysis.run_comparison import Comparison
 from harness.render.console.ruled import ruled
@@ -13,6 +13,7 @@ from harness.render.console.tables import folded_header, print_table
 from harness.render.console.terminal import Terminal
 from harness.render.tables.cell_text import MARK_NOTE
 from harness.render.tables.numbers import number, signed
+from harness.storage.reader import Column
 
 MOST_NAMED = 4
 """Models that only one run has which are named."""
@@ -45,7 +46,7 @@ def print_reported(
         header = ("metric", publication.id, "step", "change", folded_header(run), "change")
         lines = [
             (
-                f"{own.number.metric}, {own.number.domain} ({own.number.evaluator})",
+                _column(own.number).name(),
                 number(own.number.value),
                 "–" if own.number.step is None else str(own.number.step),
                 _change(own.reported_change),
@@ -65,6 +66,11 @@ def print_reported(
         notes.append(f"{left} reported numbers have no counterpart in this run")
     for line in notes:
         console.print(line, style="dim")
+
+
+def _column(reported: ReportedNumber) -> Column:
+    """The column that a reported number would stand in."""
+    return Column(reported.evaluator, reported.protocol, reported.metric, reported.domain)
 
 
 def _change(value: float | None) -> str:

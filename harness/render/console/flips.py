@@ -35,10 +35,7 @@ def print_flips(
     """
     column, changed = found.column, found.changed
     console.print(title, style="bold")
-    console.print(
-        f"{column.metric} ({column.evaluator}, {column.protocol}), {column.domain}: "
-        f"{_summary(found)}"
-    )
+    console.print(f"{column.name()}, {column.protocol}: {_summary(found)}")
     if missing is not None:
         console.print(f"sentences not shown: {missing}", style="yellow")
     shown = changed[:limit]
