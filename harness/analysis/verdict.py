@@ -251,7 +251,7 @@ def _of_methods(changed: Changed) -> str:
         (changed.worse, "took one further from the ideal"),
         (changed.undefined, "changed one whose base cannot be told from the ideal"),
     )
-    parts = []
+    parts: list[str] = []
     for names, what in kinds:
         if names:
             first = f"{len(names)} of {changed.methods} methods {what}".replace(
