@@ -11,6 +11,8 @@ import yaml
 from harness import __version__
 from harness.analysis.effects import Estimated
 from harness.analysis.halves import halves_panels
+from harness.analysis.hypothesis_tables import hypothesis_table
+from harness.analysis.hypothesis_tests import tested_of
 from harness.analysis.item_changes import spread_panels
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.leaderboard_tables import board_tables
@@ -111,6 +113,8 @@ class Page:
     data: str
     """The cells of the tables, as a ``data:`` address."""
     facts: tuple[tuple[str, str], ...]
+    hypotheses: tuple[TableView, ...]
+    """The verdicts of the spec's hypotheses; empty without any."""
     matrices: tuple[TableView, ...]
     each_fit: tuple[TableView, ...]
     mark_note: str
@@ -135,6 +139,7 @@ def page_of(sources: Sources) -> Page:
     index = reader.index
     curves = RunCurves(reader, matrix)
     matrices, boards, rules = matrix_tables(matrix), board_tables(board), rule_table(matrix)
+    tested = tested_of(reader)
     description = index.spec.get("description")
     return Page(
         name=index.name,
@@ -144,6 +149,7 @@ def page_of(sources: Sources) -> Page:
         answer=_answer(matrix, board, matrices),
         data=_as_address(cells_csv([*matrices, *boards, *([rules] if rules is not None else [])])),
         facts=tuple(_facts(reader, curves)),
+        hypotheses=(view_of(hypothesis_table(tested)),) if tested is not None else (),
         matrices=tuple(each_line_once(map(view_of, matrices))),
         each_fit=tuple(map(view_of, matrix_tables(matrix, each_seed=True)))
         if matrix.several_fits
@@ -153,7 +159,9 @@ def page_of(sources: Sources) -> Page:
         boards=tuple(view_of(table) for table in boards if table.rows),
         rules=view_of(rules) if rules is not None else None,
         transfer=tuple(_transfer_tables(matrix)),
-        figures=run_figures(curves, halves_panels(matrix), spread_panels(reader, matrix), matrices),
+        figures=run_figures(
+            curves, halves_panels(matrix), spread_panels(reader, matrix), matrices, tested
+        ),
         stepwise=bool(curves.stepwise),
         merged=curves.trade_off is not None and curves.trade_off.merged,
         items=tuple(item_lists(reader, matrix, sources.texts)),
