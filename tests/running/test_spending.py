@@ -13,7 +13,7 @@ from harness.data.places import DataStore
 from harness.hookspecs import hookimpl
 from harness.plugins import Origin, Registry, build_registry
 from harness.running.experiment import Experiment
-from harness.running.reporting import Silent
+from harness.running.reporting import Reporter
 from harness.running.spending import Spending, usage_in_words
 from harness.types import MaskUsage
 
@@ -28,7 +28,7 @@ class _OpenAI:
         return [OpenAIMasker]
 
 
-class Listening(Silent):
+class Listening(Reporter):
     """Keeps what it is told."""
 
     def __init__(self) -> None:
