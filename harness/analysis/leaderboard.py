@@ -155,6 +155,7 @@ class Leaderboard:
         differences: how the runs differ in limits and protocols, one line each; their methods are
             not ranked together.
         left_out: names of runs that were left out because they differ.
+        few: scores that cannot be judged, with the reason; each once.
         reported: numbers from the literature, never ranked with measured ones.
     """
 
@@ -167,6 +168,7 @@ class Leaderboard:
     budget: float | None = None
     differences: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
     reported: tuple[Publication, ...] = ()
 
     @property

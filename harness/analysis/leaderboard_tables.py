@@ -341,6 +341,7 @@ def _board_notes(board: Leaderboard) -> list[str]:
             f"{len(unranked)} methods have no rank, because the data cannot tell their place: "
             "# shows the ranks that each could have."
         )
+    found += [f"No interval of {few}." for few in board.few]
     for s in board.standings:
         if 0 < s.compared < s.expected:
             name = standing_name(s, board)
