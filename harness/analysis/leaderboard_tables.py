@@ -152,8 +152,7 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "rank",
         "#",
-        "rank by distance, with its 95 % interval; none where the interval covers most of the "
-        "board, or where a method is no nearer to the ideal than the base",
+        "rank with its 95 % interval, where the data can tell it and a method improves",
         _rank,
         "rank",
     ),
@@ -161,35 +160,33 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "distance",
         "distance",
-        "root mean square distance of the bias scores to their ideals, in points, less what "
-        "sampling adds to it",
+        "of the bias scores from their ideals, in points (root mean square, less sampling error)",
         _distance,
         "number",
     ),
     BoardColumn(
         "improvement",
         "improvement",
-        "points nearer to the ideal than the base, with a 95 % interval; ~: undefined, mean change "
-        "instead",
+        "points nearer than the base; ~: the base may be at the ideal, so the mean change",
         _improvement,
         "effect",
     ),
     BoardColumn(
         "net",
         "net of {control}",
-        "improvement minus that of this control on the same items",
+        "the same less that of the control",
         _net,
         "effect",
         lambda board: board.control is not None,
     ),
+    BoardColumn("in_domain", "on source", "", _in_domain, "effect"),
     BoardColumn(
-        "in_domain", "on source", "improvement on the source domain itself", _in_domain, "effect"
+        "transfer", "elsewhere", "improvement on other domains than the source", _transfer, "effect"
     ),
-    BoardColumn("transfer", "elsewhere", "improvement on the other domains", _transfer, "effect"),
     BoardColumn(
         "harmed",
         "harmed",
-        "scores further from their ideal than the base's (significant ones in brackets)",
+        "scores further from the ideal (significant ones; exploratory)",
         _harmed,
         "count",
     ),
@@ -205,7 +202,7 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "undefined",
         "undefined",
-        "scores whose base cannot be told from the ideal, or that moved past it",
+        "scores that can be neither",
         _undefined,
         "count",
         lambda board: any(standing.undefined for standing in board.standings),
@@ -308,8 +305,8 @@ def _board_legend(
     described = [column for column in columns if column.description]
     parts = [f"{c.title.format(control=control)}: {c.description}" for c in described]
     if language:
-        parts.append("last: language metrics and their change from the base")
-    lines = ["; ".join(parts) + "."]
+        parts.append("last: language, and its change")
+    lines = ["; ".join(parts) + ". Intervals: 95 %."]
     if any(s.pareto for s in board.standings):
         lines.append(
             "◆ Pareto front: improves, and no other method improves more at a lower or equal cost."
