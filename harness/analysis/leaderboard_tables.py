@@ -152,7 +152,7 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "rank",
         "#",
-        "rank with its 95 % interval, where the data can tell it and a method improves",
+        "rank with its 95 % interval; none where the data cannot tell it or nothing is gained",
         _rank,
         "rank",
     ),
