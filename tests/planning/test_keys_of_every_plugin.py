@@ -205,7 +205,8 @@ def place(made_place: tuple[Place, Changes]) -> Iterator[Place]:
 def names_a_path(name: str, field: FieldInfo) -> bool:
     """Whether a setting names a file or folder: by its type, or as the contract says by name."""
     kinds = {field.annotation, *get_args(field.annotation)}
-    return Path in kinds or (str in kinds and name in ("path", "include_path", "id"))
+    named = name in ("path", "include_path") or (name == "id" and is_marked(field))
+    return Path in kinds or (str in kinds and named)
 
 
 def values(name: str, annotation: Any, now: Any) -> Iterator[Any]:
@@ -305,7 +306,7 @@ def variants(
                 break
 
 
-ENOUGH = 3
+ENOUGH = 1
 """Values of a setting that are tried."""
 
 
@@ -565,7 +566,7 @@ def test_another_domains_terms_are_in_the_key_only_where_all_are_read(
 # -- corpora ---------------------------------------------------------------------------------
 
 CORPORA = [entry for entry in REGISTRY if entry.family == "corpus"]
-LINES = 1500
+LINES = 300
 """Lines of a published file from which a small one is made."""
 
 
