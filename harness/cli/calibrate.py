@@ -42,7 +42,7 @@ def calibrate_command(
     """Check this installation: GPT-2 must give exactly the published counts.
 
     CrowS-Pairs with hf_nll, all nine types; StereoSet dev, micro; WikiText-2 in windows of 1,024.
-    Ends with exit code 1 if a figure differs, and with 5 if GPT-2 is not available.
+    The exit code is 1 if a count differs, and 5 if GPT-2 is not available.
     """
     from harness.render.console.calibration import print_checks
     from harness.render.console.progress import ConsoleReporter
