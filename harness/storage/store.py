@@ -252,10 +252,10 @@ class Store:
         if not items:
             return record
         try:
-            found = _ITEMS.validate_json(self._items(key, record.items_sha256))
+            items_of_each = _ITEMS.validate_json(self._items(key, record.items_sha256))
             full = [
-                measurement.model_copy(update={"items": own})
-                for measurement, own in zip(record.measurements, found, strict=True)
+                measurement.model_copy(update={"items": item_list})
+                for measurement, item_list in zip(record.measurements, items_of_each, strict=True)
             ]
         except BROKEN as error:
             raise self._unreadable_items(key, error) from None
@@ -362,8 +362,8 @@ class Store:
             StoreError: they cannot be renamed.
         """
         kinds: tuple[Kind, ...] = ("records", "items")
-        found = [self._single.set_aside(self._single.path(kind, key)) for kind in kinds]
-        return [path for path in found if path is not None]
+        renamed = [self._single.set_aside(self._single.path(kind, key)) for kind in kinds]
+        return [path for path in renamed if path is not None]
 
     def set_damaged_aside(self) -> list[str]:
         """Rename an index and packed files that cannot be read, so that new ones can be written.
@@ -500,5 +500,5 @@ def find_run(name: str, results: Path) -> Store:
     for folder in (Path(name), results / name):
         if os.path.lexists(folder / INDEX):  # whatever it is, reading it says what is wrong
             return Store(folder)
-    known = [p.parent.name for p in results.glob("*/index.json")] if results.is_dir() else []
-    raise StoreError(f"no run '{name}' here or in {results}{did_you_mean(name, known)}")
+    names = [p.parent.name for p in results.glob("*/index.json")] if results.is_dir() else []
+    raise StoreError(f"no run '{name}' here or in {results}{did_you_mean(name, names)}")

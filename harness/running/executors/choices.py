@@ -103,11 +103,11 @@ def make_executor(name: str, settings: Mapping[str, Any]) -> Executor:
         SpecError: a setting belongs to another executor.
     """
     (choice,) = (choice for choice in EXECUTORS if choice.name == name)
-    known = {setting.name for setting in choice.settings}
+    allowed = {setting.name for setting in choice.settings}
     for other in EXECUTORS:
         for setting in other.settings:
-            if setting.name not in known and settings.get(setting.name) is not None:
+            if setting.name not in allowed and settings.get(setting.name) is not None:
                 raise SpecError(f"{setting.option} is for --executor {other.name}")
-    given = {key: value for key, value in settings.items() if key in known and value is not None}
+    given = {key: value for key, value in settings.items() if key in allowed and value is not None}
     made: Executor = import_module(choice.module).make(given)
     return made
