@@ -298,7 +298,7 @@ def mean_distance(distances: Sequence[Distance]) -> Distance:
 
 @dataclass(frozen=True)
 class Estimated:
-    """An estimate in points with its 95 % interval, where there is one."""
+    """An estimate with its 95 % interval, where there is one."""
 
     value: float
     interval: Interval | None = None

@@ -64,6 +64,7 @@ def hypothesis_table(found: HypothesisTests) -> Table:
             TableColumn("cells", "cells"),
             TableColumn("verdict", "verdict"),
             TableColumn("effect", "contrast", "method less control", "effect"),
+            TableColumn("unit", "unit", "of the contrast"),
             TableColumn("p", "p (Holm)", form="number", digits=4),
         ),
         rows=tuple(rows),
@@ -102,6 +103,7 @@ def _row(tested: ContrastTest, several: bool) -> TableRow:
                 evidence="significant" if tested.outcome != "inconclusive" else "not significant",
                 note=tested.reason,
             ),
+            TableCell(text=tested.unit),
             TableCell(value=tested.adjusted_p)
             if tested.adjusted_p is not None
             else TableCell(absent="–", note=tested.reason),
@@ -132,6 +134,7 @@ def power_table(planned: Sequence[Planned], run: str) -> Table:
         TableColumn("fits", "fits", form="count"),
         TableColumn("error", "standard error", form="number", digits=3),
         TableColumn("detectable", "detectable", form="number", digits=3),
+        TableColumn("unit", "unit"),
     ]
     if asked:
         columns += [
@@ -172,6 +175,7 @@ def _plan_row(plan: Planned, asked: bool) -> TableRow:
         TableCell(count=plan.fits),
         TableCell(value=plan.error),
         TableCell(value=plan.detectable, note=plan.note),
+        TableCell(text=plan.unit),
     ]
     if asked:
         cells.append(TableCell(value=plan.power) if plan.power is not None else _NONE)

@@ -45,6 +45,7 @@ class ContrastTest:
         worse: the sign of a harmful change of the endpoint; 0 where there is none.
         reason: why a test is inconclusive without a p-value.
         doses: what the method and the control cost, in words; empty where that is not measured.
+        unit: of the effect.
     """
 
     hypothesis: Hypothesis
@@ -58,6 +59,7 @@ class ContrastTest:
     worse: int = 0
     reason: str = ""
     doses: tuple[str, ...] = ()
+    unit: str = ""
 
     @property
     def interval(self) -> Interval | None:
@@ -162,6 +164,7 @@ def contrasts(reader: RunReader, hypothesis: Hypothesis) -> Iterator[ContrastTes
             model,
             worse=_worse(matrix, model),
             doses=tuple(_doses(reader, hypothesis, model)),
+            unit=matrix.unit(matrix.columns[0]).change,
         )
         if not pairs:
             yield made((), None, reason="the run has no such cell")

@@ -51,6 +51,12 @@ class TidyRow:
     """The smallest change that these items would likely show."""
     status: str
     failed_reason: str | None
+    unit: str | None
+    """Of `change`, `improvement` and `detectable`; None for none."""
+    stopped_at_step: int | None
+    """Where a fit with ``stop_at`` ended; `step` is what its results are stored under."""
+    stopped_at_kl: float | None
+    """The divergence from the base there, in nats a token."""
 
     def values(self) -> dict[str, str | int | float | bool | None]:
         """The row by column, in the order of `COLUMNS`."""
@@ -79,11 +85,13 @@ def tidy_rows(store: Store) -> list[TidyRow]:
     found: dict[tuple[object, ...], TidyRow] = {}
     for matrix in _matrices(store):
         for (model, column), metric in matrix.base.items():
-            found.setdefault((model, column), _base(matrix.name, model, column, metric))
+            unit = matrix.unit(column).change or None
+            found.setdefault((model, column), _base(matrix.name, model, column, metric, unit))
         for row in matrix.rows:
             for entry in row.entries:
                 key = (row.cell.identity, row.step, entry.column)
-                found.setdefault(key, _entry(matrix.name, row, entry))
+                unit = matrix.unit(entry.column).change or None
+                found.setdefault(key, _entry(matrix.name, row, entry, unit))
     return list(found.values())
 
 
@@ -117,7 +125,7 @@ def _secondary(reader: RunReader) -> dict[str, set[int]]:
     return {name: names[name] for name in sorted(names) if not primary[name]}
 
 
-def _base(run: str, model: str, column: Column, metric: Metric) -> TidyRow:
+def _base(run: str, model: str, column: Column, metric: Metric, unit: str | None) -> TidyRow:
     return TidyRow(
         run=run,
         identity=Identity(model),
@@ -144,13 +152,17 @@ def _base(run: str, model: str, column: Column, metric: Metric) -> TidyRow:
         detectable=None,
         status="measured",
         failed_reason=None,
+        unit=unit,
+        stopped_at_step=None,
+        stopped_at_kl=None,
     )
 
 
-def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
+def _entry(run: str, row: Row, entry: Entry, unit: str | None) -> TidyRow:
     cell, column, after, base = row.cell, entry.column, entry.after, entry.base
     known = after or base
     gain = entry.improvement_interval
+    (stop,) = row.stops or (None,)
     return TidyRow(
         run=run,
         identity=cell.identity,
@@ -177,6 +189,9 @@ def _entry(run: str, row: Row, entry: Entry) -> TidyRow:
         detectable=_digits(entry.detectable),
         status=entry.status,
         failed_reason=entry.reason,
+        unit=unit,
+        stopped_at_step=stop.step if stop is not None else None,
+        stopped_at_kl=_digits(stop.kl) if stop is not None else None,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -35,9 +36,10 @@ from harness.analysis.stats import (
     t_quantile,
 )
 from harness.analysis.tables import Evidence, Mark
+from harness.analysis.units import NO_UNIT, MetricUnit
 from harness.metrics import Metric, Role
 from harness.storage.cells import Cell, MethodNames
-from harness.storage.reader import Column
+from harness.storage.reader import Column, Stop, shown_step
 
 Status = Literal["measured", "failed", "missing"]
 
@@ -260,7 +262,7 @@ class Entry:
 
     @cached_property
     def improvement(self) -> float | None:
-        """How much nearer to the ideal, in points; negative is harm; None where undefined.
+        """How much nearer to the ideal, in the metric's unit; negative is harm; None: undefined.
 
         The value of `improved`, without its interval.
         """
@@ -425,17 +427,24 @@ class Row:
     Attributes:
         cell: the cell; where there are several fits, the first one's.
         cells: the cells of all fits; empty for a single fit.
+        stops: where each fit ended that stopped at a dose; empty where none did.
     """
 
     cell: Cell
     step: int
     entries: tuple[Entry, ...]
     cells: tuple[Cell, ...] = ()
+    stops: tuple[Stop, ...] = ()
 
     @property
     def fits(self) -> int:
         """How many fits there are."""
         return max(1, len(self.cells))
+
+    @property
+    def shown_step(self) -> str:
+        """The step in words: that at which the fits stopped, as a range, where they did."""
+        return shown_step(self.step, self.stops)
 
     def entry(self, column: Column) -> Entry | None:
         """The entry of a column, if the row has it."""
@@ -465,6 +474,12 @@ class Matrix:
     correction: str = DEFAULT
     names: MethodNames = field(default_factory=lambda: MethodNames(()), repr=False, compare=False)
     """What the methods of the run are called."""
+    units: Mapping[Column, MetricUnit] = field(default_factory=dict, compare=False)
+    """The unit of each column."""
+
+    def unit(self, column: Column) -> MetricUnit:
+        """In what the metric of a column and its change are counted."""
+        return self.units.get(column, NO_UNIT)
 
     def role(self, column: Column) -> Role:
         """What the metric of a column is for."""
@@ -488,6 +503,34 @@ class Matrix:
                 suite = (column.evaluator, column.protocol, column.domain)
                 found.setdefault(suite, column)
         return tuple(found.values())
+
+    def endpoints_in(self, unit: str) -> tuple[Column, ...]:
+        """The endpoints that have a distance to an ideal, in one unit: a mean is over these.
+
+        Args:
+            unit: of distances and changes, such as ``points``; see `endpoint_units`.
+        """
+        return tuple(
+            column
+            for column in self.endpoints
+            if column in self._with_target and self.unit(column).change == unit
+        )
+
+    @cached_property
+    def endpoint_units(self) -> tuple[str, ...]:
+        """The units of the endpoints that have a distance to an ideal, the most frequent first.
+
+        Points and nats have no common mean, so a summary takes the endpoints of one unit.
+        """
+        known = [self.unit(c).change for c in self.endpoints if c in self._with_target]
+        return tuple(unit for unit, _ in Counter(known).most_common())
+
+    @cached_property
+    def _with_target(self) -> frozenset[Column]:
+        found = {c for (_, c), metric in self.base.items() if metric.direction.kind == "target"}
+        for row in self.rows:
+            found.update(entry.column for entry in row.entries if entry.towards_target)
+        return frozenset(found)
 
     @cached_property
     def cost(self) -> Column | None:

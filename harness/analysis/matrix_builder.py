@@ -21,6 +21,7 @@ from harness.analysis.stats import (
     over_fits,
     t_p,
 )
+from harness.analysis.units import column_units
 from harness.errors import StoreError
 from harness.metrics import Metric
 from harness.storage.cells import Cell, in_common
@@ -101,6 +102,7 @@ def matrix_of(
             notes=tuple(dict.fromkeys(reader.notes)),
             correction=correction,
             names=reader.names,
+            units=column_units(reader, columns),
         )
 
 
@@ -148,7 +150,12 @@ def _compared(reader: RunReader, steps: dict[int, int], columns: Sequence[Column
         for number, entry in _tested(reader, column, pairs, entries):
             entries[number, column] = entry
     return [
-        Row(cell, step, tuple(entries[number, column] for column in columns))
+        Row(
+            cell,
+            step,
+            tuple(entries[number, column] for column in columns),
+            stops=(stop,) if (stop := reader.stop(cell, step)) is not None else (),
+        )
         for number, (cell, step) in enumerate(cells)
     ]
 
@@ -294,7 +301,8 @@ def over_fits_of(rows: Sequence[Row]) -> list[Row]:
                 entries[k] = _over_fits([row.entries[k] for row in fits])
                 several.append((len(over_seeds), k, entries[k]))
         cells = tuple(row.cell for row in fits) if len(fits) > 1 else ()
-        over_seeds.append(Row(fits[0].cell, fits[0].step, tuple(entries), cells))
+        stops = tuple(stop for row in fits for stop in row.stops)
+        over_seeds.append(Row(fits[0].cell, fits[0].step, tuple(entries), cells, stops))
     tested = with_tests([entry for _, _, entry in several])
     changed: dict[int, dict[int, Entry]] = {}
     for (number, k, _), entry in zip(several, tested, strict=True):

@@ -74,6 +74,7 @@ class Planned:
         fits_needed: fits for 80 % power at that effect with these items; None if no number will do.
         items_needed: items for 80 % power with these fits; None if no number will do.
         note: what limits these figures.
+        unit: of the error, the effect and the margin.
     """
 
     hypothesis: Hypothesis
@@ -87,6 +88,7 @@ class Planned:
     fits_needed: int | None = None
     items_needed: int | None = None
     note: str = ""
+    unit: str = ""
 
 
 def tests_in(section: Hypotheses, sources: Sequence[str], targets: Sequence[str]) -> int:
@@ -105,6 +107,7 @@ def plan_test(
     fits: int,
     level: float,
     effect: float | None = None,
+    unit: str = "",
 ) -> Planned:
     """What a hypothesis can detect in a design.
 
@@ -116,6 +119,7 @@ def plan_test(
         level: of the test, after the correction.
         effect: an effect to compute power for, in the endpoint's unit; default: the margin of an
             equivalence, for which it is the margin that is wanted.
+        unit: of the endpoint.
     """
     wanted = effect if effect is not None else hypothesis.margin
     variance = noise.variance(items, fits)
@@ -151,6 +155,7 @@ def plan_test(
         fits_needed=fits_needed,
         items_needed=items_needed,
         note="; ".join(notes),
+        unit=unit,
     )
 
 

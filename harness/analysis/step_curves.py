@@ -103,6 +103,7 @@ class TradeOff:
         paths: the way of each fit over its steps; many fits are averaged over sources.
         front: points that no other point beats in both.
         merged: whether paths are means over sources, because there are too many fits.
+        unit: of the distances; the bias scores of other units are left out.
     """
 
     metric: str
@@ -111,6 +112,7 @@ class TradeOff:
     paths: tuple[tuple[Fit, Way], ...]
     front: tuple[tuple[float, float], ...] = ()
     merged: bool = False
+    unit: str = ""
 
 
 def fit_of(cell: Cell, names: MethodNames) -> Fit:
@@ -170,10 +172,13 @@ class RunCurves:
                 if len(cells) == 1:
                     points = self._with_interval(points, cells[0], column)
                 curves[fit] = Curve(fit.label, fit.source or "", fit.method, points)
-                metric = self._value(cells[0], points[0].step, column)
+                metrics = (self._value(cells[0], step, column) for step in cells[0].steps)
+                metric = next((own for own in metrics if own is not None), None)
                 ideal = metric.direction.target if metric else ideal
             title = f"{column.metric}, {column.evaluator} ({column.protocol})"
-            panel = Panel(title, column.metric, tuple(curves.values()), ideal)
+            unit = self._matrix.unit(column).value
+            named = f"{column.metric}, {unit}" if unit else column.metric
+            panel = Panel(title, named, tuple(curves.values()), ideal)
             panels = _told_apart(panel) or _summarised(panel, curves, column.domain)
             if panels:
                 found.setdefault(column.domain, []).extend(panels)
@@ -238,9 +243,10 @@ class RunCurves:
 
     def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
         """Trajectories over a metric; ``fixed`` is its direction where it has none of its own."""
-        bias = self._matrix.endpoints
-        if not bias or ability is None:
+        units = self._matrix.endpoint_units
+        if not units or ability is None:
             return None
+        bias = self._matrix.endpoints_in(units[0])
         paths: list[tuple[Fit, Way]] = []
         base: tuple[float, float] | None = None
         direction: Direction | None = None
@@ -258,7 +264,7 @@ class RunCurves:
                     else:
                         by_step.setdefault(step, []).append((score.value, distance))
             way = tuple(
-                (step, sum(x for x, _ in reached) / len(reached),
+                (self._mean_step(cells, step), sum(x for x, _ in reached) / len(reached),
                  sum(y for _, y in reached) / len(reached))
                 for step, reached in sorted(by_step.items())
             )  # fmt: skip
@@ -272,7 +278,7 @@ class RunCurves:
         points = [(x, y) for _, way in paths for _, x, y in way] + ([base] if base else [])
         name = f"{ability.metric} ({ability.evaluator}, {ability.protocol})"
         front = pareto_front(points, direction)
-        return TradeOff(name, direction, base, tuple(paths), front, merged)
+        return TradeOff(name, direction, base, tuple(paths), front, merged, units[0])
 
     # -- values ----------------------------------------------------------------------------------
 
@@ -291,6 +297,12 @@ class RunCurves:
                 return metric if metric.value is not None else None
         return None
 
+    def _mean_step(self, cells: Sequence[Cell], step: int) -> int:
+        """The step at which the fits of some cells stopped, on average; else the step itself."""
+        stops = [self._reader.stop(cell, step) for cell in cells]
+        ends = [step if stop is None else stop.step for stop in stops]
+        return round(sum(ends) / len(ends))
+
     def _points(self, cells: Sequence[Cell], column: Column) -> tuple[Point, ...]:
         by_step: dict[int, list[float]] = {}
         for cell in cells:
@@ -302,7 +314,8 @@ class RunCurves:
         for step, values in sorted(by_step.items()):
             several = len(values) > 1 and step > 0
             low, high = (min(values), max(values)) if several else (None, None)
-            found.append(Point(step, sum(values) / len(values), low, high))
+            shown = self._mean_step(cells, step)
+            found.append(Point(shown, sum(values) / len(values), low, high))
         return tuple(found)
 
     @cached_property
@@ -314,7 +327,8 @@ class RunCurves:
         self, points: tuple[Point, ...], cell: Cell, column: Column
     ) -> tuple[Point, ...]:
         last = points[-1]
-        position = self._rows.get((cell.identity, last.step))
+        stored = {self._mean_step([cell], step): step for step in cell.steps}
+        position = self._rows.get((cell.identity, stored.get(last.step, last.step)))
         entry = self._matrix.rows[position].entry(column) if position is not None else None
         if entry and entry.interval and entry.base and entry.base.value is not None:
             start = entry.base.value
@@ -338,7 +352,7 @@ class RunCurves:
         )
 
     def _distance(self, cell: Cell, step: int, columns: Sequence[Column]) -> float | None:
-        """Mean distance in points; None unless every score of the base was measured here too."""
+        """Mean distance; None unless every score of the base was measured here too."""
         found = []
         for column in columns:
             metric = self._value(cell, step, column)

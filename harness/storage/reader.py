@@ -9,10 +9,11 @@ need not tell the difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from harness.data.domains import NO_DOMAIN
 from harness.errors import StoreError, did_you_mean
 from harness.metrics import Metric, MetricDefinition, Role
 from harness.plugins import Registry
@@ -21,7 +22,7 @@ from harness.storage.cells import Cell, MethodNames
 from harness.storage.declarations import Declarations
 from harness.storage.item_table import ItemTable
 from harness.storage.origin import RunOrigin
-from harness.storage.records import Failure, RunIndex
+from harness.storage.records import Failure, Record, RunIndex
 from harness.storage.store import Store
 
 
@@ -32,6 +33,11 @@ class Column(NamedTuple):
     protocol: str
     metric: str
     domain: str
+
+    def name(self) -> str:
+        """Return its name in words: ``ss_score, race (stereoset)``; text of no domain has none."""
+        where = "" if self.domain == NO_DOMAIN else f", {self.domain}"
+        return f"{self.metric}{where} ({self.evaluator})"
 
 
 class Place(NamedTuple):
@@ -67,6 +73,21 @@ Measurements = dict[tuple[str, str], Measured]
 """By protocol and domain."""
 
 
+class Stop(NamedTuple):
+    """Where a fit with ``stop_at`` ended.
+
+    Its results are stored under the last step of the spec, for the step at which it will stop is
+    not known when the run is planned.
+
+    Attributes:
+        step: the step at which it stopped.
+        kl: the divergence from the base there, in nats a token.
+    """
+
+    step: int
+    kl: float
+
+
 class RunReader:
     """Reads a run's records, each once, and the items of those that are tested.
 
@@ -83,6 +104,7 @@ class RunReader:
         self._declarations = Declarations(self.index, registry)
         self._labels = {ref.key: ref.evaluator for c in self.index.cells for ref in c.measures}
         self._records: dict[str, Measurements | None] = {}
+        self._stops: dict[str, Stop | None] = {}
         self._derived: dict[tuple[Place, Place, str], Metric] = {}
         self._failures: dict[str, Failure | None] = {}
         self._tables: dict[str, tuple[ItemTable, ...]] = {}
@@ -97,6 +119,7 @@ class RunReader:
             self._hashes[key] = record.items_sha256 if record else None
             if record is not None:
                 self.origin.add(record)
+                self._stops[key] = _stop_of(record)
             found: Measurements | None = None if record is None else {}
             for position, m in enumerate(record.measurements if record else ()):
                 assert found is not None
@@ -139,6 +162,13 @@ class RunReader:
         for ref in cell.measures:
             if ref.step == step and ref.evaluator == evaluator:
                 yield ref.key
+
+    def stop(self, cell: Cell, step: int) -> Stop | None:
+        """Return where the fit of a cell ended; None if it went to its last step."""
+        for ref in cell.measures:
+            if ref.step == step and self.record(ref.key) is not None:
+                return self._stops.get(ref.key)
+        return None
 
     def find(self, cell: Cell, step: int, column: Column) -> Measured | None:
         """Return the measurement of a column of a cell; None if it is missing or lacks the metric.
@@ -235,3 +265,30 @@ class RunReader:
         order = {domain: i for i, domain in enumerate(self.index.targets)}
         chosen.sort(key=lambda c: order.get(c.domain, len(order)))
         return tuple(chosen)
+
+
+def shown_step(step: int, stops: Iterable[Stop | None]) -> str:
+    """Return the step of one fit or several in words: where they stopped, as a range, or ``step``.
+
+    Args:
+        step: under which the results are stored.
+        stops: where each fit ended; None: it went on to ``step``.
+    """
+    ends = [stop.step if stop is not None else step for stop in stops] or [step]
+    low, high = min(ends), max(ends)
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def stopped_step(step: int, stop: Stop | None) -> str:
+    """Return the step of one fit in words, with the dose where it stopped at one."""
+    if stop is None:
+        return f"step {step}"
+    return f"step {stop.step} (stopped at {stop.kl:.3g} nats a token)"
+
+
+def _stop_of(record: Record) -> Stop | None:
+    """Read where a fit stopped from the log of its checkpoint."""
+    step, kl = (record.fit_log.get(name) for name in ("stopped_at_step", "stopped_at_kl"))
+    if not isinstance(step, int) or not isinstance(kl, int | float):
+        return None
+    return Stop(step, float(kl))

@@ -32,7 +32,7 @@ def _rows(tables: Iterable[Table]) -> Iterator[dict[str, object]]:
             for column, cell in zip(table.columns[table.heads :], row.cells[table.heads :],
                                     strict=True):  # fmt: skip
                 about = (table.key, table.title, row.kind, row.model, row.method, row.source,
-                         row.step, column_title(table, column))  # fmt: skip
+                         row.shown_step, column_title(table, column))  # fmt: skip
                 low, high = cell.interval if cell.interval is not None else (None, None)
                 yield {
                     **dict(zip(_ABOUT, about, strict=True)),
