@@ -17,7 +17,7 @@ import numpy as np
 
 from harness.analysis.references import reference_influences
 from harness.analysis.resampling_units import Layout, Layouts, Sums
-from harness.analysis.stats import influence, squared_distance
+from harness.analysis.stats import FEWEST_UNITS, influence, squared_distance
 from harness.arrays import Floats
 from harness.metrics import Direction, Metric
 from harness.storage.item_table import ItemTable, aligned
@@ -81,6 +81,9 @@ class Change:
         units: names of the units; equal names are equal items, in whatever metric.
         items: how many items both models have.
         flips: of a share of 0/1 decisions over independent items; None for any other metric.
+        few: units in the smallest part, where an estimator combines parts (halves, strata) and
+            that part has too few of them; else None. Then nothing has an influence, so that there
+            is no interval, test or mark.
         same: whether both sides have the same value of everything that was stored of each item, as
             a model that was not changed has.
     """
@@ -92,6 +95,7 @@ class Change:
     items: int
     flips: Flips | None
     same: bool
+    few: int | None = None
 
     @property
     def value(self) -> float:
@@ -113,6 +117,14 @@ def _equal(before: ItemTable, after: ItemTable) -> bool:
         np.array_equal(before.column(name)[old], after.column(name)[new], equal_nan=True)
         for name in names
     )
+
+
+def _few(layout: Layout) -> int | None:
+    """Units in the smallest part of an estimator that has several, if they are too few."""
+    if len(layout.counts) < 2:
+        return None
+    smallest = int((layout.counts > 0).sum(axis=1).min())
+    return smallest if smallest < FEWEST_UNITS else None
 
 
 class ChangeReader:
@@ -155,11 +167,15 @@ class ChangeReader:
         known = {id(sums): sums for _, pair in members for sums in pair}
         layout = members[0][1][0].layout
         stacked = np.stack([sums.sums for sums in known.values()])  # (tables, components, units)
+        few = _few(layout)
         based = None
         if layout.estimator.needs_base:
             base = tables[id(members[0][1][0])]
             based = reference_influences(layout, base, [tables[key] for key in known])
-        sides = dict(zip(known, self._sides(layout, stacked, based), strict=True))
+        whole = self._sides(layout, stacked, based)
+        if few is not None:
+            whole = [None if side is None else Side(side.value, None) for side in whole]
+        sides = dict(zip(known, whole, strict=True))
         parts = dict(zip(known, stacked, strict=True))
         alone = len(layout.units) == layout.items
         shares = layout.estimator.decided and alone and len(self._metric.of) == 1
@@ -183,6 +199,7 @@ class ChangeReader:
                 layout.items,
                 flips,
                 not moved.any(),
+                few,
             )
 
     def _sides(self, layout: Layout, stacked: Floats, based: Floats | None) -> list[Side | None]:

@@ -16,6 +16,7 @@ selection leaves: a normal one without its middle (Lee, Sun, Sun and Taylor 2016
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -66,7 +67,7 @@ def folded_interval(
         selected: whether there is a result only because ``before`` can be told from the ideal.
 
     Returns:
-        None where nothing varies.
+        None where no unit changed the score.
     """
     p, m = np.meshgrid(_directions(before.spread), _directions(after.spread), indexing="ij")
     items = p**2 * before.items.value - 2 * p * m * covariance + m**2 * after.items.value
@@ -75,9 +76,10 @@ def folded_interval(
         _added(p, before.fits, m, after.fits),
         _added(p, before.residual, m, after.residual),
     )
-    if variance.value.max() <= 1e-18:
-        return None
     centre = p * before.value - m * after.value
+    rounding = 1e-9 * float(np.sqrt(before.items.value + after.items.value))
+    if max(math.sqrt(variance.value[-1, -1]) / 100.0, abs(centre[-1, -1])) <= rounding:
+        return None
     half = np.sqrt(variance.value) * np.vectorize(t_quantile)(variance.df)
     limits: Limits = (centre - half, centre + half)
     if selected:

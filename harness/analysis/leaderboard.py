@@ -160,6 +160,7 @@ class Leaderboard:
         differences: how the runs differ in limits and protocols, one line each; their methods are
             not ranked together.
         left_out: names of runs that were left out because they differ.
+        few: scores that cannot be judged, with the reason; each once.
         reported: numbers from the literature, never ranked with measured ones.
     """
 
@@ -174,6 +175,7 @@ class Leaderboard:
     other_scores: tuple[tuple[str, str], ...] = ()
     differences: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
     reported: tuple[Publication, ...] = ()
 
     @property

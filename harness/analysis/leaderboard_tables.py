@@ -158,8 +158,7 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "rank",
         "#",
-        "rank by distance, with its 95 % interval; none where the interval covers most of the "
-        "board, or where a method is no nearer to the ideal than the base",
+        "rank with its 95 % interval; none where the data cannot tell it or nothing is gained",
         _rank,
         "rank",
     ),
@@ -167,35 +166,33 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "distance",
         "distance",
-        "root mean square distance of the bias scores to their ideals, less what sampling adds to "
-        "it",
+        "of the bias scores from their ideals (root mean square, less sampling error)",
         _distance,
         "number",
     ),
     BoardColumn(
         "improvement",
         "improvement",
-        "how much nearer to the ideal than the base, with a 95 % interval; ~: undefined, mean "
-        "change instead",
+        "how much nearer than the base; ~: the base may be at the ideal, so the mean change",
         _improvement,
         "effect",
     ),
     BoardColumn(
         "net",
         "net of {control}",
-        "improvement minus that of this control on the same items",
+        "the same less that of the control",
         _net,
         "effect",
         lambda board: board.control is not None,
     ),
+    BoardColumn("in_domain", "on source", "", _in_domain, "effect"),
     BoardColumn(
-        "in_domain", "on source", "improvement on the source domain itself", _in_domain, "effect"
+        "transfer", "elsewhere", "improvement on other domains than the source", _transfer, "effect"
     ),
-    BoardColumn("transfer", "elsewhere", "improvement on the other domains", _transfer, "effect"),
     BoardColumn(
         "harmed",
         "harmed",
-        "scores further from their ideal than the base's (significant ones in brackets)",
+        "scores further from the ideal (significant ones; exploratory)",
         _harmed,
         "count",
     ),
@@ -219,7 +216,7 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "undefined",
         "undefined",
-        "scores whose base cannot be told from the ideal, or that moved past it",
+        "scores that can be neither",
         _undefined,
         "count",
         lambda board: any(standing.undefined for standing in board.standings),
@@ -329,8 +326,8 @@ def _board_legend(
     titled = [_titled(column, board) for column in columns]
     parts = [f"{column.title}: {column.description}" for column in titled if column.description]
     if language:
-        parts.append("last: language metrics and their change from the base")
-    lines = ["; ".join(parts) + "."]
+        parts.append("last: language, and its change")
+    lines = ["; ".join(parts) + ". Intervals: 95 %."]
     if any(s.pareto for s in board.standings):
         lines.append(
             "◆ Pareto front: improves, and no other method improves more at a lower or equal cost."
@@ -372,6 +369,7 @@ def _board_notes(board: Leaderboard) -> list[str]:
             f"{len(unranked)} methods have no rank, because the data cannot tell their place: "
             "# shows the ranks that each could have."
         )
+    found += [f"No interval of {few}." for few in board.few]
     for s in board.standings:
         if 0 < s.compared < s.expected:
             name = standing_name(s, board)

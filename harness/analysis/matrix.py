@@ -47,6 +47,11 @@ UNDEFINED = "the base cannot be told from the ideal, so a change is neither bett
 PASSED = "moved past the ideal: whether it ended nearer cannot be told"
 
 
+def few_in_part(units: int) -> str:
+    """Why there is no interval, test or mark of a metric that combines halves."""
+    return f"{units} {'unit' if units == 1 else 'units'} in one half: too few"
+
+
 @dataclass(frozen=True)
 class Half:
     """A part of a score before and after: a stratum, or the balanced mean of the strata."""
@@ -129,6 +134,12 @@ class Entry:
     def units(self) -> int:
         """Independent units (items, clusters or windows) behind the change."""
         return min((len(change.units) for change in self.changes), default=0)
+
+    @property
+    def few(self) -> str:
+        """Why a part of the metric cannot be judged, in words; empty where every part can."""
+        known = [change.few for change in self.changes if change.few is not None]
+        return few_in_part(min(known)) if known else ""
 
     @property
     def exact(self) -> bool:
@@ -291,9 +302,7 @@ class Entry:
     @cached_property
     def mark(self) -> Mark:
         """Direction of the change, as tables mark it."""
-        if not self.change or self.exact:
-            return "same"
-        if self.no_ideal:
+        if not self.change or self.exact or self.no_ideal or self.few:
             return "same"
         if not self.towards_target:
             return "better" if (self.change > 0) == (self._direction == "higher") else "worse"
@@ -334,6 +343,8 @@ class Entry:
             return self.reason or ""
         if self.change is None:
             return "the metric has no value on these items"
+        if self.few and not self.exact:
+            return self.few
         if self.mark == "undefined":
             return UNDEFINED if not self.defined else PASSED
         if self.evidence == "untested" and self.units < FEWEST_UNITS:
@@ -346,6 +357,9 @@ class Entry:
         half, change, interval = self.balanced, self.change, self.interval
         if half is None or change is None or half.change is None or interval is None:
             return None
+        few = half.compared.few if half.compared is not None else None
+        if few is not None and interval.excludes(0.0):
+            return f"the score moved by {change:+.2f}; of the halves, {few_in_part(few)}"
         if not interval.excludes(0.0) or half.interval is None or half.interval.excludes(0.0):
             return None
         low, high = half.interval

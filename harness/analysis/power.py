@@ -92,9 +92,10 @@ class Planned:
 
 
 def tests_in(section: Hypotheses, sources: Sequence[str], targets: Sequence[str]) -> int:
-    """How many tests a section asks for: a pooled contrast is one, else one for each cell."""
+    """How many tests a section asks for: of each question one, or one for each cell."""
     return sum(
-        1 if test.contrast.pool else max(1, len(test.contrast.pairs(sources, targets)))
+        len(test.questions())
+        * (1 if test.contrast.pool else max(1, len(test.contrast.pairs(sources, targets))))
         for test in section.tests
     )
 
@@ -215,9 +216,11 @@ def noise_of(reader: RunReader, hypothesis: Hypothesis) -> Noise:
     found = [test for test in contrasts(reader, hypothesis) if test.effect is not None]
     known = [n for test in found if test.effect is not None if (n := components(test.effect))]
     if not known:
+        reasons = dict.fromkeys(test.reason for test in found if test.reason)
+        why = f" ({'; '.join(reasons)})" if reasons else ""
         raise StoreError(
             f"{reader.store.folder}: the arms and cells of '{hypothesis.name}' are not measured "
-            "there with enough items; state the noise with --item-sd and --items instead"
+            f"there with enough items{why}; state the noise with --item-sd and --items instead"
         )
     middle = sorted(known, key=lambda noise: noise.items + noise.rest)[len(known) // 2]
     return Noise(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.comparability import differences, settings_of
@@ -120,6 +120,7 @@ def rank(
         other_scores=_other_scores(matrices, counted),
         differences=tuple(phrase for phrases in differing for phrase in phrases),
         left_out=left_out,
+        few=tuple(dict.fromkeys(few for group in groups for few in _few(group))),
         reported=tuple(reported),
     )
 
@@ -311,6 +312,15 @@ def _standing(
         reasons=tuple(dict.fromkeys(e.reason or "" for e in failed)),
         warnings=_warnings([(r, e) for r, e in measured if e.role == "bias"]),
     )
+
+
+def _few(group: _Group) -> Iterator[str]:
+    """The bias scores of a method that cannot be judged, each with the reason."""
+    for row in group.rows:
+        for entry in row.entries:
+            if entry.few and entry.role == "bias" and not entry.exact:
+                column = entry.column
+                yield f"{column.metric} on {column.domain} ({column.evaluator}): {entry.few}"
 
 
 def _shift(entries: Sequence[Entry]) -> Estimated | None:

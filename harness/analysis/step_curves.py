@@ -7,7 +7,7 @@ many, it shows how the curves are spread: their median and the middle 80 % of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -113,6 +113,38 @@ class TradeOff:
     front: tuple[tuple[float, float], ...] = ()
     merged: bool = False
     unit: str = ""
+
+
+class Dosed(NamedTuple):
+    """A score at a dose."""
+
+    step: int
+    dose: float
+    change: float
+
+
+@dataclass(frozen=True)
+class DosePanel:
+    """How a bias score changed, over the dose.
+
+    Attributes:
+        column: the score.
+        dose: the column that is the dose.
+        base: the score of the base model.
+        ideal: of the score; None where it has none.
+        curves: the checkpoints of each fit, by step; of a fit that was read once for each seed, a
+            point for each seed.
+        joined: fits that were read at several steps, so that a line joins their points.
+        merged: whether curves are means over sources, because there are too many.
+    """
+
+    column: Column
+    dose: Column
+    base: float
+    ideal: float | None
+    curves: tuple[tuple[Fit, tuple[Dosed, ...]], ...]
+    joined: frozenset[Fit]
+    merged: bool = False
 
 
 def fit_of(cell: Cell, names: MethodNames) -> Fit:
@@ -240,6 +272,60 @@ class RunCurves:
         """
         found = dose(self._matrix)
         return self._against(found.column if found is not None else None, LOWER)
+
+    @cached_property
+    def dose_panels(self) -> list[DosePanel]:
+        """The change of each primary bias score over the divergence from the base.
+
+        Over several seeds it is the mean at each step; a fit that is read once, as where it stops
+        at a dose, is one point for each seed. Empty where the run measured no dose.
+        """
+        found = dose(self._matrix)
+        panels = []
+        for column in self._matrix.endpoints if found is not None else ():
+            assert found is not None
+            base: Metric | None = None
+            curves: list[tuple[Fit, tuple[Dosed, ...]]] = []
+            joined = set()
+            for fit, cells in self.fits.items():
+                each = [self._dosed(cell, column, found.column) for cell in cells]
+                base = base or self._value(cells[0], 0, column)
+                if any(len(points) > 1 for points in each):
+                    joined.add(fit)
+                    points = _mean_by_step([point for own in each for point in own])
+                else:
+                    points = tuple(point for own in each for point in own)
+                if points:
+                    curves.append((fit, points))
+            if not curves or base is None or base.value is None:
+                continue
+            merged = len(curves) > MOST_CURVES
+            if merged:
+                curves, joined = _over_sources(curves, joined)
+            panels.append(
+                DosePanel(
+                    column,
+                    found.column,
+                    base.value,
+                    base.direction.target,
+                    tuple(curves),
+                    frozenset(joined),
+                    merged,
+                )
+            )
+        return panels
+
+    def _dosed(self, cell: Cell, column: Column, dosed: Column) -> list[Dosed]:
+        base = self._value(cell, 0, column)
+        points = []
+        for step in cell.steps:
+            level, score = self._value(cell, step, dosed), self._value(cell, step, column)
+            if step > 0 and base is not None and level is not None and score is not None:
+                assert level.value is not None
+                assert score.value is not None
+                assert base.value is not None
+                points.append(Dosed(step, level.value, score.value - base.value))
+        return points
 
     def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
         """Trajectories over a metric; ``fixed`` is its direction where it has none of its own."""
@@ -449,6 +535,37 @@ def _text_label(column: Column) -> str:
 
 
 # -- bias against language ability -----------------------------------------------------------
+
+
+def _mean_by_step(points: Sequence[Dosed]) -> tuple[Dosed, ...]:
+    at: dict[int, list[Dosed]] = {}
+    for point in points:
+        at.setdefault(point.step, []).append(point)
+    return tuple(
+        Dosed(
+            step,
+            sum(own.dose for own in same) / len(same),
+            sum(own.change for own in same) / len(same),
+        )
+        for step, same in sorted(at.items())
+    )
+
+
+def _over_sources(
+    curves: Sequence[tuple[Fit, tuple[Dosed, ...]]], joined: Collection[Fit]
+) -> tuple[list[tuple[Fit, tuple[Dosed, ...]]], set[Fit]]:
+    """One curve for each method: the mean over its sources at each step, or all single points."""
+    groups: dict[Fit, list[Dosed]] = {}
+    lines: set[Fit] = set()
+    for fit, points in curves:
+        method = fit._replace(source=None)
+        groups.setdefault(method, []).extend(points)
+        if fit in joined:
+            lines.add(method)
+    return [
+        (fit, _mean_by_step(points) if fit in lines else tuple(points))
+        for fit, points in groups.items()
+    ], lines
 
 
 def _by_method(paths: Iterable[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:

@@ -128,15 +128,16 @@ def _planned(
     for hypothesis in spec.hypotheses.tests:
         known = noise(hypothesis)
         count = items if items is not None else known.design[0] if known.design else 0
-        found.append(
+        found += [
             plan_test(
-                hypothesis,
+                question,
                 known,
                 items=count,
                 fits=fits if fits is not None else len(spec.seed),
                 level=spec.hypotheses.alpha / tests,
-                effect=effect,
+                effect=effect if question.margin is None or question is hypothesis else None,
                 unit=unit(hypothesis),
             )
-        )
+            for question in hypothesis.questions()
+        ]
     return found
