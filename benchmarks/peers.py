@@ -306,9 +306,10 @@ def suites(
 ) -> dict[str, Sequence[Group]]:
     """Groups of texts of the suites asked for; with ``limit`` so many, spread over the suite.
 
+    A group of BBQ is a question with each of its answers, as the protocol ``choice_sum`` writes it.
     Of WikiText-2, as much of the text as holds the windows.
     """
-    from harness_evaluators import crows_pairs, perplexity, stereoset
+    from harness_evaluators import bbq, crows_pairs, perplexity, stereoset
 
     from harness.data.places import DataStore
 
@@ -320,6 +321,17 @@ def suites(
     if "stereoset" in names:
         rows = list(stereoset.parse(data.locate(stereoset.PIN)))
         found["stereoset"] = spread([row[4:7] for row in rows], limit)
+    if "bbq" in names:
+        questions = map(bbq.question_of, bbq.parse(data.locate(bbq.PIN)))
+        groups = [
+            tuple(
+                f"{question.context}\n\nQ: {question.question}\nA: {answer}"
+                for answer in question.answers
+            )
+            for question in questions
+            if question is not None
+        ]
+        found["bbq"] = spread(groups, limit)
     if "wikitext2" in names:
         rows = list(perplexity.parse_raw(data.locate(perplexity.PIN)))
         text = "\n\n".join(row[1] for row in rows)
