@@ -128,12 +128,12 @@ class Entry:
         """Independent units (items, clusters or windows) behind the change."""
         return min((len(change.units) for change in self.changes), default=0)
 
-    @property
+    @cached_property
     def exact(self) -> bool:
         """Whether every item has the same values as in the base, as of a model that is the same."""
         return bool(self.changes) and all(change.same for change in self.changes)
 
-    @property
+    @cached_property
     def test(self) -> McNemar | None:
         """Flips of the decisions of one fit over independent items, with McNemar's exact test."""
         if len(self.changes) != 1 or self.changes[0].flips is None:
@@ -203,7 +203,7 @@ class Entry:
         known = self.after or self.base
         return known.role or "diagnostic" if known is not None else "diagnostic"
 
-    @property
+    @cached_property
     def towards_target(self) -> bool:
         """Whether the metric has a target, as bias scores do."""
         known = self.after or self.base
@@ -214,7 +214,7 @@ class Entry:
         """Whether no value of the metric is better than another."""
         return self._direction == "none"
 
-    @property
+    @cached_property
     def defined(self) -> bool:
         """Whether a change can be called better or worse.
 
