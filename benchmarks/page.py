@@ -201,6 +201,16 @@ def simple(lines: Sequence[Line]) -> str:
     return markdown(("command", "s", "CPU s"), rows)
 
 
+def load(lines: Sequence[Line]) -> str:
+    """Commands on a large run."""
+    rows = [
+        (f"`{line['case']}`", f"{own['seconds']:.1f}", f"{own['cpu_seconds']:.1f}", own["peak_mib"])
+        for line in lines
+        for own in (line["figures"],)
+    ]
+    return markdown(("command", "s", "CPU s", "peak MiB"), rows)
+
+
 TABLES: dict[str, Callable[[Sequence[Line]], str]] = {
     "scoring_speed": scoring,
     "vs_lm_eval": lm_eval,
@@ -208,6 +218,7 @@ TABLES: dict[str, Callable[[Sequence[Line]], str]] = {
     "overhead": overhead,
     "help": simple,
     "matrix_speed": simple,
+    "load": load,
 }
 
 
