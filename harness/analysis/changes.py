@@ -8,13 +8,14 @@ of a control on the same units, and combine with the spread between fits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from harness.analysis.references import reference_influences
 from harness.analysis.resampling_units import Layout, Layouts, Sums
 from harness.analysis.stats import influence, squared_distance
 from harness.arrays import Floats
@@ -130,27 +131,36 @@ class ChangeReader:
         """
         prepared = [self._layouts.paired(before, after) for before, after in pairs]
         groups: dict[int, list[int]] = {}
-        for position, sums in enumerate(prepared):
+        tables: dict[int, ItemTable] = {}
+        for position, (sums, pair) in enumerate(zip(prepared, pairs, strict=True)):
             if sums is not None:
                 groups.setdefault(id(sums[0].layout), []).append(position)
+                tables.update(zip(map(id, sums), pair, strict=True))
         found: list[Change | None] = [None] * len(pairs)
         for positions in groups.values():
             members = [(position, prepared[position]) for position in positions]
-            self._compare([(position, sums) for position, sums in members if sums], found)
+            self._compare([(position, sums) for position, sums in members if sums], tables, found)
         return [
             replace(change, same=_equal(*pair)) if change is not None and change.same else change
             for change, pair in zip(found, pairs, strict=True)
         ]
 
     def _compare(
-        self, members: Sequence[tuple[int, tuple[Sums, Sums]]], found: list[Change | None]
+        self,
+        members: Sequence[tuple[int, tuple[Sums, Sums]]],
+        tables: Mapping[int, ItemTable],
+        found: list[Change | None],
     ) -> None:
         """Fill in the changes of pairs that share a layout; each table is computed once."""
-        tables = {id(sums): sums for _, pair in members for sums in pair}
+        known = {id(sums): sums for _, pair in members for sums in pair}
         layout = members[0][1][0].layout
-        stacked = np.stack([sums.sums for sums in tables.values()])  # (tables, components, units)
-        sides = dict(zip(tables, self._sides(layout, stacked), strict=True))
-        parts = dict(zip(tables, stacked, strict=True))
+        stacked = np.stack([sums.sums for sums in known.values()])  # (tables, components, units)
+        based = None
+        if layout.estimator.needs_base:
+            base = tables[id(members[0][1][0])]
+            based = reference_influences(layout, base, [tables[key] for key in known])
+        sides = dict(zip(known, self._sides(layout, stacked, based), strict=True))
+        parts = dict(zip(known, stacked, strict=True))
         alone = len(layout.units) == layout.items
         shares = layout.estimator.decided and alone and len(self._metric.of) == 1
         decided = {
@@ -175,7 +185,7 @@ class ChangeReader:
                 not moved.any(),
             )
 
-    def _sides(self, layout: Layout, stacked: Floats) -> list[Side | None]:
+    def _sides(self, layout: Layout, stacked: Floats, based: Floats | None) -> list[Side | None]:
         sums = np.moveaxis(stacked, 0, 1)  # (components, tables, units)
         totals, counts = sums.sum(axis=-1), layout.counts.sum(axis=-1)
         values = layout.value(totals, np.broadcast_to(counts[:, None], (len(counts), len(stacked))))
@@ -189,6 +199,8 @@ class ChangeReader:
                 totals[..., None] - sums, np.broadcast_to(rest[:, None, :], shape)
             )
         influences = influence(without)
+        if based is not None:
+            influences = influences + based
         target = self._metric.direction.target
         squares = spread = None
         if target is not None and units > 2:

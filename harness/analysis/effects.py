@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
+from harness.analysis.folded import Deviation, folded_interval
 from harness.analysis.interval import Interval
 from harness.analysis.stats import (
     FEWEST_FITS,
@@ -244,10 +245,12 @@ class Distance:
         square: the mean of the unbiased squared distances.
         noise: the mean of the sampling variances that were subtracted, by set of units; scores
             on the same units share their sampling error.
+        signed: of a single score, its deviation from the ideal; None for several scores.
     """
 
     square: Effect
     noise: Mapping[tuple[str, ...], float]
+    signed: Effect | None = None
 
     @property
     def value(self) -> float:
@@ -283,6 +286,8 @@ class Distance:
 
 def mean_distance(distances: Sequence[Distance]) -> Distance:
     """The root mean square over several distances."""
+    if len(distances) == 1:
+        return distances[0]
     weight = 1.0 / len(distances)
     noise: dict[tuple[str, ...], float] = {}
     for distance in distances:
@@ -300,16 +305,48 @@ class Estimated:
     covers: str = "items"
 
 
-def nearer(before: Distance, after: Distance) -> Estimated:
+def nearer(before: Distance, after: Distance, *, selected: bool = False) -> Estimated:
     """How much nearer to the ideal ``after`` is than ``before``; negative: further.
 
-    The difference of both distances, with a t interval from the influences on both.
+    The difference of both distances. The interval of a single score is the image of that of the
+    signed scores; over several scores it is linear in the influences (delta method).
+
+    Args:
+        before, after: distances on the same units.
+        selected: whether there is a result only because ``before`` is `Distance.distinguishable`.
     """
     squares = before.square.value, after.square.value
     close = abs(squares[0] - squares[1]) <= 1e-9 * max(map(abs, squares))
     value = 0.0 if close else before.value - after.value
-    effect = combined([(1.0, before.points), (-1.0, after.points)])
-    return estimated(value, effect)
+    if before.signed is None or after.signed is None:
+        return estimated(value, combined([(1.0, before.points), (-1.0, after.points)]))
+    covers = combined([(1.0, before.signed), (-1.0, after.signed)]).covers
+    return Estimated(value, _folded(before, after, selected=selected), covers)
+
+
+def _folded(before: Distance, after: Distance, *, selected: bool) -> Interval | None:
+    one, two = _deviation(before), _deviation(after)
+    assert before.signed is not None
+    assert after.signed is not None
+    both = combined([(1.0, before.signed), (1.0, after.signed)]).items_variance
+    if one is None or two is None or both is None:
+        return None
+    covariance = float(both.value - one.items.value - two.items.value) / 2.0
+    return folded_interval(one, two, covariance, selected=selected)
+
+
+def _deviation(distance: Distance) -> Deviation | None:
+    """A single score's deviation from its ideal; None where too few units are known."""
+    assert distance.signed is not None
+    signed, items = distance.signed, distance.signed.items_variance
+    if items is None:
+        return None
+    between = distance.square.value - (signed.value**2 - float(items.value))
+    fits = max(len(block.fits) for block in signed.blocks)
+    if signed.covers_fits:
+        between *= fits / (fits - 1.0)
+    spread = math.sqrt(max(between, 0.0)) if fits > 1 else 0.0
+    return Deviation(signed.value, items, *fit_variances(signed), spread)
 
 
 def estimated(value: float, effect: Effect) -> Estimated:

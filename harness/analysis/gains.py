@@ -34,7 +34,7 @@ class Gain:
     @cached_property
     def estimated(self) -> Estimated | None:
         """How many points nearer; None where that is undefined."""
-        return nearer(self.before, self.after) if self.defined else None
+        return nearer(self.before, self.after, selected=True) if self.defined else None
 
     @cached_property
     def effect(self) -> Effect:

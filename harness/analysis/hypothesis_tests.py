@@ -95,6 +95,19 @@ def verdicts(reader: RunReader) -> HypothesisTests:
     )
 
 
+def tested_of(reader: RunReader) -> HypothesisTests | None:
+    """Return `verdicts` of a run; None where it has no hypotheses or they cannot be tested.
+
+    For pages and figures, which show what there is. `verdicts` says what is missing.
+    """
+    if not reader.index.spec.get("hypotheses"):
+        return None
+    try:
+        return verdicts(reader)
+    except StoreError:
+        return None
+
+
 def hypotheses_of(reader: RunReader) -> Hypotheses:
     """The hypotheses of a run, checked against the hash that was fixed with its first result.
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from harness.analysis.effects import Distance, Estimated
 from harness.analysis.interval import Interval
 from harness.analysis.matched_cost import Matched
+from harness.analysis.matrix import Entry, Row
 from harness.analysis.reported import Publication
 from harness.analysis.stats import FitSummary
 from harness.storage.reader import Column
@@ -71,6 +72,8 @@ class Standing:
     Attributes:
         run, model, method: what it is.
         control: whether methods are compared with it.
+        scores: its bias scores, each with its row of the matrix. A column can compute any
+            statistic from them.
         distance: root mean square distance of the bias scores to their ideals, in points.
         base_distance: the same of the base model.
         improvement: how much nearer than the base; None where that is undefined.
@@ -103,6 +106,7 @@ class Standing:
     model: str
     method: str
     control: bool
+    scores: tuple[tuple[Row, Entry], ...] = ()
     distance: Distance | None = None
     base_distance: Distance | None = None
     improvement: Estimated | None = None

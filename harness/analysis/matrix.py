@@ -256,7 +256,7 @@ class Entry:
             return Estimated(sign * self.change, interval, self.covers)
         if self.base_distance is None or self.distance is None:
             return None
-        return nearer(self.base_distance, self.distance)
+        return nearer(self.base_distance, self.distance, selected=True)
 
     @cached_property
     def improvement(self) -> float | None:
@@ -412,7 +412,10 @@ def distance_of(fits: Sequence[str], sides: Sequence[Side], change: Change) -> D
         return Distance(_effect(fits, like, plain, [None] * len(sides)), {})
     effect = _effect(fits, like, squares, [side.square_influences for side in sides])
     noise = math.fsum(variances) / len(variances)
-    return Distance(effect, {change.units: noise})
+    signed = _effect(
+        fits, like, [side.value - target for side in sides], [side.influences for side in sides]
+    )
+    return Distance(effect, {change.units: noise}, signed)
 
 
 @dataclass(frozen=True)

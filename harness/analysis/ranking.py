@@ -242,6 +242,7 @@ def _standing(
         model=group.model,
         method=group.method,
         control=group.control,
+        scores=tuple(bias),
         distance=gain.after if gain else None,
         base_distance=gain.before if gain else None,
         improvement=gain.estimated if gain else None,

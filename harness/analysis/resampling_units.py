@@ -7,7 +7,7 @@ or template) where it has one, else the item, be it a pair, a text or a window o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -122,11 +122,13 @@ class Layout:
         estimator: of the metric.
         sample: the items; its values are those of any table of the same items.
         grouping: the unit of each item.
+        of: names of the values that the metric reads.
     """
 
     estimator: Estimator
     sample: Sample
     grouping: Units
+    of: tuple[str, ...] = ()
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -147,6 +149,10 @@ class Layout:
         """Sum the values of items, shape ``(items, names)``."""
         sample = self.sample._replace(values=values)
         return Sums(self, sums_of(self.estimator, sample, self.grouping))
+
+    def with_reference(self, reference: tuple[float, ...]) -> Layout:
+        """The same items with other reference numbers."""
+        return replace(self, sample=self.sample._replace(reference=reference))
 
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Turn sums and counts into the metric; nan where it has no value."""
@@ -170,4 +176,4 @@ def layout_of(
     estimator = metric.formula()
     empty = np.empty((len(ids), len(metric.of)))
     sample = Sample(empty, ids, clusters, strata, metric.reference)
-    return Layout(estimator, sample, units_of(estimator, sample))
+    return Layout(estimator, sample, units_of(estimator, sample), metric.of)

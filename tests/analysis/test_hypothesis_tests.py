@@ -15,10 +15,13 @@ from scipy import stats as scipy_stats
 
 from harness.analysis.effects import Block, Effect, combined
 from harness.analysis.hypothesis_tests import ContrastTest, judged, verdicts
+from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.power import Noise, components, plan_test, power_of
 from harness.arrays import Floats
 from harness.errors import StoreError
 from harness.planning.hypotheses import Hypotheses, Hypothesis, Pair
+from harness.render.figures.catalogue import figures_of
+from harness.render.tables.numbers import signed
 from harness.storage.reader import RunReader
 from harness.storage.records import Registration
 from harness.storage.store import Store
@@ -233,6 +236,34 @@ def test_verdicts_of_a_run(tmp_path: Path) -> None:
     assert max(map(len, text_of("test", store.folder, width=80).splitlines())) <= 80
     listed = json.loads(text_of("test", store.folder, "--json"))
     assert [row["cells"][2]["text"] for row in listed["rows"]] == [t.outcome for t in found.tests]
+
+
+def test_the_page_and_the_figures_show_the_verdicts(tmp_path: Path) -> None:
+    store = registered(tmp_path)
+    reader = RunReader(store)
+    tests = verdicts(reader).tests
+    drawn = figures_of(reader, build_matrix(store)).hypotheses
+    shown = [row for figure in drawn for row in figure.numbers.rows]
+    assert len(drawn) == len({t.hypothesis.endpoint.metric for t in tests})
+    assert len(shown) == len(tests)  # no two tests of this run share a contrast
+    for tested in tests:
+        assert tested.effect is not None
+        (row,) = [
+            row for row in shown if row[0].startswith(tested.hypothesis.name)
+            and row[1] == signed(tested.effect.value) and row[4] == tested.outcome
+        ]  # fmt: skip
+        assert row[3] == ("–" if tested.hypothesis.margin is None else "±1.50")
+    for figure in drawn:
+        assert b"<svg" in figure.files(("svg",))["svg"]
+    invoke("report", str(store.folder), "--out", str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert 'id="hypotheses"' in page
+    assert page.index("beats-random") < page.index('id="matrix"')
+
+
+def test_a_run_without_hypotheses_has_no_such_figure(tmp_path: Path) -> None:
+    store = make_run(tmp_path, steps=(30,))
+    assert not figures_of(RunReader(store), build_matrix(store)).hypotheses
 
 
 def test_changed_hypotheses_and_late_ones_are_named(tmp_path: Path) -> None:

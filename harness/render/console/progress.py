@@ -18,9 +18,10 @@ from rich.progress import (
 
 from harness.render.console.terminal import Terminal
 from harness.render.safe_text import one_line
+from harness.running.reporting import Reporter
 
 
-class ConsoleReporter:
+class ConsoleReporter(Reporter):
     """Shows two progress bars on a terminal, and one line for each measurement elsewhere.
 
     The estimated time left is the number of pending measurements times the mean time of their

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from harness.analysis.changes import ChangeReader
 from harness.analysis.interval import Interval
-from harness.analysis.stats import FEWEST_UNITS, t_interval
+from harness.analysis.stats import FEWEST_UNITS, share_interval, t_interval
 from harness.errors import StoreError
 from harness.estimators import Percent
 from harness.metrics import Metric
@@ -219,7 +219,11 @@ def _spread(reader: RunReader, measured: Measured, metric: Metric) -> _Spread | 
     if variance is None or not math.isfinite(variance):
         return None
     value = change.before.value
-    return _Spread(math.sqrt(variance), t_interval(value, variance, len(change.units) - 1.0))
+    if change.flips is not None:  # a share of independent items
+        interval = share_interval(value * change.items / 100.0, change.items)
+    else:
+        interval = t_interval(value, variance, len(change.units) - 1.0)
+    return _Spread(math.sqrt(variance), interval)
 
 
 def _model(reader: RunReader, cell: Cell, step: int) -> tuple[str, str]:

@@ -11,6 +11,8 @@ import yaml
 from harness import __version__
 from harness.analysis.effects import Estimated
 from harness.analysis.halves import halves_panels
+from harness.analysis.hypothesis_tables import hypothesis_table
+from harness.analysis.hypothesis_tests import tested_of
 from harness.analysis.item_changes import spread_panels
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.leaderboard_tables import board_tables
@@ -109,6 +111,8 @@ class Page:
     data: str
     """The cells of the tables, as a ``data:`` address."""
     facts: tuple[tuple[str, str], ...]
+    hypotheses: tuple[TableView, ...]
+    """The verdicts of the spec's hypotheses; empty without any."""
     matrices: tuple[TableView, ...]
     each_fit: tuple[TableView, ...]
     mark_note: str
@@ -132,6 +136,7 @@ def page_of(sources: Sources) -> Page:
     index = reader.index
     curves = RunCurves(reader, matrix)
     matrices, boards = matrix_tables(matrix), board_tables(board)
+    tested = tested_of(reader)
     description = index.spec.get("description")
     return Page(
         name=index.name,
@@ -141,6 +146,7 @@ def page_of(sources: Sources) -> Page:
         answer=_answer(matrix, board, matrices),
         data="data:text/csv;base64," + base64.b64encode(cells_csv([*matrices, *boards])).decode(),
         facts=tuple(_facts(reader, curves)),
+        hypotheses=(view_of(hypothesis_table(tested)),) if tested is not None else (),
         matrices=tuple(each_line_once(map(view_of, matrices))),
         each_fit=tuple(map(view_of, matrix_tables(matrix, each_seed=True)))
         if matrix.several_fits
@@ -149,7 +155,9 @@ def page_of(sources: Sources) -> Page:
         notes=matrix.notes,
         boards=tuple(view_of(table) for table in boards if table.rows),
         transfer=tuple(_transfer_tables(matrix)),
-        figures=run_figures(curves, halves_panels(matrix), spread_panels(reader, matrix), matrices),
+        figures=run_figures(
+            curves, halves_panels(matrix), spread_panels(reader, matrix), matrices, tested
+        ),
         stepwise=bool(curves.stepwise),
         merged=curves.trade_off is not None and curves.trade_off.merged,
         items=tuple(item_lists(reader, matrix, sources.texts)),
