@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from harness.errors import DebiasError, StoreError
 from harness.plugins import Registry, load_registry
-from harness.running.reporting import Silent
+from harness.running.reporting import Reporter
 from harness.running.units import Failed, Measured
 from harness.running.worker import Worker, failures
 
@@ -136,7 +136,7 @@ def _serve(
     scratch: Path | None,
 ) -> None:
     """What a process does: units as they come, each answered by its events and None."""
-    worker = Worker(registry(), data, spec, Silent(), scratch)
+    worker = Worker(registry(), data, spec, Reporter(), scratch)
     with suppress(EOFError, KeyboardInterrupt):
         while True:
             unit, inputs = pipe.recv()
@@ -148,7 +148,7 @@ def _serve(
             pipe.send(None)
 
 
-class Lines(Silent):
+class Lines(Reporter):
     """Prints one line for each measurement, with the seconds since the start."""
 
     def __init__(self) -> None:
