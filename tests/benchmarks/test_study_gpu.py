@@ -69,9 +69,9 @@ def run(folder: Path, data: Path, *words: str) -> list[str]:
 def test_records_and_figures_come_back_and_a_failed_part_costs_the_others_nothing(
     tmp_path: Path, shared_data: Path
 ) -> None:
-    parts = ("install", "study", "scoring", "fit", "spread")
+    parts = ("install", "study", "fit", "spread")
     data = tmp_path / "data"
-    for folder in ("crows_pairs", "stereoset", "wikitext-2-raw", "wikitext-2-tokenised"):
+    for folder in ("crows_pairs", "wikitext-2-tokenised"):
         shutil.copytree(shared_data / folder, data / folder)
     (data / "dghs").mkdir()
     (data / "dghs" / "dghs.csv").write_text("altered", "utf-8")  # read by the part fit alone
@@ -82,11 +82,11 @@ def test_records_and_figures_come_back_and_a_failed_part_costs_the_others_nothin
     assert ended["study"].startswith("2 measured, 0 already there, 0 failed")
     assert ended["fit"].startswith("failed")
     assert "dghs" in ended["fit"]
-    assert not any(ended[name] for name in ("scoring", "spread", "all"))
+    assert not any(ended[name] for name in ("spread", "all"))
     out = tmp_path / "out"
     assert (out / "parts.txt").read_text("utf-8").splitlines() == lines
     figures = [json.loads(line) for line in (out / "figures.jsonl").read_text("utf-8").splitlines()]
-    assert {line["benchmark"] for line in figures} == {"scoring_speed", "gpu_checks"}
+    assert [line["case"] for line in figures] == ["spread cpu"]
     assert figures[-1]["figures"]["weights lie on"] == "cpu, disk"
     with tarfile.open(out / "records.tar.gz") as packed:
         packed.extractall(tmp_path / "back", filter="data")
