@@ -42,15 +42,24 @@ SUITES = ("crows-pairs", "stereoset", "wikitext2")
 """What is measured unless suites are named."""
 
 GOALS = {
-    ("crows-pairs", "over_limit"): 1.25,
-    ("stereoset", "over_limit"): 1.25,
-    ("wikitext2", "over_limit"): 1.25,
-    ("stereoset", "plain"): 2.2,
-    ("bbq", "plain"): 2.5,
-    ("crows-pairs", "alone"): 4.0,
-    ("stereoset", "alone"): 7.0,
+    "cpu": {
+        ("crows-pairs", "over_limit"): 1.25,
+        ("stereoset", "over_limit"): 1.25,
+        ("wikitext2", "over_limit"): 1.25,
+        ("stereoset", "plain"): 2.2,
+        ("bbq", "plain"): 2.5,
+        ("crows-pairs", "alone"): 4.0,
+        ("stereoset", "alone"): 7.0,
+    },
+    "cuda": {  # 60 % of the machine's rate
+        ("crows-pairs", "over_limit"): 1 / 0.6,
+        ("stereoset", "over_limit"): 1 / 0.6,
+        ("wikitext2", "over_limit"): 1 / 0.6,
+        ("crows-pairs", "plain"): 3.0,
+        ("stereoset", "plain"): 3.0,
+    },
 }
-"""At most so many times the limit; at least so many times as fast as a way."""
+"""By kind of device: at most so many times the limit; at least so many times as fast as a way."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -225,12 +234,18 @@ def missed(suite: str, figures: dict[str, Any], options: argparse.Namespace) -> 
     if options.dtype == "float32" and differs and differs["text"] > BOUND:
         found.append(f"{suite}: scores differ by {differs['text']:.1e} nats a token")
     if options.check:
+        goals = GOALS.get(options.device.partition(":")[0], {})
         limit = figures["wall"]["over_limit"]["harness"]
+<<<<<<< HEAD
         if limit > GOALS.get((suite, "over_limit"), math.inf):
             found.append(f"{suite}: {limit:.2f} times the limit")
+=======
+        if limit > (most := goals.get((suite, "over_limit"), float("inf"))):
+            found.append(f"{suite}: {limit:.2f} times the limit, not {most:.2f}")
+>>>>>>> gpu
         for name, ratio in figures["wall"]["times_the_harness"].items():
-            if ratio < GOALS.get((suite, name), 0.0):
-                found.append(f"{suite}: {ratio:.2f} times as fast as '{name}'")
+            if ratio < (least := goals.get((suite, name), 0.0)):
+                found.append(f"{suite}: {ratio:.2f} times as fast as '{name}', not {least:g}")
     return found
 
 

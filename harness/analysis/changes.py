@@ -180,7 +180,7 @@ class ChangeReader:
         new = [order[id(after)] for _, (_, after) in members]
         moved = stacked[new] - stacked[old]
         alone = len(layout.units) == layout.items
-        decided = np.zeros(len(stacked), bool)
+        decided: np.ndarray = np.zeros(len(stacked), bool)
         if layout.estimator.decided and alone and len(self._metric.of) == stacked.shape[1] == 1:
             decided = ((stacked == 0) | (stacked == 1)).all(axis=(1, 2))
         pairs = zip(

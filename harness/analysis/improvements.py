@@ -77,7 +77,7 @@ def _improved(members: Sequence[_Single]) -> list[Estimated]:
     none = Variance(np.zeros(len(known)), np.ones(len(known)))
     before, after = (
         Deviation(
-            np.array([members[k].values[side] for k in known]),
+            np.array([members[k].values[side] for k in known.tolist()]),
             Variance(items.value[known], items.df[known]),
             none,
             none,

@@ -214,9 +214,10 @@ def test_the_harness_side_against_lm_eval_scores_the_pairs_given(
     figures = vs_lm_eval.compare([ours], [theirs])
     assert figures["wall"]["times_as_fast"]["lmeval_sum"] == pytest.approx(2, rel=0.01)
     assert figures["agreement"]["preferences_that_differ"] == 0
-    assert not vs_lm_eval.missed(figures, check=True)
+    assert not vs_lm_eval.missed(figures, goal=1.4)
+    assert vs_lm_eval.missed(figures, goal=3.0)
     theirs["sums"]["0"] = theirs["sums"]["0"][::-1]
-    assert vs_lm_eval.missed(vs_lm_eval.compare([ours], [theirs]), check=False)
+    assert vs_lm_eval.missed(vs_lm_eval.compare([ours], [theirs]), goal=None)
 
 
 def _keep(folder: Path, wanted: set[str]) -> None:
