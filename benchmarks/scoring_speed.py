@@ -236,13 +236,8 @@ def missed(suite: str, figures: dict[str, Any], options: argparse.Namespace) -> 
     if options.check:
         goals = GOALS.get(options.device.partition(":")[0], {})
         limit = figures["wall"]["over_limit"]["harness"]
-<<<<<<< HEAD
-        if limit > GOALS.get((suite, "over_limit"), math.inf):
-            found.append(f"{suite}: {limit:.2f} times the limit")
-=======
-        if limit > (most := goals.get((suite, "over_limit"), float("inf"))):
+        if limit > (most := goals.get((suite, "over_limit"), math.inf)):
             found.append(f"{suite}: {limit:.2f} times the limit, not {most:.2f}")
->>>>>>> gpu
         for name, ratio in figures["wall"]["times_the_harness"].items():
             if ratio < (least := goals.get((suite, name), 0.0)):
                 found.append(f"{suite}: {ratio:.2f} times as fast as '{name}', not {least:g}")

@@ -240,8 +240,8 @@ def _notes(rows: Sequence[Row], entries: Sequence[Entry]) -> list[str]:
     for entry in entries:
         if entry.few and not entry.exact and entry.column.domain not in halves.get(entry.few, ()):
             halves.setdefault(entry.few, []).append(entry.column.domain)
-    for why, domains in halves.items():
-        found.append(f"No interval, no star and no mark for {', '.join(domains)}: {why}.")
+    for reason, domains in halves.items():
+        found.append(f"No interval, no star and no mark for {', '.join(domains)}: {reason}.")
     fits = {row.fits for row in rows if row.fits > 1}
     if fits and min(fits) < FEWEST_FITS:
         found.append(f"With fewer than {FEWEST_FITS} fits, fits are not in the interval.")
