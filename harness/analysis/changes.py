@@ -180,7 +180,7 @@ class ChangeReader:
         new = [order[id(after)] for _, (_, after) in members]
         moved = stacked[new] - stacked[old]
         alone = len(layout.units) == layout.items
-        decided: np.ndarray = np.zeros(len(stacked), bool)
+        decided = np.zeros(len(stacked), bool)
         if layout.estimator.decided and alone and len(self._metric.of) == stacked.shape[1] == 1:
             decided = ((stacked == 0) | (stacked == 1)).all(axis=(1, 2))
         pairs = zip(
@@ -190,10 +190,10 @@ class ChangeReader:
             (decided[old] & decided[new]).tolist(),
             np.count_nonzero(moved > 0, axis=(1, 2)).tolist(),
             np.count_nonzero(moved < 0, axis=(1, 2)).tolist(),
-            moved.any(axis=(1, 2)).tolist(),
+            np.count_nonzero(moved, axis=(1, 2)).tolist(),
             strict=True,
         )
-        for (position, _), k_old, k_new, both_decided, up, down, any_moved in pairs:
+        for (position, _), k_old, k_new, both_decided, up, down, all_moved in pairs:
             before, after = sides[k_old], sides[k_new]
             if before is None or after is None:
                 continue
@@ -204,7 +204,7 @@ class ChangeReader:
                 layout.units,
                 layout.items,
                 Flips(up, down) if both_decided else None,
-                not any_moved,
+                all_moved == 0,
                 few,
             )
 
