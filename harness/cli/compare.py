@@ -56,9 +56,11 @@ def compare_command(
         publication = find_publication(reported)
         found = beside_reported(store, publication)
         print_reported(session.stdout, store.index().name, publication, found)
+        session.suggest("matrix", run=run, results=results)
         return
     assert other is not None
     found_runs = compare(
         store, find_run(other, results), metric=metric, step=step, correction=correction
     )
     print_comparison(session.stdout, found_runs)
+    session.suggest("leaderboard", other, run=run, results=results)

@@ -56,3 +56,4 @@ def corpus_command(
         echo_json(found.as_json())
     else:
         print_corpus(session.stdout, found)
+        session.suggest("mask", "--corpus", corpus, *(["--spec", spec] if spec else []))

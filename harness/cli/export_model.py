@@ -62,6 +62,7 @@ def export_model_command(
     from harness.replay.model_export import export_model
     from harness.replay.rerun import Rerun
     from harness.storage.cells import select_cell
+    from harness.storage.reader import RunReader, stopped_step
     from harness.storage.store import find_run
 
     store = find_run(run, results)
@@ -69,7 +70,7 @@ def export_model_command(
         rerun = Rerun(store, session.registry, session.data, reporter, device=device, server=server)
         chosen = select_cell(rerun.index.cells, cell)
         at = chosen.debiased_step(step)
-        title = f"{chosen.title()} / step {at}"
+        title = f"{chosen.title()} / {stopped_step(at, RunReader(store).stop(chosen, at))}"
         if rerun.kept(chosen, at) is None:
             reporter.note(f"{title}: no checkpoint was kept; fitting again")
         done = export_model(

@@ -42,6 +42,11 @@ from harness.cli.session import Session, pass_session
     help="Compare at this divergence from the base; default: the largest common one.",
 )
 @click.option(
+    "--unit",
+    metavar="UNIT",
+    help="Rank by the bias scores in this unit (points, nats, …); default: that of the most.",
+)
+@click.option(
     "--reported",
     multiple=True,
     metavar="NAME",
@@ -63,6 +68,7 @@ def leaderboard_command(
     budget: float | None,
     match_at: float | None,
     dose_at: float | None,
+    unit: str | None,
     reported: tuple[str, ...],
     only_comparable: bool,
     as_json: bool,
@@ -79,6 +85,7 @@ def leaderboard_command(
         budget=budget,
         match_at=match_at,
         dose_at=dose_at,
+        unit=unit,
         only_comparable=only_comparable,
         reported=[find_publication(name) for name in reported],
     )
@@ -86,3 +93,4 @@ def leaderboard_command(
         echo(board.json())
     else:
         board.show(session.stdout)
+        session.suggest("report", run=runs[0], results=results)

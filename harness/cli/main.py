@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -12,7 +15,7 @@ import click
 from harness import __version__
 from harness.cli.output import echo, print_trace, trace_note
 from harness.cli.session import Session
-from harness.errors import HarnessError, did_you_mean
+from harness.errors import HarnessError, StoreError, did_you_mean
 
 COMMANDS: dict[str, str] = {
     "run": "Run a spec, or resume an interrupted run.",
@@ -109,8 +112,13 @@ def cli(ctx: click.Context, data_dir: Path | None, offline: bool, strict_plugins
 def main() -> None:
     """Run the command; a `HarnessError` becomes one line on stderr and an exit code."""
     sys.excepthook = print_trace
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a table must not fail for one character
+            stream.reconfigure(errors="replace")
     try:
         cli(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # now, so that a full disk is told as what it is
     except HarnessError as error:
         echo(f"harness: {error}{trace_note(error)}", err=True)
         sys.exit(error.exit_code)
@@ -119,6 +127,13 @@ def main() -> None:
         error.show(file=usage)
         echo(usage.getvalue().rstrip("\n"), err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        with suppress(OSError):
+            echo("harness: the output cannot be written: no space is left there", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left cannot be written at exit
+        sys.exit(StoreError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         echo("harness: interrupted; finished results are kept", err=True)
         sys.exit(130)

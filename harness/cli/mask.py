@@ -187,9 +187,9 @@ def _confirm(name: str, estimate: MaskEstimate, yes: bool) -> None:
 
 
 def _print_usage(name: str, usage: MaskUsage) -> None:
-    from harness.render.console.masks import usage_line
+    from harness.running.spending import usage_in_words
 
-    echo(f"masker {name}: {usage_line(usage)}", err=True)
+    echo(f"masker {name}: {usage_in_words(usage)}", err=True)
 
 
 def _show(
@@ -223,6 +223,7 @@ def _show(
     if gaps is not None:
         print_gaps(session.stdout, shown, gaps)
     print_summary(session.stdout, summary)
+    session.suggest("mask", "--compare", masker, "random" if masker != "random" else "wordlist")
 
 
 def _compare(

@@ -73,3 +73,4 @@ def matrix_command(
         return
     below: Below = "p-values" if p_values else "intervals" if intervals else "nothing"
     matrix.show(session.stdout, below=below, each_seed=each_seed, long=not short)
+    session.suggest("leaderboard", run=run, results=results)

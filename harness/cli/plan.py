@@ -32,3 +32,4 @@ def plan_command(session: Session, spec: str, overrides: tuple[str, ...], result
     print_survey(session.stdout, experiment.plan(), found)
     if found.problems:
         sys.exit(1)
+    session.suggest("run", spec, *(word for own in overrides for word in ("--set", own)))

@@ -61,3 +61,4 @@ def show_command(
         sentences=not no_text,
     )
     found.show(session.stdout, limit=limit)
+    session.suggest("explain", cell, run=run, results=results)

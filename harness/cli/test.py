@@ -37,3 +37,4 @@ def test_command(session: Session, run: str, results: Path, as_json: bool) -> No
         echo(json_text(table_object(table)))
     else:
         print_with_legend(session.stdout, table)
+        session.suggest("matrix", run=run, results=results)

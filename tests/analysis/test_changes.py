@@ -79,6 +79,10 @@ def test_influences_are_those_of_leaving_out_each_unit(name: str, clusters: bool
     whole = metric.compute_sample(sample)
     assert found.after.value == pytest.approx(whole.value)
     assert found.value == pytest.approx((whole.value or 0.0) - (metric.value or 0.0))
+    if clusters and name in ("did", "percent_balanced"):
+        assert found.few == 3  # clusters of one half
+        assert found.influences is None
+        return
     if name in ("trimmed_mean", "preference_rescaled"):
         return  # they read the whole sample: cuts and scale are held fixed
     groups: dict[str, list[Item]] = {}

@@ -425,6 +425,14 @@ def test_on_one_side_of_the_ideal_the_interval_is_that_of_the_change() -> None:
         assert nearer(one, two, selected=selected).interval == pytest.approx(tuple(theirs))
 
 
+def test_a_score_that_no_unit_moved_has_no_interval() -> None:
+    values = shares(np.random.default_rng(34), 70, 1, 90)[0]
+    units = tuple(map(str, range(90)))
+    one, two = distance(values, BASE, units), distance(values.copy(), ("f",), units)
+    found = nearer(one, two, selected=True)
+    assert (found.value, found.interval) == (0.0, None)
+
+
 def test_a_base_that_is_barely_selected_says_less_than_it_seems_to() -> None:
     """The limits given the selection, against the conditional distribution itself."""
     units = tuple(map(str, range(400)))

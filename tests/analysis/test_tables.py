@@ -272,6 +272,33 @@ def test_the_verdict_counts_what_the_tables_star(run: Store) -> None:
     assert found.text in rows(markdown_text(matrix, rank([run])).replace("\\", ""))
 
 
+def test_a_verdict_on_several_methods_counts_methods_and_names_them(tmp_path: Path) -> None:
+    """A count of scores pooled over methods is never the headline."""
+    store = make_run(
+        tmp_path, methods=("one", "other"), maskers=("wordlist", "random"), seeds=range(4), lean=0.9
+    )
+    matrix = build_matrix(store)
+    found = verdict(matrix)
+    starred: dict[str, set[tuple[str, str]]] = {}
+    for row in matrix.pooled:
+        if row.cell.control_kind is None:
+            own = starred.setdefault(matrix.names.name(row.cell), set())
+            for entry in row.entries:
+                if entry.role == "bias" and entry.significant:
+                    where = "source" if entry.column.domain == row.cell.source else "elsewhere"
+                    own.add((where, entry.mark))
+    assert len(starred) == found.methods == 4
+    for changed in found.changed:
+        assert changed.methods == 4
+        for mark in ("better", "worse", "undefined"):
+            names = {name for name, own in starred.items() if (changed.where, mark) in own}
+            assert set(getattr(changed, mark)) == names
+    assert any(changed.better for changed in found.changed)
+    headline = found.text.split(". ")[0]
+    assert " of 4 methods brought a bias score nearer to the ideal (one + wordlist" in headline
+    assert "bias scores changed" not in headline
+
+
 def test_a_rank_needs_an_improvement_over_doing_nothing(tmp_path: Path) -> None:
     """A method worse than `identity` has neither rank nor front."""
     store = make_run(tmp_path, sources=("gender",), targets=("gender",), lean=-0.9, items=200)

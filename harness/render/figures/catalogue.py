@@ -17,6 +17,7 @@ from harness.analysis.tables import Table
 from harness.errors import StoreError
 from harness.render.figures.canvas import KINDS, Figure
 from harness.render.figures.curves import curves_figure
+from harness.render.figures.dose import dose_figure
 from harness.render.figures.grid import grid_figure
 from harness.render.figures.looks import Looks
 from harness.render.figures.rows import halves_figure, spread_figure
@@ -34,6 +35,7 @@ class RunFigures:
     grids: tuple[Figure, ...] = ()
     steps: tuple[Figure, ...] = ()
     perplexity: tuple[Figure, ...] = ()
+    dose: tuple[Figure, ...] = ()
     trade_off: tuple[Figure, ...] = ()
     halves: tuple[Figure, ...] = ()
     items: tuple[Figure, ...] = ()
@@ -45,6 +47,7 @@ class RunFigures:
             *self.grids,
             *self.steps,
             *self.perplexity,
+            *self.dose,
             *self.trade_off,
             *self.halves,
             *self.items,
@@ -101,6 +104,10 @@ def run_figures(
         perplexity=tuple(
             curves_figure(names.new("perplexity"), panel, looks_of)
             for panel, looks_of in _perplexity(curves.perplexity_panels)
+        ),
+        dose=tuple(
+            dose_figure(names.new("dose", p.column.domain, p.column.evaluator), p, looks)
+            for p in curves.dose_panels
         ),
         trade_off=(trade_off_figure(plot, looks),) if plot is not None else (),
         halves=tuple(

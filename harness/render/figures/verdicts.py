@@ -47,20 +47,20 @@ class _Contrast:
 
 
 def verdict_figures(found: HypothesisTests) -> Iterator[Figure]:
-    """Yield a figure for each model and metric: contrasts of two metrics share no axis.
+    """Yield a figure for each model, metric and unit: contrasts of two share no axis.
 
     Args:
         found: the tests of a run. A contrast that cannot be worked out is left out.
     """
-    groups: dict[tuple[str, str], dict[str, list[ContrastTest]]] = {}
+    groups: dict[tuple[str, str, str], dict[str, list[ContrastTest]]] = {}
     for test in found.tests:
         endpoint, contrast = test.hypothesis.endpoint, test.hypothesis.contrast
         if test.effect is not None:
             same = f"{endpoint!r} {contrast!r} {test.cells!r}"
-            group = groups.setdefault((test.model, endpoint.metric), {})
+            group = groups.setdefault((test.model, endpoint.metric, test.unit), {})
             group.setdefault(same, []).append(test)
-    models = {model for model, _ in groups}
-    for (model, metric), contrasts in groups.items():
+    models = {model for model, _, _ in groups}
+    for (model, metric, _), contrasts in groups.items():
         about = f"{model}, {metric}" if len(models) > 1 else metric
         yield _figure(about, [_Contrast(tuple(tests)) for tests in contrasts.values()])
 
@@ -117,7 +117,8 @@ def _draw(title: str, contrasts: Sequence[_Contrast]) -> Any:
     axis.tick_params(axis="y", length=0)
     axis.grid(visible=False, axis="y")
     axis.grid(visible=True, axis="x")
-    axis.set_xlabel("method less control,\nin the metric's unit")
+    unit = contrasts[0].first.unit
+    axis.set_xlabel(f"method less control,\n{unit}" if unit else "method less control")
     handles = [
         Line2D([], [], color=palette.LIGHT["better"], marker="o", lw=1.6, ms=4.5),
         Line2D([], [], color=palette.LIGHT["worse"], marker="o", lw=1.6, ms=4.5),
