@@ -1,11 +1,14 @@
-"""Publish a run: a folder under results/ with the run, its page, figures, tables and a README.
+"""Write a folder under results/ of this repository: a run with page, figures, tables and README.
+
+`harness publish` is what users have for their own runs. This adds what the repository wants:
+figures and tables beside the run, and a README whose written text stays.
 
     python benchmarks/publish.py runs/my-run my-run [--spec my-run] [--results results]
         [--reported meade2022]
 
-Copies the index, the records, the items and the failures (no checkpoints), checks that every
-number follows from its items and that no path of this machine is in them, and writes report.html,
-figures/, tables/ and README.md. The same command does it again: it replaces all of that but the
+Copies the run in its packed form (no checkpoints), checks that every number follows from its items
+and that the run names no path of this machine, and writes report.html, figures/, tables/ and
+README.md. The same command does it again: it replaces all of that but the
 text of README.md, where only what stands between the marks of generated text is written anew.
 """
 
@@ -13,7 +16,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import re
 import shutil
 import subprocess
 import sys
@@ -29,51 +31,37 @@ from harness.render.console.leaderboard import print_leaderboard
 from harness.render.console.matrix import print_matrix
 from harness.render.console.terminal import Terminal
 from harness.render.figures.catalogue import figures_of, write_figures
+from harness.render.publication import machine_paths
 from harness.replay.verification import verify
+from harness.storage.archive import MEMBERS
 from harness.storage.reader import RunReader
 from harness.storage.store import Store, find_run
 
 REPO = Path(__file__).resolve().parents[1]
 MOST_BYTES = 7_000_000
 BEGIN, END = "<!-- generated -->", "<!-- end of generated text -->"
-MACHINE = re.compile(r'"(?:file://)?(/(?:home|root|Users|work|mnt|tmp)/[^"]*)"')
 TO_WRITE = "*To be written: what may be read from these tables, with their intervals and controls.*"
 
 
 def copy_run(source: Path, target: Path) -> None:
-    """Copy what the cells of the index use, whole; replace an earlier copy.
+    """Write the packed run in place of an earlier copy.
 
     A folder that is published already is left as it is, and only looked through.
 
     Raises:
-        SystemExit: a file holds a path of this machine.
+        SystemExit: the run names a path of this machine.
     """
-    index = Store.open(source).index()
+    store = Store.open(source)
+    if paths := machine_paths(store):
+        sys.exit(f"{source}: holds a path of this machine: {paths[0]}")
     if source.resolve() == target.resolve():
-        _look_through(target)
         return
-    keys = {ref.key for cell in index.cells for ref in cell.measures}
-    for folder in ("records", "items", "failures"):
+    for folder in ("records", "items", "failures", "masks"):
         shutil.rmtree(target / folder, ignore_errors=True)
+    for name in MEMBERS:
+        (target / name).unlink(missing_ok=True)
     target.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source / "index.json", target / "index.json")
-    for folder, ending in (("records", ".json"), ("items", ".json.gz"), ("failures", ".json")):
-        for key in sorted(keys):
-            path = source / folder / f"{key}{ending}"
-            done = (source / "records" / f"{key}.json").is_file()
-            if not path.is_file() or (folder == "failures" and done):
-                continue
-            if folder == "items" and not done:  # its record is being written
-                continue
-            (target / folder).mkdir(exist_ok=True)
-            shutil.copyfile(path, target / folder / path.name)
-    _look_through(target)
-
-
-def _look_through(target: Path) -> None:
-    for path in (target / "index.json", *target.glob("*/*.json")):
-        if found := MACHINE.search(path.read_text("utf-8")):
-            sys.exit(f"{path}: holds a path of this machine: {found[1]}")
+    store.packed_copy(target)
 
 
 def counted(store: Store) -> str:

@@ -230,6 +230,7 @@ class Run:
         budget: float | None = None,
         match_at: float | None = None,
         dose_at: float | None = None,
+        unit: str | None = None,
         only_comparable: bool = False,
         reported: Sequence[Publication] = (),
     ) -> RunLeaderboard:
@@ -242,13 +243,15 @@ class Run:
             budget: do not rank methods that cost more, in percent of the base's perplexity.
             match_at: compare at this cost; default: the largest that every curve reaches.
             dose_at: compare at this divergence from the base; default: the largest common one.
+            unit: rank by the bias scores in this unit, such as ``nats``; default: the unit that
+                the most of them have.
             only_comparable: leave out runs that differ from this one in limits or protocols.
             reported: publications whose numbers are shown below.
 
         Raises:
-            StoreError: a run has no record, not that step, or no run has that control.
+            StoreError: a run has no record, not that step, or no run has that control or unit.
         """
-        given = [value is not None for value in (control, budget, match_at, dose_at)]
+        given = [value is not None for value in (control, budget, match_at, dose_at, unit)]
         if not (any(given) or others or reported or only_comparable):
             return RunLeaderboard(self._board(step))
         board = rank(
@@ -258,6 +261,7 @@ class Run:
             budget=budget,
             match_at=match_at,
             dose_at=dose_at,
+            unit=unit,
             only_comparable=only_comparable,
             reported=reported,
         )

@@ -8,15 +8,16 @@ of a control on the same units, and combine with the spread between fits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
 
+from harness.analysis.references import reference_influences
 from harness.analysis.resampling_units import Layout, Layouts, Sums
-from harness.analysis.stats import influence, squared_distance
+from harness.analysis.stats import FEWEST_UNITS, influence, squared_distance
 from harness.arrays import Floats
 from harness.metrics import Direction, Metric
 from harness.storage.item_table import ItemTable, aligned
@@ -80,6 +81,9 @@ class Change:
         units: names of the units; equal names are equal items, in whatever metric.
         items: how many items both models have.
         flips: of a share of 0/1 decisions over independent items; None for any other metric.
+        few: units in the smallest part, where an estimator combines parts (halves, strata) and
+            that part has too few of them; else None. Then nothing has an influence, so that there
+            is no interval, test or mark.
         same: whether both sides have the same value of everything that was stored of each item, as
             a model that was not changed has.
     """
@@ -91,6 +95,7 @@ class Change:
     items: int
     flips: Flips | None
     same: bool
+    few: int | None = None
 
     @property
     def value(self) -> float:
@@ -114,6 +119,14 @@ def _equal(before: ItemTable, after: ItemTable) -> bool:
     )
 
 
+def _few(layout: Layout) -> int | None:
+    """Units in the smallest part of an estimator that has several, if they are too few."""
+    if len(layout.counts) < 2:
+        return None
+    smallest = int((layout.counts > 0).sum(axis=1).min())
+    return smallest if smallest < FEWEST_UNITS else None
+
+
 class ChangeReader:
     """Computes changes of one metric for many pairs of tables, all at once."""
 
@@ -130,58 +143,78 @@ class ChangeReader:
         """
         prepared = [self._layouts.paired(before, after) for before, after in pairs]
         groups: dict[int, list[int]] = {}
-        for position, sums in enumerate(prepared):
+        tables: dict[int, ItemTable] = {}
+        for position, (sums, pair) in enumerate(zip(prepared, pairs, strict=True)):
             if sums is not None:
                 groups.setdefault(id(sums[0].layout), []).append(position)
+                tables.update(zip(map(id, sums), pair, strict=True))
         found: list[Change | None] = [None] * len(pairs)
         for positions in groups.values():
             members = [(position, prepared[position]) for position in positions]
-            self._compare([(position, sums) for position, sums in members if sums], found)
+            self._compare([(position, sums) for position, sums in members if sums], tables, found)
         return [
             replace(change, same=_equal(*pair)) if change is not None and change.same else change
             for change, pair in zip(found, pairs, strict=True)
         ]
 
     def _compare(
-        self, members: Sequence[tuple[int, tuple[Sums, Sums]]], found: list[Change | None]
+        self,
+        members: Sequence[tuple[int, tuple[Sums, Sums]]],
+        tables: Mapping[int, ItemTable],
+        found: list[Change | None],
     ) -> None:
         """Fill in the changes of pairs that share a layout; each table is computed once."""
-        tables = {id(sums): sums for _, pair in members for sums in pair}
+        known = {id(sums): sums for _, pair in members for sums in pair}
         layout = members[0][1][0].layout
-        stacked = np.stack([sums.sums for sums in tables.values()])  # (tables, components, units)
-        sides = dict(zip(tables, self._sides(layout, stacked), strict=True))
-        parts = dict(zip(tables, stacked, strict=True))
+        stacked = np.stack([sums.sums for sums in known.values()])  # (tables, components, units)
+        few = _few(layout)
+        based = None
+        if layout.estimator.needs_base:
+            base = tables[id(members[0][1][0])]
+            based = reference_influences(layout, base, [tables[key] for key in known])
+        sides = self._sides(layout, stacked, based)
+        if few is not None:
+            sides = [None if side is None else Side(side.value, None) for side in sides]
+        order = {key: k for k, key in enumerate(known)}
+        old = [order[id(before)] for _, (before, _) in members]
+        new = [order[id(after)] for _, (_, after) in members]
+        moved = stacked[new] - stacked[old]
         alone = len(layout.units) == layout.items
-        shares = layout.estimator.decided and alone and len(self._metric.of) == 1
-        decided = {
-            name: shares and part.shape[0] == 1 and bool(((part == 0) | (part == 1)).all())
-            for name, part in parts.items()
-        }
-        for position, (old, new) in members:
-            before, after = sides[id(old)], sides[id(new)]
+        decided = np.zeros(len(stacked), bool)
+        if layout.estimator.decided and alone and len(self._metric.of) == stacked.shape[1] == 1:
+            decided = ((stacked == 0) | (stacked == 1)).all(axis=(1, 2))
+        pairs = zip(
+            members,
+            old,
+            new,
+            (decided[old] & decided[new]).tolist(),
+            np.count_nonzero(moved > 0, axis=(1, 2)).tolist(),
+            np.count_nonzero(moved < 0, axis=(1, 2)).tolist(),
+            np.count_nonzero(moved, axis=(1, 2)).tolist(),
+            strict=True,
+        )
+        for (position, _), k_old, k_new, both_decided, up, down, all_moved in pairs:
+            before, after = sides[k_old], sides[k_new]
             if before is None or after is None:
                 continue
-            moved = parts[id(new)] - parts[id(old)]
-            flips = None
-            if decided[id(old)] and decided[id(new)]:
-                flips = Flips(int((moved > 0).sum()), int((moved < 0).sum()))
             found[position] = Change(
                 before,
                 after,
                 self._metric.direction,
                 layout.units,
                 layout.items,
-                flips,
-                not moved.any(),
+                Flips(up, down) if both_decided else None,
+                all_moved == 0,
+                few,
             )
 
-    def _sides(self, layout: Layout, stacked: Floats) -> list[Side | None]:
+    def _sides(self, layout: Layout, stacked: Floats, based: Floats | None) -> list[Side | None]:
         sums = np.moveaxis(stacked, 0, 1)  # (components, tables, units)
         totals, counts = sums.sum(axis=-1), layout.counts.sum(axis=-1)
         values = layout.value(totals, np.broadcast_to(counts[:, None], (len(counts), len(stacked))))
         units = len(layout.units)
         if units < 2:
-            return [Side(float(v), None) if np.isfinite(v) else None for v in values]
+            return [Side(v, None) if np.isfinite(v) else None for v in values.tolist()]
         rest = layout.counts.sum(axis=-1, keepdims=True) - layout.counts
         shape = (len(rest), len(stacked), units)
         with np.errstate(invalid="ignore"):
@@ -189,26 +222,23 @@ class ChangeReader:
                 totals[..., None] - sums, np.broadcast_to(rest[:, None, :], shape)
             )
         influences = influence(without)
+        if based is not None:
+            influences = influences + based
         target = self._metric.direction.target
         squares = spread = None
         if target is not None and units > 2:
             squares, spread = squared_distance(values - target, influences)
+        known = np.isfinite(influences.sum(axis=-1)).tolist()
         return [
-            self._side(
-                float(value),
+            None
+            if not np.isfinite(value)
+            else Side(value, None)
+            if not known[k]
+            else Side(
+                value,
                 influences[k],
                 None if squares is None else float(squares[k]),
                 None if spread is None else spread[k],
             )
-            if np.isfinite(value)
-            else None
-            for k, value in enumerate(values)
+            for k, value in enumerate(values.tolist())
         ]
-
-    @staticmethod
-    def _side(
-        value: float, influences: Floats, square: float | None, spread: Floats | None
-    ) -> Side:
-        if not np.isfinite(influences.sum()):
-            return Side(value, None)
-        return Side(value, influences, square, spread)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from harness.analysis.corrections import CORRECTIONS
 from harness.analysis.matrix import Entry
 from harness.analysis.run_comparison import ComparedCell, Comparison
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
+from harness.analysis.units import NO_UNIT, MetricUnit
+from harness.storage.reader import Column
 
 COLUMNS = (
     TableColumn("metric", "metric"),
     TableColumn("first", "A", "value of the first run", "number"),
     TableColumn("second", "B", "value of the second run", "number"),
     TableColumn("difference", "B − A", "difference on the items that both runs have", "effect"),
+    TableColumn("unit", "unit", "unit of the difference"),
     TableColumn("items", "items", "items that both runs have", "count"),
 )
 
@@ -19,11 +24,13 @@ COLUMNS = (
 def comparison_tables(comparison: Comparison) -> list[Table]:
     """One table for each model, in the order of the first run."""
     legend = comparison_legend(comparison)
-    return [_table(cell, legend) for cell in comparison.cells]
+    return [_table(cell, legend, comparison.units) for cell in comparison.cells]
 
 
-def _table(cell: ComparedCell, legend: tuple[str, ...]) -> Table:
-    steps = f"step {cell.first_step}"
+def _table(
+    cell: ComparedCell, legend: tuple[str, ...], units: Mapping[Column, MetricUnit]
+) -> Table:
+    steps = cell.first_step
     if cell.first_step != cell.second_step:
         steps += f" and {cell.second_step}"
     return Table(
@@ -31,7 +38,11 @@ def _table(cell: ComparedCell, legend: tuple[str, ...]) -> Table:
         title=f"{cell.title}, {steps}",
         columns=COLUMNS,
         rows=tuple(
-            TableRow("method", _cells(entry), method=cell.title, step=cell.second_step)
+            TableRow(
+                "method",
+                _cells(entry, units.get(entry.column, NO_UNIT)),
+                method=cell.title,
+            )
             for entry in cell.entries
         ),
         legend=legend,
@@ -59,15 +70,15 @@ def comparison_legend(comparison: Comparison) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _cells(entry: Entry) -> tuple[TableCell, ...]:
+def _cells(entry: Entry, unit: MetricUnit) -> tuple[TableCell, ...]:
     column = entry.column
-    name = f"{column.metric}, {column.domain} ({column.evaluator})"
     base = entry.base.value if entry.base is not None else None
     return (
-        TableCell(text=name),
+        TableCell(text=column.name()),
         TableCell(value=base) if base is not None else TableCell(absent="–"),
         TableCell(value=entry.value) if entry.value is not None else TableCell(absent="–"),
         _difference(entry),
+        TableCell(text=unit.change),
         TableCell(count=entry.shared)
         if entry.changes
         else TableCell(absent="none shared", note="the runs share no item of this measurement"),

@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 from scipy import special
 
+from harness.analysis.folded import Deviation, folded_interval
 from harness.analysis.interval import Interval
 from harness.analysis.stats import (
     FEWEST_FITS,
@@ -159,6 +160,23 @@ def _over_items(blocks: Sequence[Block]) -> Variance | None:
     return Variance(np.asarray(total), np.asarray(df))
 
 
+def over_units(influences: Floats) -> Variance:
+    """Variances over units of many estimates that share them, as that of a single `Effect`.
+
+    Args:
+        influences: of the units, shape ``(estimates, units)``.
+
+    Returns:
+        Shape ``(estimates,)``. Degrees of freedom are nan where there are too few units.
+    """
+    freedom = influences.shape[1] - 1.0
+    totals = (influences * influences).sum(axis=1)
+    df = np.array([total**2 / (total * total / freedom) if total > 0 else freedom
+                   for total in totals.tolist()])  # fmt: skip
+    few = df < FEWEST_UNITS - 1 - 1e-9
+    return Variance(totals, np.where(few, np.nan, df))
+
+
 def _disjoint(sets: dict[tuple[str, ...], Floats]) -> list[tuple[int, Floats]]:
     """Number of units and their summed influences, of sets that share no unit.
 
@@ -244,10 +262,12 @@ class Distance:
         square: the mean of the unbiased squared distances.
         noise: the mean of the sampling variances that were subtracted, by set of units; scores
             on the same units share their sampling error.
+        signed: of a single score, its deviation from the ideal; None for several scores.
     """
 
     square: Effect
     noise: Mapping[tuple[str, ...], float]
+    signed: Effect | None = None
 
     @property
     def value(self) -> float:
@@ -283,6 +303,8 @@ class Distance:
 
 def mean_distance(distances: Sequence[Distance]) -> Distance:
     """The root mean square over several distances."""
+    if len(distances) == 1:
+        return distances[0]
     weight = 1.0 / len(distances)
     noise: dict[tuple[str, ...], float] = {}
     for distance in distances:
@@ -293,23 +315,60 @@ def mean_distance(distances: Sequence[Distance]) -> Distance:
 
 @dataclass(frozen=True)
 class Estimated:
-    """An estimate in points with its 95 % interval, where there is one."""
+    """An estimate with its 95 % interval, where there is one."""
 
     value: float
     interval: Interval | None = None
     covers: str = "items"
 
 
-def nearer(before: Distance, after: Distance) -> Estimated:
+def nearer(before: Distance, after: Distance, *, selected: bool = False) -> Estimated:
     """How much nearer to the ideal ``after`` is than ``before``; negative: further.
 
-    The difference of both distances, with a t interval from the influences on both.
+    The difference of both distances. The interval of a single score is the image of that of the
+    signed scores; over several scores it is linear in the influences (delta method).
+
+    Args:
+        before, after: distances on the same units.
+        selected: whether there is a result only because ``before`` is `Distance.distinguishable`.
     """
-    squares = before.square.value, after.square.value
-    close = abs(squares[0] - squares[1]) <= 1e-9 * max(map(abs, squares))
-    value = 0.0 if close else before.value - after.value
-    effect = combined([(1.0, before.points), (-1.0, after.points)])
-    return estimated(value, effect)
+    value = nearer_value(before.square.value, after.square.value)
+    if before.signed is None or after.signed is None:
+        return estimated(value, combined([(1.0, before.points), (-1.0, after.points)]))
+    covers = combined([(1.0, before.signed), (-1.0, after.signed)]).covers
+    return Estimated(value, _folded(before, after, selected=selected), covers)
+
+
+def nearer_value(before: float, after: float) -> float:
+    """The difference of two distances, from their squares; 0 where only rounding differs."""
+    if abs(before - after) <= 1e-9 * max(abs(before), abs(after)):
+        return 0.0
+    return math.sqrt(max(before, 0.0)) - math.sqrt(max(after, 0.0))
+
+
+def _folded(before: Distance, after: Distance, *, selected: bool) -> Interval | None:
+    one, two = _deviation(before), _deviation(after)
+    assert before.signed is not None
+    assert after.signed is not None
+    both = combined([(1.0, before.signed), (1.0, after.signed)]).items_variance
+    if one is None or two is None or both is None:
+        return None
+    covariance = float(both.value - one.items.value - two.items.value) / 2.0
+    return folded_interval(one, two, covariance, selected=selected)
+
+
+def _deviation(distance: Distance) -> Deviation | None:
+    """A single score's deviation from its ideal; None where too few units are known."""
+    assert distance.signed is not None
+    signed, items = distance.signed, distance.signed.items_variance
+    if items is None:
+        return None
+    between = distance.square.value - (signed.value**2 - float(items.value))
+    fits = max(len(block.fits) for block in signed.blocks)
+    if signed.covers_fits:
+        between *= fits / (fits - 1.0)
+    spread = math.sqrt(max(between, 0.0)) if fits > 1 else 0.0
+    return Deviation(signed.value, items, *fit_variances(signed), spread)
 
 
 def estimated(value: float, effect: Effect) -> Estimated:

@@ -33,12 +33,12 @@ class Gain:
 
     @cached_property
     def estimated(self) -> Estimated | None:
-        """How many points nearer; None where that is undefined."""
-        return nearer(self.before, self.after) if self.defined else None
+        """How much nearer; None where that is undefined."""
+        return nearer(self.before, self.after, selected=True) if self.defined else None
 
     @cached_property
     def effect(self) -> Effect:
-        """Influences on the points gained."""
+        """Influences on the gain."""
         return combined([(1.0, self.before.points), (-1.0, self.after.points)])
 
 
@@ -55,7 +55,7 @@ def gain_of(entries: Sequence[Entry]) -> Gain | None:
 
 
 def net_gain(entries: Sequence[Entry], controls: Sequence[Entry]) -> Estimated | None:
-    """How many points nearer to the ideal some scores are than those of their controls.
+    """How much nearer to the ideal some scores are than those of their controls.
 
     Args:
         entries: of a method.

@@ -44,12 +44,14 @@ class HalvesPanel:
         rows: in the order of the matrix; controls are left out.
         fits: how many methods and sources there are; `rows` are fewer where only the largest
             changes are shown.
+        unit: of a change.
     """
 
     column: Column
     ideal: float
     rows: tuple[HalvesRow, ...]
     fits: int
+    unit: str = ""
 
 
 def halves_panels(matrix: Matrix) -> list[HalvesPanel]:
@@ -75,7 +77,8 @@ def halves_panels(matrix: Matrix) -> list[HalvesPanel]:
             target = entries[0].base.direction.target if entries[0].base else None
             ideal = ideal if target is None else target
         if rows:
-            found.append(HalvesPanel(column, ideal, _moved_most(rows), len(rows)))
+            unit = matrix.unit(column).change
+            found.append(HalvesPanel(column, ideal, _moved_most(rows), len(rows), unit))
     return found
 
 

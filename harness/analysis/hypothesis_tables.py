@@ -28,6 +28,12 @@ def claim_of(hypothesis: Hypothesis) -> str:
     cells = {"transfer": "other domains", "source": "the source", "all": "all domains"}
     on = cells.get(where, where)
     metric = f"{endpoint.metric} ({endpoint.evaluator})"
+    first, *rest = hypothesis.questions()
+    if rest:
+        equal = f"or changes it by no more than ±{hypothesis.margin:g} from that"
+        if contrast.control is None:
+            equal = f"or changes it by no more than ±{hypothesis.margin:g}"
+        return f"{claim_of(first)}, {equal}"
     if hypothesis.margin is not None:
         control = f" than {_arm(contrast.control)}" if contrast.control is not None else ""
         return f"{method} changes {metric} on {on} by no more{control} than ±{hypothesis.margin:g}"
@@ -55,7 +61,7 @@ def hypothesis_table(found: HypothesisTests) -> Table:
     reasons = dict.fromkeys(f"{t.hypothesis.name}: {t.reason}." for t in found.tests if t.reason)
     covers = {t.effect.covers for t in found.tests if t.effect is not None}
     over = covers.pop() if len(covers) == 1 else f"items, and fits where there are {FEWEST_FITS}"
-    count = sum(tested.p is not None for tested in found.tests)
+    count = sum(len(tested.p_values) for tested in found.tests)
     return Table(
         key="hypotheses",
         title=f"Hypotheses of {found.run}, {found.registered}",
@@ -64,6 +70,7 @@ def hypothesis_table(found: HypothesisTests) -> Table:
             TableColumn("cells", "cells"),
             TableColumn("verdict", "verdict"),
             TableColumn("effect", "contrast", "method less control", "effect"),
+            TableColumn("unit", "unit", "of the contrast"),
             TableColumn("p", "p (Holm)", form="number", digits=4),
         ),
         rows=tuple(rows),
@@ -97,13 +104,14 @@ def _row(tested: ContrastTest, several: bool) -> TableRow:
                 interval=tested.interval,
                 interval_covers=effect.covers,
                 p=tested.p,
-                adjusted_p=tested.adjusted_p,
+                adjusted_p=tested.decisive_p,
                 mark=mark if tested.outcome in ("confirmed", "harmful") else "same",
                 evidence="significant" if tested.outcome != "inconclusive" else "not significant",
                 note=tested.reason,
             ),
-            TableCell(value=tested.adjusted_p)
-            if tested.adjusted_p is not None
+            TableCell(text=tested.unit),
+            TableCell(value=tested.decisive_p)
+            if tested.decisive_p is not None
             else TableCell(absent="–", note=tested.reason),
         ),
         model=tested.model,
@@ -132,6 +140,7 @@ def power_table(planned: Sequence[Planned], run: str) -> Table:
         TableColumn("fits", "fits", form="count"),
         TableColumn("error", "standard error", form="number", digits=3),
         TableColumn("detectable", "detectable", form="number", digits=3),
+        TableColumn("unit", "unit"),
     ]
     if asked:
         columns += [
@@ -139,6 +148,7 @@ def power_table(planned: Sequence[Planned], run: str) -> Table:
             TableColumn("fits_needed", "fits needed", form="count"),
             TableColumn("items_needed", "items needed", form="count"),
         ]
+    names = [plan.hypothesis.name for plan in planned]
     levels = {plan.level for plan in planned}
     level = f"{levels.pop():.3g}" if len(levels) == 1 else "the level of each"
     sources = dict.fromkeys(plan.noise.source for plan in planned)
@@ -159,25 +169,31 @@ def power_table(planned: Sequence[Planned], run: str) -> Table:
         key="power",
         title=f"What the hypotheses of {run} can detect",
         columns=tuple(columns),
-        rows=tuple(_plan_row(plan, asked) for plan in planned),
+        rows=tuple(
+            _plan_row(plan, asked, names.count(plan.hypothesis.name) > 1) for plan in planned
+        ),
         legend=tuple(legend),
         notes=tuple(notes),
     )
 
 
-def _plan_row(plan: Planned, asked: bool) -> TableRow:
+def _plan_row(plan: Planned, asked: bool, several: bool) -> TableRow:
+    name = plan.hypothesis.name
+    if several:
+        name += ", difference" if plan.hypothesis.margin is None else ", equivalence"
     cells = [
-        TableCell(text=plan.hypothesis.name),
+        TableCell(text=name),
         TableCell(count=plan.items),
         TableCell(count=plan.fits),
         TableCell(value=plan.error),
         TableCell(value=plan.detectable, note=plan.note),
+        TableCell(text=plan.unit),
     ]
     if asked:
         cells.append(TableCell(value=plan.power) if plan.power is not None else _NONE)
         for needed in (plan.fits_needed, plan.items_needed):
             cells.append(TableCell(count=needed) if needed is not None else _NONE)
-    return TableRow("method", tuple(cells), method=plan.hypothesis.name)
+    return TableRow("method", tuple(cells), method=name)
 
 
 _NONE = TableCell(absent="–")

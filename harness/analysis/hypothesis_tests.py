@@ -40,11 +40,14 @@ class ContrastTest:
         effect: the contrast; None where a cell of it is not measured.
         p: of the hypothesis: one-sided, two-sided, or the larger of the two of an equivalence.
         adjusted_p: corrected by Holm over all tests of the section.
+        equal_p: of the equivalence, where the hypothesis has a side and a margin.
+        adjusted_equal_p: the same, corrected in the same family.
         harm_p: the same of an effect in the other direction, or beyond the margin and worse.
         outcome: the verdict.
         worse: the sign of a harmful change of the endpoint; 0 where there is none.
         reason: why a test is inconclusive without a p-value.
         doses: what the method and the control cost, in words; empty where that is not measured.
+        unit: of the effect.
     """
 
     hypothesis: Hypothesis
@@ -53,11 +56,26 @@ class ContrastTest:
     effect: Effect | None
     p: float | None = None
     adjusted_p: float | None = None
+    equal_p: float | None = None
+    adjusted_equal_p: float | None = None
     harm_p: float | None = None
     outcome: Outcome = "inconclusive"
     worse: int = 0
     reason: str = ""
     doses: tuple[str, ...] = ()
+    unit: str = ""
+
+    @property
+    def p_values(self) -> tuple[float, ...]:
+        """The uncorrected p-values of its questions; none where it cannot be tested."""
+        return tuple(p for p in (self.p, self.equal_p) if p is not None)
+
+    @property
+    def decisive_p(self) -> float | None:
+        """The corrected p-value that the verdict rests on: of the equivalence where that is it."""
+        if self.outcome == "equivalent" and self.adjusted_equal_p is not None:
+            return self.adjusted_equal_p
+        return self.adjusted_p
 
     @property
     def interval(self) -> Interval | None:
@@ -93,6 +111,19 @@ def verdicts(reader: RunReader) -> HypothesisTests:
     return HypothesisTests(
         reader.index.name, section.alpha, _registered(reader), tuple(judged(tests, section.alpha))
     )
+
+
+def tested_of(reader: RunReader) -> HypothesisTests | None:
+    """Return `verdicts` of a run; None where it has no hypotheses or they cannot be tested.
+
+    For pages and figures, which show what there is. `verdicts` says what is missing.
+    """
+    if not reader.index.spec.get("hypotheses"):
+        return None
+    try:
+        return verdicts(reader)
+    except StoreError:
+        return None
 
 
 def hypotheses_of(reader: RunReader) -> Hypotheses:
@@ -149,6 +180,7 @@ def contrasts(reader: RunReader, hypothesis: Hypothesis) -> Iterator[ContrastTes
             model,
             worse=_worse(matrix, model),
             doses=tuple(_doses(reader, hypothesis, model)),
+            unit=matrix.unit(matrix.columns[0]).change,
         )
         if not pairs:
             yield made((), None, reason="the run has no such cell")
@@ -158,10 +190,12 @@ def contrasts(reader: RunReader, hypothesis: Hypothesis) -> Iterator[ContrastTes
             if missing:
                 yield made(pairs, None, reason=_missing(missing))
             else:
-                yield made(pairs, mean_effect(known))
+                yield made(pairs, mean_effect(known), reason=_few(matrix, rows, hypothesis, pairs))
         else:
             for pair, effect in zip(pairs, effects, strict=True):
-                reason = _missing([pair]) if effect is None else ""
+                reason = _few(matrix, rows, hypothesis, [pair])
+                if effect is None:
+                    reason = _missing([pair])
                 yield made((pair,), effect, reason=reason)
 
 
@@ -180,6 +214,20 @@ def _worse(matrix: Matrix, model: str) -> int:
 
 def _missing(pairs: Sequence[Pair]) -> str:
     return "not measured: " + ", ".join(f"{p.source} to {p.target}" for p in pairs)
+
+
+def _few(matrix: Matrix, rows: Sequence[Row], hypothesis: Hypothesis, pairs: Sequence[Pair]) -> str:
+    """Why some cell of a contrast cannot be judged, in words; empty where every cell can."""
+    targets = {pair.target for pair in pairs}
+    arms = hypothesis.contrast.method, hypothesis.contrast.control
+    found = {
+        entry.column.domain: entry.few
+        for row in rows
+        if any(arm is not None and _is_of(row, arm) for arm in arms)
+        for entry in row.entries
+        if entry.column.domain in targets and entry.few
+    }
+    return "; ".join(f"{domain}: {few}" for domain, few in found.items())
 
 
 def protocol_of(reader: RunReader, endpoint: Endpoint) -> str:
@@ -279,28 +327,32 @@ def _dose(entries: Sequence[Entry]) -> str:
 
 
 def judged(tests: Sequence[ContrastTest], alpha: float) -> list[ContrastTest]:
-    """Tests with p-values, corrected together by Holm, and verdicts."""
+    """Tests with p-values, corrected together by Holm, and verdicts.
+
+    Every question is a test of the family: a hypothesis with a side and a margin has two. So the
+    chance of any false "confirmed" or "equivalent" is at most alpha. "Harmful" is the other
+    direction, a family of its own.
+    """
     with_p = [_with_p(tested) for tested in tests]
-    known = [k for k, tested in enumerate(with_p) if tested.p is not None]
-    adjusted = dict(zip(known, adjust([with_p[k].p or 0.0 for k in known], "holm"), strict=True))
-    harms = dict(zip(known, adjust([with_p[k].harm_p or 0.0 for k in known], "holm"), strict=True))
-    return [
-        replace(
-            tested,
-            adjusted_p=adjusted.get(k),
-            outcome=_outcome(tested, adjusted.get(k), harms.get(k), alpha),
-        )
-        for k, tested in enumerate(with_p)
-    ]
+    adjusted = iter(adjust([p for tested in with_p for p in tested.p_values], "holm"))
+    harms = iter(adjust([t.harm_p for t in with_p if t.harm_p is not None], "holm"))
+    found = []
+    for tested in with_p:
+        if tested.p is not None:
+            tested = replace(tested, adjusted_p=next(adjusted))
+            if tested.equal_p is not None:
+                tested = replace(tested, adjusted_equal_p=next(adjusted))
+            tested = replace(tested, outcome=_outcome(tested, next(harms), alpha))
+        found.append(tested)
+    return found
 
 
-def _outcome(
-    tested: ContrastTest, adjusted: float | None, harm: float | None, alpha: float
-) -> Outcome:
-    if adjusted is None or harm is None:
-        return "inconclusive"
-    if adjusted < alpha:
-        return "confirmed" if tested.hypothesis.margin is None else "equivalent"
+def _outcome(tested: ContrastTest, harm: float, alpha: float) -> Outcome:
+    first, *rest = tested.hypothesis.questions()
+    if tested.adjusted_p is not None and tested.adjusted_p < alpha:
+        return "confirmed" if first.margin is None else "equivalent"
+    if rest and tested.adjusted_equal_p is not None and tested.adjusted_equal_p < alpha:
+        return "equivalent"
     return "harmful" if harm < alpha else "inconclusive"
 
 
@@ -309,21 +361,28 @@ def _with_p(tested: ContrastTest) -> ContrastTest:
     if effect is None:
         return tested
     if effect.variance is None:
-        return replace(
-            tested, reason=f"fewer than {FEWEST_UNITS} independent units: nothing can be tested"
+        few = f"fewer than {FEWEST_UNITS} independent units: nothing can be tested"
+        return replace(tested, reason=tested.reason or few)
+    first, *rest = tested.hypothesis.questions()
+    p, harm = _p_values(first, effect, tested.worse)
+    equal = _p_values(rest[0], effect, tested.worse)[0] if rest else None
+    return replace(tested, p=p, equal_p=equal, harm_p=harm)
+
+
+def _p_values(question: Hypothesis, effect: Effect, worse: int) -> tuple[float, float]:
+    """The p-values of a single question, and of harm: the other direction, or beyond a margin."""
+    if question.margin is not None:
+        beneath, above = (
+            lower_p(effect, -question.margin),
+            1.0 - lower_p(effect, question.margin),
         )
-    hypothesis = tested.hypothesis
+        p = max(1.0 - above, 1.0 - beneath)
+        return p, above if worse > 0 else beneath if worse < 0 else 1.0
     below = lower_p(effect)
-    if hypothesis.margin is not None:
-        p = max(lower_p(effect, hypothesis.margin), 1.0 - lower_p(effect, -hypothesis.margin))
-        above = 1.0 - lower_p(effect, hypothesis.margin)
-        beneath = lower_p(effect, -hypothesis.margin)
-        harm = above if tested.worse > 0 else beneath if tested.worse < 0 else 1.0
-        return replace(tested, p=p, harm_p=harm)
-    if hypothesis.side == "two-sided":
-        return replace(tested, p=min(1.0, 2.0 * min(below, 1.0 - below)), harm_p=1.0)
-    p = below if hypothesis.side == "lower" else 1.0 - below
-    return replace(tested, p=p, harm_p=1.0 - p)
+    if question.side == "two-sided":
+        return min(1.0, 2.0 * min(below, 1.0 - below)), 1.0
+    p = below if question.side == "lower" else 1.0 - below
+    return p, 1.0 - p
 
 
 def lower_p(effect: Effect, bound: float = 0.0) -> float:

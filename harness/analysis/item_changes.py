@@ -22,7 +22,7 @@ from harness.metrics import Metric
 from harness.quantities import Decision, Nats, Quantities, unit_of
 from harness.storage.cells import Cell, is_control, select_cell
 from harness.storage.item_table import ItemTable, aligned
-from harness.storage.reader import Column, RunReader
+from harness.storage.reader import Column, RunReader, Stop, stopped_step
 
 
 class NoItemValueError(StoreError):
@@ -149,16 +149,18 @@ class CellChanges:
         cell: what was debiased, how and from what.
         step: the checkpoint.
         columns: one for each target, evaluator and metric.
+        stop: where the fit ended, if it stopped at a dose.
     """
 
     cell: Cell
     step: int
     columns: tuple[ItemChanges, ...]
+    stop: Stop | None = None
 
     @property
     def title(self) -> str:
         """Name of the cell and the step."""
-        return f"{self.cell.title()} / step {self.step}"
+        return f"{self.cell.title()} / {stopped_step(self.step, self.stop)}"
 
 
 def cell_changes(
@@ -204,7 +206,7 @@ def cell_changes(
     measured = [changes for changes in compared if changes is not None]
     if metric is None:
         measured = [changes for changes in measured if changes.decisions] or measured
-    answer = CellChanges(chosen, step, tuple(measured))
+    answer = CellChanges(chosen, step, tuple(measured), reader.stop(chosen, step))
     if not measured:
         failures = (reader.failure(ref.key) for ref in chosen.measures)
         reasons = {failure.reason for failure in failures if failure is not None}

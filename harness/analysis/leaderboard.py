@@ -8,9 +8,10 @@ from typing import NamedTuple
 from harness.analysis.effects import Distance, Estimated
 from harness.analysis.interval import Interval
 from harness.analysis.matched_cost import Matched
+from harness.analysis.matrix import Entry, Row
 from harness.analysis.reported import Publication
 from harness.analysis.stats import FitSummary
-from harness.storage.reader import Column
+from harness.storage.reader import Column, Stop
 
 
 class Rank(NamedTuple):
@@ -37,7 +38,7 @@ class MeanNet:
 
     Attributes:
         control: name of the control's method.
-        effect: in points, on the same items.
+        effect: in the leaderboard's unit, on the same items.
         over_fits: the same over fits, each minus the control of its own seed; None for one.
     """
 
@@ -71,10 +72,12 @@ class Standing:
     Attributes:
         run, model, method: what it is.
         control: whether methods are compared with it.
-        distance: root mean square distance of the bias scores to their ideals, in points.
+        scores: its bias scores, each with its row of the matrix. A column can compute any
+            statistic from them.
+        distance: root mean square distance of the bias scores to their ideals.
         base_distance: the same of the base model.
         improvement: how much nearer than the base; None where that is undefined.
-        shift: mean signed change of the bias scores, in points.
+        shift: mean signed change of the bias scores.
         in_domain: improvement on the source domains themselves.
         transfer: improvement on the other domains.
         gained, harmed, undefined: bias scores that came nearer to their ideal, got further from
@@ -84,6 +87,7 @@ class Standing:
         costs: the language metrics, by column.
         cost: the increase of the leaderboard's language metric; None where it is not measured.
         dose: mean divergence from the base; None where it is not measured.
+        stops: where each fit ended that stopped at a dose; empty where none did.
         net: improvement minus that of the leaderboard's control, on the same items.
         nets: the same for each control by itself.
         over_fits: improvement over fits alone; None for a single fit.
@@ -103,6 +107,7 @@ class Standing:
     model: str
     method: str
     control: bool
+    scores: tuple[tuple[Row, Entry], ...] = ()
     distance: Distance | None = None
     base_distance: Distance | None = None
     improvement: Estimated | None = None
@@ -119,6 +124,7 @@ class Standing:
     costs: tuple[tuple[Column, LanguageCost], ...] = ()
     cost: float | None = None
     dose: float | None = None
+    stops: tuple[Stop, ...] = ()
     net: MeanNet | None = None
     nets: tuple[MeanNet, ...] = ()
     over_fits: FitSummary | None = None
@@ -148,9 +154,13 @@ class Leaderboard:
         language: the metric that is the cost.
         dose: the metric that is the dose.
         budget: the greatest cost allowed.
+        unit: of the bias scores that are averaged, their distances and improvements.
+        other_scores: bias scores in no mean, because they have another unit or no ideal value:
+            name and unit of each.
         differences: how the runs differ in limits and protocols, one line each; their methods are
             not ranked together.
         left_out: names of runs that were left out because they differ.
+        few: scores that cannot be judged, with the reason; each once.
         reported: numbers from the literature, never ranked with measured ones.
     """
 
@@ -161,8 +171,11 @@ class Leaderboard:
     language: Column | None = None
     dose: Column | None = None
     budget: float | None = None
+    unit: str = ""
+    other_scores: tuple[tuple[str, str], ...] = ()
     differences: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    few: tuple[str, ...] = ()
     reported: tuple[Publication, ...] = ()
 
     @property

@@ -6,15 +6,17 @@ description in the legend.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.effects import Estimated
 from harness.analysis.leaderboard import LanguageCost, Leaderboard, Standing
 from harness.analysis.matched_cost import FEWEST_STEPS, Matched
+from harness.analysis.matrix_tables import stops_in_words
 from harness.analysis.stats import FitSummary
 from harness.analysis.tables import Evidence, Form, Mark, Table, TableCell, TableColumn, TableRow
-from harness.storage.reader import Column
+from harness.storage.reader import Column, shown_step
 
 NONE = TableCell(absent="–")
 
@@ -140,6 +142,10 @@ def _dose(standing: Standing, board: Leaderboard) -> TableCell:
     return NONE if standing.dose is None else TableCell(value=standing.dose)
 
 
+def _stopped(standing: Standing, board: Leaderboard) -> TableCell:
+    return TableCell(text=shown_step(0, standing.stops)) if standing.stops else NONE
+
+
 def _undefined(standing: Standing, board: Leaderboard) -> TableCell:
     return TableCell(count=standing.undefined, total=standing.compared)
 
@@ -152,8 +158,7 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "rank",
         "#",
-        "rank by distance, with its 95 % interval; none where the interval covers most of the "
-        "board, or where a method is no nearer to the ideal than the base",
+        "rank with its 95 % interval; none where the data cannot tell it or nothing is gained",
         _rank,
         "rank",
     ),
@@ -161,35 +166,33 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "distance",
         "distance",
-        "root mean square distance of the bias scores to their ideals, in points, less what "
-        "sampling adds to it",
+        "of the bias scores from their ideals (root mean square, less sampling error)",
         _distance,
         "number",
     ),
     BoardColumn(
         "improvement",
         "improvement",
-        "points nearer to the ideal than the base, with a 95 % interval; ~: undefined, mean change "
-        "instead",
+        "how much nearer than the base; ~: the base may be at the ideal, so the mean change",
         _improvement,
         "effect",
     ),
     BoardColumn(
         "net",
         "net of {control}",
-        "improvement minus that of this control on the same items",
+        "the same less that of the control",
         _net,
         "effect",
         lambda board: board.control is not None,
     ),
+    BoardColumn("in_domain", "on source", "", _in_domain, "effect"),
     BoardColumn(
-        "in_domain", "on source", "improvement on the source domain itself", _in_domain, "effect"
+        "transfer", "elsewhere", "improvement on other domains than the source", _transfer, "effect"
     ),
-    BoardColumn("transfer", "elsewhere", "improvement on the other domains", _transfer, "effect"),
     BoardColumn(
         "harmed",
         "harmed",
-        "scores further from their ideal than the base's (significant ones in brackets)",
+        "scores further from the ideal (significant ones; exploratory)",
         _harmed,
         "count",
     ),
@@ -203,9 +206,17 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
         digits=4,
     ),
     BoardColumn(
+        "stopped",
+        "stopped at",
+        "step at which the fits stopped, first to last (stop_at)",
+        _stopped,
+        "text",
+        lambda board: any(standing.stops for standing in board.standings),
+    ),
+    BoardColumn(
         "undefined",
         "undefined",
-        "scores whose base cannot be told from the ideal, or that moved past it",
+        "scores that can be neither",
         _undefined,
         "count",
         lambda board: any(standing.undefined for standing in board.standings),
@@ -226,16 +237,12 @@ def leaderboard_table(board: Leaderboard) -> Table:
     """The leaderboard: methods nearest to the ideal first, controls without a rank."""
     columns = [column for column in BOARD_COLUMNS if column.shown(board)]
     language = list(dict.fromkeys(c for s in board.standings for c, _ in s.costs))
-    control = board.control or "control"
     titles = _language_titles(language)
     return Table(
         key="leaderboard",
-        title="Leaderboard: mean distance of the bias scores to their ideals",
+        title=_in_unit("Leaderboard: mean distance of the bias scores to their ideals", board),
         columns=(
-            *(
-                TableColumn(c.key, c.title.format(control=control), c.description, c.form, c.digits)
-                for c in columns
-            ),
+            *(_titled(c, board) for c in columns),
             *(
                 TableColumn(
                     f"language:{'/'.join(column)}",
@@ -260,7 +267,19 @@ def leaderboard_table(board: Leaderboard) -> Table:
         legend=tuple(_board_legend(board, columns, language)),
         notes=tuple(_board_notes(board)),
         heads=2,
+        unit=board.unit,
     )
+
+
+def _titled(column: BoardColumn, board: Leaderboard) -> TableColumn:
+    """A column of the leaderboard with the name of its control."""
+    title = column.title.format(control=board.control or "control")
+    return TableColumn(column.key, title, column.description, column.form, column.digits)
+
+
+def _in_unit(title: str, board: Leaderboard) -> str:
+    """A title with the unit of the numbers below it."""
+    return f"{title}, in {board.unit}" if board.unit else title
 
 
 def _language_titles(columns: Sequence[Column]) -> dict[Column, str]:
@@ -304,12 +323,11 @@ def _board_row(standing: Standing, board: Leaderboard, cells: Sequence[TableCell
 def _board_legend(
     board: Leaderboard, columns: Sequence[BoardColumn], language: Sequence[Column]
 ) -> list[str]:
-    control = board.control or "control"
-    described = [column for column in columns if column.description]
-    parts = [f"{c.title.format(control=control)}: {c.description}" for c in described]
+    titled = [_titled(column, board) for column in columns]
+    parts = [f"{column.title}: {column.description}" for column in titled if column.description]
     if language:
-        parts.append("last: language metrics and their change from the base")
-    lines = ["; ".join(parts) + "."]
+        parts.append("last: language, and its change")
+    lines = ["; ".join(parts) + ". Intervals: 95 %."]
     if any(s.pareto for s in board.standings):
         lines.append(
             "◆ Pareto front: improves, and no other method improves more at a lower or equal cost."
@@ -330,6 +348,16 @@ def _board_notes(board: Leaderboard) -> list[str]:
                 f"Not ranked together, because the runs differ: {what}. --only-comparable leaves "
                 "the others out."
             )
+    if board.other_scores:
+        names = ", ".join(
+            f"{name} in {unit}" if unit else name for name, unit in board.other_scores
+        )
+        units = {unit for _, unit in board.other_scores} - {board.unit, ""}
+        hint = f" --unit {shlex.quote(min(units))} ranks by those." if len(units) == 1 else ""
+        found.append(f"In no mean here, for it has another unit or no ideal value: {names}.{hint}")
+    stops = [stop for standing in board.standings for stop in standing.stops]
+    if stops:
+        found.append(stops_in_words(stops))
     if board.budget is not None:
         found.append(
             f"over: costs more than {board.budget:g} % by the language metric, or its cost is not "
@@ -341,6 +369,7 @@ def _board_notes(board: Leaderboard) -> list[str]:
             f"{len(unranked)} methods have no rank, because the data cannot tell their place: "
             "# shows the ranks that each could have."
         )
+    found += [f"No interval of {few}." for few in board.few]
     for s in board.standings:
         if 0 < s.compared < s.expected:
             name = standing_name(s, board)
@@ -361,7 +390,7 @@ def nets_table(board: Leaderboard) -> Table | None:
             rows.append(_board_row(standing, board, cells))
     return Table(
         key="nets",
-        title="Net of each control",
+        title=_in_unit("Net of each control", board),
         columns=(
             TableColumn("method", "method"),
             *(TableColumn(name, f"net of {name}", form="effect") for name in names),
@@ -392,7 +421,7 @@ def fits_table(board: Leaderboard) -> Table | None:
     control = board.control or "control"
     return Table(
         key="fits",
-        title="Over fits alone",
+        title=_in_unit("Over fits alone", board),
         columns=(
             TableColumn("method", "method"),
             TableColumn("fits", "fits", form="count"),
@@ -460,7 +489,7 @@ def matched_table(board: Leaderboard, *, dosed: bool = False) -> Table | None:
         )
     return Table(
         key="dosed" if dosed else "matched",
-        title=f"At {what}",
+        title=_in_unit(f"At {what}", board),
         columns=tuple(columns),
         rows=tuple(rows),
         legend=(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -35,14 +36,20 @@ from harness.analysis.stats import (
     t_quantile,
 )
 from harness.analysis.tables import Evidence, Mark
+from harness.analysis.units import NO_UNIT, MetricUnit
 from harness.metrics import Metric, Role
 from harness.storage.cells import Cell, MethodNames
-from harness.storage.reader import Column
+from harness.storage.reader import Column, Stop, shown_step
 
 Status = Literal["measured", "failed", "missing"]
 
 UNDEFINED = "the base cannot be told from the ideal, so a change is neither better nor worse"
 PASSED = "moved past the ideal: whether it ended nearer cannot be told"
+
+
+def few_in_part(units: int) -> str:
+    """Why there is no interval, test or mark of a metric that combines halves."""
+    return f"{units} {'unit' if units == 1 else 'units'} in one half: too few"
 
 
 @dataclass(frozen=True)
@@ -129,11 +136,17 @@ class Entry:
         return min((len(change.units) for change in self.changes), default=0)
 
     @property
+    def few(self) -> str:
+        """Why a part of the metric cannot be judged, in words; empty where every part can."""
+        known = [change.few for change in self.changes if change.few is not None]
+        return few_in_part(min(known)) if known else ""
+
+    @cached_property
     def exact(self) -> bool:
         """Whether every item has the same values as in the base, as of a model that is the same."""
         return bool(self.changes) and all(change.same for change in self.changes)
 
-    @property
+    @cached_property
     def test(self) -> McNemar | None:
         """Flips of the decisions of one fit over independent items, with McNemar's exact test."""
         if len(self.changes) != 1 or self.changes[0].flips is None:
@@ -203,7 +216,7 @@ class Entry:
         known = self.after or self.base
         return known.role or "diagnostic" if known is not None else "diagnostic"
 
-    @property
+    @cached_property
     def towards_target(self) -> bool:
         """Whether the metric has a target, as bias scores do."""
         known = self.after or self.base
@@ -214,7 +227,7 @@ class Entry:
         """Whether no value of the metric is better than another."""
         return self._direction == "none"
 
-    @property
+    @cached_property
     def defined(self) -> bool:
         """Whether a change can be called better or worse.
 
@@ -256,11 +269,11 @@ class Entry:
             return Estimated(sign * self.change, interval, self.covers)
         if self.base_distance is None or self.distance is None:
             return None
-        return nearer(self.base_distance, self.distance)
+        return nearer(self.base_distance, self.distance, selected=True)
 
     @cached_property
     def improvement(self) -> float | None:
-        """How much nearer to the ideal, in points; negative is harm; None where undefined.
+        """How much nearer to the ideal, in the metric's unit; negative is harm; None: undefined.
 
         The value of `improved`, without its interval.
         """
@@ -289,9 +302,7 @@ class Entry:
     @cached_property
     def mark(self) -> Mark:
         """Direction of the change, as tables mark it."""
-        if not self.change or self.exact:
-            return "same"
-        if self.no_ideal:
+        if not self.change or self.exact or self.no_ideal or self.few:
             return "same"
         if not self.towards_target:
             return "better" if (self.change > 0) == (self._direction == "higher") else "worse"
@@ -332,6 +343,8 @@ class Entry:
             return self.reason or ""
         if self.change is None:
             return "the metric has no value on these items"
+        if self.few and not self.exact:
+            return self.few
         if self.mark == "undefined":
             return UNDEFINED if not self.defined else PASSED
         if self.evidence == "untested" and self.units < FEWEST_UNITS:
@@ -344,6 +357,9 @@ class Entry:
         half, change, interval = self.balanced, self.change, self.interval
         if half is None or change is None or half.change is None or interval is None:
             return None
+        few = half.compared.few if half.compared is not None else None
+        if few is not None and interval.excludes(0.0):
+            return f"the score moved by {change:+.2f}; of the halves, {few_in_part(few)}"
         if not interval.excludes(0.0) or half.interval is None or half.interval.excludes(0.0):
             return None
         low, high = half.interval
@@ -412,7 +428,10 @@ def distance_of(fits: Sequence[str], sides: Sequence[Side], change: Change) -> D
         return Distance(_effect(fits, like, plain, [None] * len(sides)), {})
     effect = _effect(fits, like, squares, [side.square_influences for side in sides])
     noise = math.fsum(variances) / len(variances)
-    return Distance(effect, {change.units: noise})
+    signed = _effect(
+        fits, like, [side.value - target for side in sides], [side.influences for side in sides]
+    )
+    return Distance(effect, {change.units: noise}, signed)
 
 
 @dataclass(frozen=True)
@@ -422,17 +441,24 @@ class Row:
     Attributes:
         cell: the cell; where there are several fits, the first one's.
         cells: the cells of all fits; empty for a single fit.
+        stops: where each fit ended that stopped at a dose; empty where none did.
     """
 
     cell: Cell
     step: int
     entries: tuple[Entry, ...]
     cells: tuple[Cell, ...] = ()
+    stops: tuple[Stop, ...] = ()
 
     @property
     def fits(self) -> int:
         """How many fits there are."""
         return max(1, len(self.cells))
+
+    @property
+    def shown_step(self) -> str:
+        """The step in words: that at which the fits stopped, as a range, where they did."""
+        return shown_step(self.step, self.stops)
 
     def entry(self, column: Column) -> Entry | None:
         """The entry of a column, if the row has it."""
@@ -462,6 +488,12 @@ class Matrix:
     correction: str = DEFAULT
     names: MethodNames = field(default_factory=lambda: MethodNames(()), repr=False, compare=False)
     """What the methods of the run are called."""
+    units: Mapping[Column, MetricUnit] = field(default_factory=dict, compare=False)
+    """The unit of each column."""
+
+    def unit(self, column: Column) -> MetricUnit:
+        """In what the metric of a column and its change are counted."""
+        return self.units.get(column, NO_UNIT)
 
     def role(self, column: Column) -> Role:
         """What the metric of a column is for."""
@@ -485,6 +517,34 @@ class Matrix:
                 suite = (column.evaluator, column.protocol, column.domain)
                 found.setdefault(suite, column)
         return tuple(found.values())
+
+    def endpoints_in(self, unit: str) -> tuple[Column, ...]:
+        """The endpoints that have a distance to an ideal, in one unit: a mean is over these.
+
+        Args:
+            unit: of distances and changes, such as ``points``; see `endpoint_units`.
+        """
+        return tuple(
+            column
+            for column in self.endpoints
+            if column in self._with_target and self.unit(column).change == unit
+        )
+
+    @cached_property
+    def endpoint_units(self) -> tuple[str, ...]:
+        """The units of the endpoints that have a distance to an ideal, the most frequent first.
+
+        Points and nats have no common mean, so a summary takes the endpoints of one unit.
+        """
+        known = [self.unit(c).change for c in self.endpoints if c in self._with_target]
+        return tuple(unit for unit, _ in Counter(known).most_common())
+
+    @cached_property
+    def _with_target(self) -> frozenset[Column]:
+        found = {c for (_, c), metric in self.base.items() if metric.direction.kind == "target"}
+        for row in self.rows:
+            found.update(entry.column for entry in row.entries if entry.towards_target)
+        return frozenset(found)
 
     @cached_property
     def cost(self) -> Column | None:

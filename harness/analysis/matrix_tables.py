@@ -12,7 +12,7 @@ from harness.analysis.stats import FEWEST_FITS, FEWEST_UNITS
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
 from harness.metrics import Direction, Metric, Role
 from harness.storage.cells import is_control
-from harness.storage.reader import Column
+from harness.storage.reader import Column, Stop, shown_step
 
 DETECTABLE = "minimum detectable change"
 """Heading of the row with the changes that the tests of each column would find."""
@@ -56,7 +56,8 @@ def _table(
             if (line := _row(matrix, row, columns, several_models)) is not None
         ]
     shown = [entry for row in rows for entry in row.entries if entry.column in columns]
-    lines += _detectable(shown, columns)
+    unit = matrix.unit(columns[0]).change
+    lines += _detectable(shown, columns, unit)
     return Table(
         key="matrix",
         title=f"{metric} ({evaluator}, {protocol})",
@@ -74,6 +75,7 @@ def _table(
         protocol=protocol,
         role=_role(shown),
         targets=tuple(columns),
+        unit=unit,
     )
 
 
@@ -119,7 +121,7 @@ def _row(
     if several_models:
         method = f"{row.cell.model}: {method}"
     source = row.cell.source or ""
-    cells = [TableCell(text=method), TableCell(text=source), TableCell(text=str(row.step))]
+    cells = [TableCell(text=method), TableCell(text=source), TableCell(text=row.shown_step)]
     for column, entry in zip(columns, found, strict=True):
         cells.append(cell_of(entry, own=row.cell.source == column.domain))
     return TableRow(
@@ -129,6 +131,7 @@ def _row(
         method=method,
         source=source,
         step=row.step,
+        reached=row.shown_step if row.stops else "",
     )
 
 
@@ -165,15 +168,16 @@ def cell_of(entry: Entry | None, *, own: bool = False) -> TableCell:
     )
 
 
-def _detectable(entries: Sequence[Entry], columns: Sequence[Column]) -> list[TableRow]:
+def _detectable(entries: Sequence[Entry], columns: Sequence[Column], unit: str) -> list[TableRow]:
     """The row of minimum detectable changes: of each column, the median over its tests."""
-    cells = [TableCell(text=DETECTABLE), TableCell(), TableCell()]
+    title = f"{DETECTABLE}, {unit}" if unit else DETECTABLE
+    cells = [TableCell(text=title), TableCell(), TableCell()]
     for column in columns:
         known = [e.detectable for e in entries if e.column == column and e.detectable is not None]
         cells.append(TableCell(value=statistics.median(known)) if known else TableCell(absent="–"))
     if all(cell.absent for cell in cells[len(HEADS) :]):
         return []
-    return [TableRow("detectable", tuple(cells), method=DETECTABLE)]
+    return [TableRow("detectable", tuple(cells), method=title)]
 
 
 def _legend(matrix: Matrix, entries: Sequence[Entry]) -> list[str]:
@@ -207,6 +211,18 @@ def _tests(count: int, role: Role) -> str:
     return f"the only {role} test" if count == 1 else f"the {count} {role} tests"
 
 
+def stops_in_words(stops: Sequence[Stop]) -> str:
+    """A sentence on the dose at which fits stopped, and at which steps."""
+    reached = [stop.kl for stop in stops]
+    low, high = f"{min(reached):.3g}", f"{max(reached):.3g}"
+    doses = low if low == high else f"{low} to {high}"
+    steps = shown_step(0, stops)
+    return (
+        f"Steps are those at which the fits stopped (stop_at): {steps}, at a divergence from the "
+        f"base of {doses} nats a token."
+    )
+
+
 def _notes(rows: Sequence[Row], entries: Sequence[Entry]) -> list[str]:
     found = []
     few = [e for e in entries if e.changes and e.units < FEWEST_UNITS and not e.exact]
@@ -217,6 +233,15 @@ def _notes(rows: Sequence[Row], entries: Sequence[Entry]) -> list[str]:
             f"No interval and no star with fewer than {FEWEST_UNITS} independent units: "
             f"{len(few)} cells have {counts}."
         )
+    stops = [stop for row in rows for stop in row.stops]
+    if stops:
+        found.append(stops_in_words(stops))
+    halves: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry.few and not entry.exact and entry.column.domain not in halves.get(entry.few, ()):
+            halves.setdefault(entry.few, []).append(entry.column.domain)
+    for reason, domains in halves.items():
+        found.append(f"No interval, no star and no mark for {', '.join(domains)}: {reason}.")
     fits = {row.fits for row in rows if row.fits > 1}
     if fits and min(fits) < FEWEST_FITS:
         found.append(f"With fewer than {FEWEST_FITS} fits, fits are not in the interval.")

@@ -74,6 +74,7 @@ class Planned:
         fits_needed: fits for 80 % power at that effect with these items; None if no number will do.
         items_needed: items for 80 % power with these fits; None if no number will do.
         note: what limits these figures.
+        unit: of the error, the effect and the margin.
     """
 
     hypothesis: Hypothesis
@@ -87,12 +88,14 @@ class Planned:
     fits_needed: int | None = None
     items_needed: int | None = None
     note: str = ""
+    unit: str = ""
 
 
 def tests_in(section: Hypotheses, sources: Sequence[str], targets: Sequence[str]) -> int:
-    """How many tests a section asks for: a pooled contrast is one, else one for each cell."""
+    """How many tests a section asks for: of each question one, or one for each cell."""
     return sum(
-        1 if test.contrast.pool else max(1, len(test.contrast.pairs(sources, targets)))
+        len(test.questions())
+        * (1 if test.contrast.pool else max(1, len(test.contrast.pairs(sources, targets))))
         for test in section.tests
     )
 
@@ -105,6 +108,7 @@ def plan_test(
     fits: int,
     level: float,
     effect: float | None = None,
+    unit: str = "",
 ) -> Planned:
     """What a hypothesis can detect in a design.
 
@@ -116,6 +120,7 @@ def plan_test(
         level: of the test, after the correction.
         effect: an effect to compute power for, in the endpoint's unit; default: the margin of an
             equivalence, for which it is the margin that is wanted.
+        unit: of the endpoint.
     """
     wanted = effect if effect is not None else hypothesis.margin
     variance = noise.variance(items, fits)
@@ -151,6 +156,7 @@ def plan_test(
         fits_needed=fits_needed,
         items_needed=items_needed,
         note="; ".join(notes),
+        unit=unit,
     )
 
 
@@ -210,9 +216,11 @@ def noise_of(reader: RunReader, hypothesis: Hypothesis) -> Noise:
     found = [test for test in contrasts(reader, hypothesis) if test.effect is not None]
     known = [n for test in found if test.effect is not None if (n := components(test.effect))]
     if not known:
+        reasons = dict.fromkeys(test.reason for test in found if test.reason)
+        why = f" ({'; '.join(reasons)})" if reasons else ""
         raise StoreError(
             f"{reader.store.folder}: the arms and cells of '{hypothesis.name}' are not measured "
-            "there with enough items; state the noise with --item-sd and --items instead"
+            f"there with enough items{why}; state the noise with --item-sd and --items instead"
         )
     middle = sorted(known, key=lambda noise: noise.items + noise.rest)[len(known) // 2]
     return Noise(

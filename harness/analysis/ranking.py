@@ -9,7 +9,8 @@ one, and the data can tell its place (`harness.analysis.rank_intervals`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.comparability import differences, settings_of
@@ -25,6 +26,7 @@ from harness.analysis.rank_intervals import MOST_OF_THE_BOARD, rank_intervals
 from harness.analysis.reported import Publication
 from harness.analysis.stats import FitSummary
 from harness.analysis.transfer import by_method
+from harness.errors import StoreError
 from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
@@ -45,6 +47,7 @@ def rank(
     budget: float | None = None,
     match_at: float | None = None,
     dose_at: float | None = None,
+    unit: str | None = None,
     only_comparable: bool = False,
     reported: Sequence[Publication] = (),
 ) -> Leaderboard:
@@ -59,11 +62,13 @@ def rank(
         match_at: cost at which curves are read; default: the largest around which the curves of
             all methods were measured.
         dose_at: the same for the dose (KL divergence from the base).
+        unit: rank by the bias scores in this unit (``points``, ``nats``), for scores of different
+            units have no common mean; default: the unit that the most of them have.
         only_comparable: leave out runs that differ from the first one in limits or protocols.
         reported: publications to show beside.
 
     Raises:
-        StoreError: a run has no record, not that step, or no run has that control.
+        StoreError: a run has no record, not that step, or no run has that control or unit.
     """
     readers = [run if isinstance(run, RunReader) else RunReader(run) for run in stores]
     matrices = [matrix_of(reader, step=step) for reader in readers]
@@ -80,10 +85,11 @@ def rank(
         matrices = [own for own, kept in zip(matrices, comparable, strict=True) if kept]
         comparable = [True] * len(readers)
     names = MethodNames(cell for reader in readers for cell in reader.index.cells)
+    counted = _unit(matrices, unit)
     groups = [
         group
         for reader, matrix, same in zip(readers, matrices, comparable, strict=True)
-        for group in _groups(reader, matrix, names, comparable=same)
+        for group in _groups(reader, matrix, names, counted, comparable=same)
     ]
     every = [row for matrix in matrices for row in matrix.pooled]
     asked = labelled(every, control) if control is not None else None
@@ -110,8 +116,11 @@ def rank(
         dose=next((group.dose.column for group in groups if group.dose), None),
         language=next((group.cost.column for group in groups if group.cost), None),
         budget=budget,
+        unit=counted,
+        other_scores=_other_scores(matrices, counted),
         differences=tuple(phrase for phrases in differing for phrase in phrases),
         left_out=left_out,
+        few=tuple(dict.fromkeys(few for group in groups for few in _few(group))),
         reported=tuple(reported),
     )
 
@@ -124,7 +133,7 @@ class _Group:
         names: of all runs of the leaderboard.
         rows: pooled over fits.
         fits: a row for each fit.
-        bias: the columns of the bias scores that its model has.
+        bias: the columns of the bias scores that its model has, in the leaderboard's unit.
         language: the columns of the language metrics.
         cost: the language column that is the cost.
         dose: the column that says how far a model is from its base.
@@ -147,10 +156,43 @@ class _Group:
     comparable: bool
 
 
+def _unit(matrices: Sequence[Matrix], asked: str | None) -> str:
+    """The unit of the bias scores that are averaged.
+
+    Raises:
+        StoreError: no run has a bias score in the unit that was asked for.
+    """
+    found = Counter(
+        {
+            unit: sum(len(matrix.endpoints_in(unit)) for matrix in matrices)
+            for matrix in matrices
+            for unit in matrix.endpoint_units
+        }
+    )
+    if asked is not None and asked not in found:
+        known = ", ".join(unit for unit in found if unit) or "none"
+        raise StoreError(f"no bias score is in '{asked}' (units: {known})")
+    if asked is not None or not found:
+        return asked or ""
+    return found.most_common(1)[0][0]
+
+
+def _other_scores(matrices: Sequence[Matrix], unit: str) -> tuple[tuple[str, str], ...]:
+    """Bias scores that are in no mean of the leaderboard: their name and unit, each once."""
+    found: dict[tuple[str, str], None] = {}
+    for matrix in matrices:
+        kept = set(matrix.endpoints_in(unit))
+        for column in matrix.endpoints:
+            if column not in kept:
+                name = f"{column.metric} ({column.evaluator}, {column.protocol})"
+                found[name, matrix.unit(column).change] = None
+    return tuple(found)
+
+
 def _groups(
-    reader: RunReader, matrix: Matrix, names: MethodNames, *, comparable: bool
+    reader: RunReader, matrix: Matrix, names: MethodNames, unit: str, *, comparable: bool
 ) -> list[_Group]:
-    bias = matrix.endpoints
+    bias = matrix.endpoints_in(unit)
     language = tuple(c for c in matrix.columns if matrix.role(c) == "language")
     cost, distance = language_cost(matrix), dose(matrix)
     curves, dose_curves = Curves(reader, bias, cost), Curves(reader, bias, distance)
@@ -242,6 +284,7 @@ def _standing(
         model=group.model,
         method=group.method,
         control=group.control,
+        scores=tuple(bias),
         distance=gain.after if gain else None,
         base_distance=gain.before if gain else None,
         improvement=gain.estimated if gain else None,
@@ -258,6 +301,7 @@ def _standing(
         costs=costs,
         cost=cost,
         dose=_mean_dose(group, measured),
+        stops=tuple(stop for row in group.rows for stop in row.stops),
         net=net,
         nets=nets,
         over_fits=_over_fits(group),
@@ -268,6 +312,15 @@ def _standing(
         reasons=tuple(dict.fromkeys(e.reason or "" for e in failed)),
         warnings=_warnings([(r, e) for r, e in measured if e.role == "bias"]),
     )
+
+
+def _few(group: _Group) -> Iterator[str]:
+    """The bias scores of a method that cannot be judged, each with the reason."""
+    for row in group.rows:
+        for entry in row.entries:
+            if entry.few and entry.role == "bias" and not entry.exact:
+                column = entry.column
+                yield f"{column.metric} on {column.domain} ({column.evaluator}): {entry.few}"
 
 
 def _shift(entries: Sequence[Entry]) -> Estimated | None:

@@ -57,7 +57,9 @@ def beside_reported(store: Store, publication: Publication) -> list[Beside]:
             known = base.get((number.model, *column))
             change = value - first if first is not None and not cell.is_base else None
             reported = number.value - known if known is not None and number.method else None
-            found.append(Beside(number, cell.title(), step, value, reported, change))
+            stop = reader.stop(cell, step)
+            at = step if stop is None else stop.step
+            found.append(Beside(number, cell.title(), at, value, reported, change))
     if not found:
         raise StoreError(_nothing_beside(reader, publication))
     return found

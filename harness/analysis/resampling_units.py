@@ -7,11 +7,12 @@ or template) where it has one, else the item, be it a pair, a text or a window o
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.arrays import Floats
 from harness.estimators import (
@@ -24,7 +25,9 @@ from harness.estimators import (
     value_of,
 )
 from harness.metrics import Metric
-from harness.storage.item_table import ItemTable, aligned
+from harness.storage.item_table import Fields, ItemTable, aligned
+
+Positions = npt.NDArray[np.intp]
 
 
 class Sums(NamedTuple):
@@ -44,36 +47,40 @@ class Layouts:
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
-        self._layouts: list[tuple[ItemTable, Layout]] = []
+        self._layouts: list[tuple[Fields, Layout | None, Positions | None]] = []
         self._sums: dict[tuple[int, int], Sums] = {}
 
     def paired(self, before: ItemTable, after: ItemTable) -> tuple[Sums, Sums] | None:
         """Sums of both sides over what they share; None if that is nothing."""
         names = self._metric.of
-        same = before.ids == after.ids and before.complete(names) and after.complete(names)
-        if not same or self._metric.stratum is not None:
+        if before.ids != after.ids or not (before.complete(names) and after.complete(names)):
             return paired_sums(self._metric, before, after)
-        if not after.ids:
+        layout, kept = self._layout((after.ids, after.clusters, after.strata))
+        if layout is None:
             return None
-        layout = self._layout(after)
-        return self._sum(before, layout), self._sum(after, layout)
+        return self._sum(before, layout, kept), self._sum(after, layout, kept)
 
-    def _layout(self, table: ItemTable) -> Layout:
-        for known, layout in self._layouts:
-            if (known.ids, known.clusters, known.strata) == (
-                table.ids,
-                table.clusters,
-                table.strata,
-            ):
-                return layout
-        layout = layout_of(self._metric, table.ids, table.clusters, table.strata)
-        self._layouts.append((table, layout))
-        return layout
+    def _layout(self, fields: Fields) -> tuple[Layout | None, Positions | None]:
+        """How items are summed, and which of them are those of the metric; None: all."""
+        for known, layout, kept in self._layouts:
+            if known == fields:
+                return layout, kept
+        ids, clusters, strata = fields
+        kept = None
+        if self._metric.stratum is not None:
+            kept = np.flatnonzero([name == self._metric.stratum for name in strata])
+            ids = tuple(ids[k] for k in kept)
+            clusters = tuple(clusters[k] for k in kept)
+            strata = tuple(strata[k] for k in kept)
+        layout = layout_of(self._metric, ids, clusters, strata) if ids else None
+        self._layouts.append((fields, layout, kept))
+        return layout, kept
 
-    def _sum(self, table: ItemTable, layout: Layout) -> Sums:
+    def _sum(self, table: ItemTable, layout: Layout, kept: Positions | None) -> Sums:
         key = (id(table), id(layout))
         if key not in self._sums:
-            self._sums[key] = layout.sums(table.columns(self._metric.of))
+            values = table.columns(self._metric.of)
+            self._sums[key] = layout.sums(values if kept is None else values[kept])
         return self._sums[key]
 
 
@@ -122,11 +129,13 @@ class Layout:
         estimator: of the metric.
         sample: the items; its values are those of any table of the same items.
         grouping: the unit of each item.
+        of: names of the values that the metric reads.
     """
 
     estimator: Estimator
     sample: Sample
     grouping: Units
+    of: tuple[str, ...] = ()
 
     @property
     def units(self) -> tuple[str, ...]:
@@ -147,6 +156,10 @@ class Layout:
         """Sum the values of items, shape ``(items, names)``."""
         sample = self.sample._replace(values=values)
         return Sums(self, sums_of(self.estimator, sample, self.grouping))
+
+    def with_reference(self, reference: tuple[float, ...]) -> Layout:
+        """The same items with other reference numbers."""
+        return replace(self, sample=self.sample._replace(reference=reference))
 
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Turn sums and counts into the metric; nan where it has no value."""
@@ -170,4 +183,4 @@ def layout_of(
     estimator = metric.formula()
     empty = np.empty((len(ids), len(metric.of)))
     sample = Sample(empty, ids, clusters, strata, metric.reference)
-    return Layout(estimator, sample, units_of(estimator, sample))
+    return Layout(estimator, sample, units_of(estimator, sample), metric.of)

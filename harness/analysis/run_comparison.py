@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from harness.analysis.corrections import DEFAULT
 from harness.analysis.matrix import Entry, Row
 from harness.analysis.matrix_builder import changes_of, corrected, with_tests
+from harness.analysis.units import MetricUnit, column_units
 from harness.errors import StoreError
 from harness.storage.cells import Cell, Identity
 from harness.storage.item_table import uncollected
-from harness.storage.reader import Column, Measured, RunReader
+from harness.storage.reader import Column, Measured, RunReader, stopped_step
 from harness.storage.store import Store
 
 
@@ -21,14 +22,14 @@ class ComparedCell:
 
     Attributes:
         title: of the cell in the first run.
-        first_step, second_step: the steps that are compared.
+        first_step, second_step: the steps that are compared, in words.
         entries: the numbers of both; `Entry.base` is of the first run, `Entry.after` of the
             second, and `Entry.changes` is empty where they share no item.
     """
 
     title: str
-    first_step: int
-    second_step: int
+    first_step: str
+    second_step: str
     entries: tuple[Entry, ...]
 
 
@@ -41,6 +42,7 @@ class Comparison:
         cells: models that both have.
         only_first, only_second: titles of models that one has.
         correction: of the p-values of each family of tests.
+        units: of the columns.
     """
 
     first: str
@@ -49,6 +51,7 @@ class Comparison:
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     correction: str = DEFAULT
+    units: Mapping[Column, MetricUnit] = field(default_factory=dict, compare=False)
 
 
 def compare(
@@ -84,17 +87,18 @@ def compare(
             f"{one.index.name} and {two.index.name} share no measured model: cells are matched by "
             "their labels (debiaser, corpus, masker, source, label, seed)"
         )
-    tested = corrected([row for row, _ in rows], correction)
+    tested = corrected([row for row, _, _ in rows], correction)
     return Comparison(
         one.index.name,
         two.index.name,
         tuple(
-            ComparedCell(row.cell.title(), row.step, there, row.entries)
-            for row, (_, there) in zip(tested, rows, strict=True)
+            ComparedCell(row.cell.title(), here, there, row.entries)
+            for row, (_, here, there) in zip(tested, rows, strict=True)
         ),
         tuple(cell.title() for name, cell in cells.items() if name not in others),
         tuple(cell.title() for name, cell in others.items() if name not in cells),
         correction,
+        column_units(one, {entry.column for row in tested for entry in row.entries}),
     )
 
 
@@ -113,8 +117,8 @@ def _rows(
     shared: Sequence[tuple[Cell, Cell]],
     metric: str | None,
     step: int | None,
-) -> list[tuple[Row, int]]:
-    """A row for each shared model, with the second run's step; tests a column at a time."""
+) -> list[tuple[Row, str, str]]:
+    """A row for each shared model, with the steps of both; tests a column at a time."""
     steps = [
         (0, 0) if cell.is_base else (cell.measured_step(step), other.measured_step(step))
         for cell, other in shared
@@ -135,10 +139,13 @@ def _rows(
         both = [pairs[number, column] for number in numbers]
         for number, entry in zip(numbers, _entries(one, two, column, both), strict=True):
             found.setdefault(number, []).append(entry)
-    return [
-        (Row(shared[number][0], steps[number][0], tuple(entries)), steps[number][1])
-        for number, entries in sorted(found.items())
-    ]
+    answer = []
+    for number, entries in sorted(found.items()):
+        (cell, other), (at, there) = shared[number], steps[number]
+        row = Row(cell, at, tuple(entries))
+        first, second = one.stop(cell, at), two.stop(other, there)
+        answer.append((row, stopped_step(at, first), stopped_step(there, second)))
+    return answer
 
 
 def _entries(

@@ -75,6 +75,15 @@ def mcnemar_p(gained: int, lost: int) -> float:
     return min(1.0, 2.0 * float(special.bdtr(min(gained, lost), gained + lost, 0.5)))
 
 
+def share_interval(hits: float, items: int) -> Interval:
+    """95 % interval of a share of independent items, in points (Wilson 1927)."""
+    z = float(special.ndtri((1.0 + LEVEL) / 2.0))
+    share, n = hits / items, items + z * z
+    centre = (hits + z * z / 2.0) / n
+    half = z / n * math.sqrt(items * share * (1.0 - share) + z * z / 4.0)
+    return Interval(100.0 * max(0.0, centre - half), 100.0 * min(1.0, centre + half))
+
+
 def share_change_interval(gained: int, lost: int, items: int) -> Interval:
     """95 % interval of the change of a share of independent items, in points.
 

@@ -7,7 +7,7 @@ many, it shows how the curves are spread: their median and the middle 80 % of th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -103,6 +103,7 @@ class TradeOff:
         paths: the way of each fit over its steps; many fits are averaged over sources.
         front: points that no other point beats in both.
         merged: whether paths are means over sources, because there are too many fits.
+        unit: of the distances; the bias scores of other units are left out.
     """
 
     metric: str
@@ -110,6 +111,39 @@ class TradeOff:
     base: tuple[float, float] | None
     paths: tuple[tuple[Fit, Way], ...]
     front: tuple[tuple[float, float], ...] = ()
+    merged: bool = False
+    unit: str = ""
+
+
+class Dosed(NamedTuple):
+    """A score at a dose."""
+
+    step: int
+    dose: float
+    change: float
+
+
+@dataclass(frozen=True)
+class DosePanel:
+    """How a bias score changed, over the dose.
+
+    Attributes:
+        column: the score.
+        dose: the column that is the dose.
+        base: the score of the base model.
+        ideal: of the score; None where it has none.
+        curves: the checkpoints of each fit, by step; of a fit that was read once for each seed, a
+            point for each seed.
+        joined: fits that were read at several steps, so that a line joins their points.
+        merged: whether curves are means over sources, because there are too many.
+    """
+
+    column: Column
+    dose: Column
+    base: float
+    ideal: float | None
+    curves: tuple[tuple[Fit, tuple[Dosed, ...]], ...]
+    joined: frozenset[Fit]
     merged: bool = False
 
 
@@ -170,10 +204,13 @@ class RunCurves:
                 if len(cells) == 1:
                     points = self._with_interval(points, cells[0], column)
                 curves[fit] = Curve(fit.label, fit.source or "", fit.method, points)
-                metric = self._value(cells[0], points[0].step, column)
+                metrics = (self._value(cells[0], step, column) for step in cells[0].steps)
+                metric = next((own for own in metrics if own is not None), None)
                 ideal = metric.direction.target if metric else ideal
             title = f"{column.metric}, {column.evaluator} ({column.protocol})"
-            panel = Panel(title, column.metric, tuple(curves.values()), ideal)
+            unit = self._matrix.unit(column).value
+            named = f"{column.metric}, {unit}" if unit else column.metric
+            panel = Panel(title, named, tuple(curves.values()), ideal)
             panels = _told_apart(panel) or _summarised(panel, curves, column.domain)
             if panels:
                 found.setdefault(column.domain, []).extend(panels)
@@ -236,11 +273,66 @@ class RunCurves:
         found = dose(self._matrix)
         return self._against(found.column if found is not None else None, LOWER)
 
+    @cached_property
+    def dose_panels(self) -> list[DosePanel]:
+        """The change of each primary bias score over the divergence from the base.
+
+        Over several seeds it is the mean at each step; a fit that is read once, as where it stops
+        at a dose, is one point for each seed. Empty where the run measured no dose.
+        """
+        found = dose(self._matrix)
+        panels = []
+        for column in self._matrix.endpoints if found is not None else ():
+            assert found is not None
+            base: Metric | None = None
+            curves: list[tuple[Fit, tuple[Dosed, ...]]] = []
+            joined = set()
+            for fit, cells in self.fits.items():
+                each = [self._dosed(cell, column, found.column) for cell in cells]
+                base = base or self._value(cells[0], 0, column)
+                if any(len(points) > 1 for points in each):
+                    joined.add(fit)
+                    points = _mean_by_step([point for own in each for point in own])
+                else:
+                    points = tuple(point for own in each for point in own)
+                if points:
+                    curves.append((fit, points))
+            if not curves or base is None or base.value is None:
+                continue
+            merged = len(curves) > MOST_CURVES
+            if merged:
+                curves, joined = _over_sources(curves, joined)
+            panels.append(
+                DosePanel(
+                    column,
+                    found.column,
+                    base.value,
+                    base.direction.target,
+                    tuple(curves),
+                    frozenset(joined),
+                    merged,
+                )
+            )
+        return panels
+
+    def _dosed(self, cell: Cell, column: Column, dosed: Column) -> list[Dosed]:
+        base = self._value(cell, 0, column)
+        points = []
+        for step in cell.steps:
+            level, score = self._value(cell, step, dosed), self._value(cell, step, column)
+            if step > 0 and base is not None and level is not None and score is not None:
+                assert level.value is not None
+                assert score.value is not None
+                assert base.value is not None
+                points.append(Dosed(step, level.value, score.value - base.value))
+        return points
+
     def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
         """Trajectories over a metric; ``fixed`` is its direction where it has none of its own."""
-        bias = self._matrix.endpoints
-        if not bias or ability is None:
+        units = self._matrix.endpoint_units
+        if not units or ability is None:
             return None
+        bias = self._matrix.endpoints_in(units[0])
         paths: list[tuple[Fit, Way]] = []
         base: tuple[float, float] | None = None
         direction: Direction | None = None
@@ -258,7 +350,7 @@ class RunCurves:
                     else:
                         by_step.setdefault(step, []).append((score.value, distance))
             way = tuple(
-                (step, sum(x for x, _ in reached) / len(reached),
+                (self._mean_step(cells, step), sum(x for x, _ in reached) / len(reached),
                  sum(y for _, y in reached) / len(reached))
                 for step, reached in sorted(by_step.items())
             )  # fmt: skip
@@ -272,7 +364,7 @@ class RunCurves:
         points = [(x, y) for _, way in paths for _, x, y in way] + ([base] if base else [])
         name = f"{ability.metric} ({ability.evaluator}, {ability.protocol})"
         front = pareto_front(points, direction)
-        return TradeOff(name, direction, base, tuple(paths), front, merged)
+        return TradeOff(name, direction, base, tuple(paths), front, merged, units[0])
 
     # -- values ----------------------------------------------------------------------------------
 
@@ -291,6 +383,12 @@ class RunCurves:
                 return metric if metric.value is not None else None
         return None
 
+    def _mean_step(self, cells: Sequence[Cell], step: int) -> int:
+        """The step at which the fits of some cells stopped, on average; else the step itself."""
+        stops = [self._reader.stop(cell, step) for cell in cells]
+        ends = [step if stop is None else stop.step for stop in stops]
+        return round(sum(ends) / len(ends))
+
     def _points(self, cells: Sequence[Cell], column: Column) -> tuple[Point, ...]:
         by_step: dict[int, list[float]] = {}
         for cell in cells:
@@ -302,7 +400,8 @@ class RunCurves:
         for step, values in sorted(by_step.items()):
             several = len(values) > 1 and step > 0
             low, high = (min(values), max(values)) if several else (None, None)
-            found.append(Point(step, sum(values) / len(values), low, high))
+            shown = self._mean_step(cells, step)
+            found.append(Point(shown, sum(values) / len(values), low, high))
         return tuple(found)
 
     @cached_property
@@ -314,7 +413,8 @@ class RunCurves:
         self, points: tuple[Point, ...], cell: Cell, column: Column
     ) -> tuple[Point, ...]:
         last = points[-1]
-        position = self._rows.get((cell.identity, last.step))
+        stored = {self._mean_step([cell], step): step for step in cell.steps}
+        position = self._rows.get((cell.identity, stored.get(last.step, last.step)))
         entry = self._matrix.rows[position].entry(column) if position is not None else None
         if entry and entry.interval and entry.base and entry.base.value is not None:
             start = entry.base.value
@@ -338,7 +438,7 @@ class RunCurves:
         )
 
     def _distance(self, cell: Cell, step: int, columns: Sequence[Column]) -> float | None:
-        """Mean distance in points; None unless every score of the base was measured here too."""
+        """Mean distance; None unless every score of the base was measured here too."""
         found = []
         for column in columns:
             metric = self._value(cell, step, column)
@@ -435,6 +535,37 @@ def _text_label(column: Column) -> str:
 
 
 # -- bias against language ability -----------------------------------------------------------
+
+
+def _mean_by_step(points: Sequence[Dosed]) -> tuple[Dosed, ...]:
+    at: dict[int, list[Dosed]] = {}
+    for point in points:
+        at.setdefault(point.step, []).append(point)
+    return tuple(
+        Dosed(
+            step,
+            sum(own.dose for own in same) / len(same),
+            sum(own.change for own in same) / len(same),
+        )
+        for step, same in sorted(at.items())
+    )
+
+
+def _over_sources(
+    curves: Sequence[tuple[Fit, tuple[Dosed, ...]]], joined: Collection[Fit]
+) -> tuple[list[tuple[Fit, tuple[Dosed, ...]]], set[Fit]]:
+    """One curve for each method: the mean over its sources at each step, or all single points."""
+    groups: dict[Fit, list[Dosed]] = {}
+    lines: set[Fit] = set()
+    for fit, points in curves:
+        method = fit._replace(source=None)
+        groups.setdefault(method, []).extend(points)
+        if fit in joined:
+            lines.add(method)
+    return [
+        (fit, _mean_by_step(points) if fit in lines else tuple(points))
+        for fit, points in groups.items()
+    ], lines
 
 
 def _by_method(paths: Iterable[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:

@@ -65,7 +65,8 @@ class TableCell:
         spread: standard deviation over fits.
         interval: 95 % interval, of the change in a ``score`` or ``cost``, else of the value.
         interval_covers: what is random in the interval: ``items``, or ``items and fits``.
-        improvement: how much nearer to the ideal than the base, in points; None where undefined.
+        improvement: how much nearer to the ideal than the base, in the unit of the table; None
+            where undefined.
         p: uncorrected p-value of "no change".
         adjusted_p: corrected over the cell's family of tests.
         mark: direction of the change.
@@ -144,6 +145,7 @@ class TableRow:
             of each column (its cells are plain numbers); else a method or a control.
         cells: one for each column of the table, in order.
         model, method, source, step: what the row is about, as in the heading cells.
+        reached: the step at which its fits stopped, in words; empty where they went to `step`.
         pareto: whether the row's method is on the Pareto front.
     """
 
@@ -154,6 +156,12 @@ class TableRow:
     source: str = ""
     step: int | None = None
     pareto: bool = False
+    reached: str = ""
+
+    @property
+    def shown_step(self) -> str:
+        """The step in words; empty where there is none."""
+        return self.reached or ("" if self.step is None else str(self.step))
 
 
 @dataclass(frozen=True)
@@ -172,6 +180,7 @@ class Table:
         heads: how many leading columns head the rows.
         metric, evaluator, protocol, role: what a matrix is about; empty for other tables.
         targets: the stored columns behind the columns after the headings, for a matrix.
+        unit: of changes, distances and improvements where all numbers are of one, else empty.
     """
 
     key: str
@@ -187,6 +196,7 @@ class Table:
     protocol: str = ""
     role: Role | None = None
     targets: tuple[Column, ...] = ()
+    unit: str = ""
 
     def column(self, key: str) -> int:
         """Position of a column by its key.
@@ -202,5 +212,5 @@ class Table:
     @property
     def several_steps(self) -> bool:
         """Whether its methods are shown at more than one step."""
-        steps = {row.step for row in self.rows if row.kind == "method"}
+        steps = {row.shown_step for row in self.rows if row.kind == "method"}
         return len(steps) > 1

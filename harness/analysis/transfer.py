@@ -37,7 +37,7 @@ class Pairwise:
 
 @dataclass(frozen=True)
 class Asymmetry:
-    """How much more ``first`` gives to ``second`` than it gets back, in points.
+    """How much more ``first`` gives to ``second`` than it gets back, in the metric's unit.
 
     I(first, second) - I(second, first), each measured on the items of its own target.
     """
@@ -58,6 +58,7 @@ class Transfer:
             further from it, or whose base cannot be told from the ideal, of ``compared``.
         surely_gained, surely_harmed: of these, the significant ones.
         source_harmed: sources that got worse themselves, of ``sources``.
+        unit: of the improvements.
     """
 
     model: str
@@ -79,6 +80,7 @@ class Transfer:
     compared: int
     source_harmed: int
     sources: int
+    unit: str = ""
 
 
 class MethodRows(NamedTuple):
@@ -130,14 +132,20 @@ def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
     of_a_source = [row for row in matrix.pooled if row.cell.source in domains]
     for model, method, rows in by_method(of_a_source, matrix.names):
         for kind in kinds:
-            transfer = _transfer(model, method, kind, rows, pairs=pairs)
+            transfer = _transfer(matrix, model, method, kind, rows, pairs=pairs)
             if transfer is not None:
                 found.append(transfer)
     return tuple(found)
 
 
 def _transfer(
-    model: str, method: str, kind: tuple[str, str, str], rows: Sequence[Row], *, pairs: bool
+    matrix: Matrix,
+    model: str,
+    method: str,
+    kind: tuple[str, str, str],
+    rows: Sequence[Row],
+    *,
+    pairs: bool,
 ) -> Transfer | None:
     cells: dict[tuple[str, str], Entry] = {}
     for row in rows:
@@ -171,6 +179,7 @@ def _transfer(
         compared=len(others),
         source_harmed=sum(e.mark == "worse" for e in own.values()),
         sources=len(own),
+        unit=matrix.unit(next(iter(cells.values())).column).change,
     )
 
 

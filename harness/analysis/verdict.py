@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.analysis.costs import language_cost
 from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.units import PERCENT
 from harness.storage.cells import is_control
 from harness.storage.reader import Column
 
 Where = Literal["source", "elsewhere"]
+WHERE: Mapping[Where, str] = {"source": "on the source domain", "elsewhere": "on other domains"}
+MOST_NAMED = 3
+"""Methods that the verdict names for one kind of change."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,25 @@ class Moved:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """Which of several methods changed a bias score significantly, on the sources or elsewhere.
+
+    Attributes:
+        where: on the source domains themselves, or elsewhere.
+        methods: how many methods have a score there that can be tested.
+        better, worse: names of those with a score nearer to the ideal, and further from it.
+        undefined: names of those with a change that is neither, because the base cannot be told
+            from the ideal.
+    """
+
+    where: Where
+    methods: int
+    better: tuple[str, ...]
+    worse: tuple[str, ...]
+    undefined: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Cost:
     """The range of a language metric's change over the methods, in percent or its own unit."""
 
@@ -59,19 +82,23 @@ class Verdict:
     Attributes:
         methods: how many methods it has, controls left out.
         moved: on the sources and elsewhere; empty where no bias score is measured.
+        changed: the same by method, where there are several: a count pooled over methods says
+            nothing about any of them.
         cost: of the language metric; None where it is not measured.
         control_moved: significant changes of controls, of `control_scores`.
-        detectable: the typical minimum detectable change, in points; None where nothing is tested.
+        detectable: the typical minimum detectable change of each unit, by the unit (``points``,
+            ``nats``); empty where nothing is tested.
         fits: the fewest fits of a method.
         text: all of it in one sentence or two.
     """
 
     methods: int
     moved: tuple[Moved, ...]
+    changed: tuple[Changed, ...]
     cost: Cost | None
     control_moved: int
     control_scores: int
-    detectable: float | None
+    detectable: Mapping[str, float]
     fits: int
     text: str
 
@@ -87,15 +114,24 @@ def verdict(matrix: Matrix) -> Verdict:
     scores = _scores(methods)
     both = (_moved("source", scores), _moved("elsewhere", scores))
     control_scores = [entry for _, entry in _scores(controls) if entry.evidence != "exact"]
-    known = [entry.detectable for _, entry in scores if entry.detectable is not None]
+    known: dict[str, list[float]] = {}
+    for _, entry in scores:
+        if entry.detectable is not None:
+            known.setdefault(matrix.unit(entry.column).change, []).append(entry.detectable)
     cost = _cost(matrix, methods)
+    names = {_name(matrix, row) for row in methods}
     found = Verdict(
-        methods=len({matrix.names.name(row.cell) for row in methods}),
+        methods=len(names),
         moved=tuple(moved for moved in both if moved.scores),
+        changed=tuple(
+            _changed(matrix, moved.where, scores)
+            for moved in both
+            if moved.scores and len(names) > 1
+        ),
         cost=cost,
         control_moved=sum(entry.significant for entry in control_scores),
         control_scores=len(control_scores),
-        detectable=statistics.median(known) if known else None,
+        detectable={unit: statistics.median(own) for unit, own in known.items()},
         fits=min((row.fits for row in methods), default=0),
         text="",
     )
@@ -111,12 +147,33 @@ def _scores(rows: Sequence[Row]) -> list[tuple[Row, Entry]]:
     ]
 
 
+def _name(matrix: Matrix, row: Row) -> str:
+    """The name of a row's method, with its model where there are several."""
+    name = matrix.names.name(row.cell)
+    several = len({own.cell.model for own in matrix.pooled}) > 1
+    return f"{row.cell.model}: {name}" if several else name
+
+
+def _is_at(where: Where, row: Row, entry: Entry) -> bool:
+    return (entry.column.domain == row.cell.source) == (where == "source")
+
+
+def _changed(matrix: Matrix, where: Where, scores: Sequence[tuple[Row, Entry]]) -> Changed:
+    marks: dict[str, set[str]] = {}
+    for row, entry in scores:
+        if _is_at(where, row, entry) and entry.evidence != "untested":
+            own = marks.setdefault(_name(matrix, row), set())
+            if entry.significant:
+                own.add(entry.mark if entry.mark in ("better", "worse") else "undefined")
+    better, worse, undefined = (
+        tuple(name for name, own in marks.items() if mark in own)
+        for mark in ("better", "worse", "undefined")
+    )
+    return Changed(where, len(marks), better, worse, undefined)
+
+
 def _moved(where: Where, scores: Sequence[tuple[Row, Entry]]) -> Moved:
-    entries = [
-        entry
-        for row, entry in scores
-        if (entry.column.domain == row.cell.source) == (where == "source")
-    ]
+    entries = [entry for row, entry in scores if _is_at(where, row, entry)]
     significant = [entry.mark for entry in entries if entry.significant]
     untested = sum(entry.evidence == "untested" for entry in entries)
     return Moved(
@@ -140,7 +197,7 @@ def _cost(matrix: Matrix, methods: Sequence[Row]) -> Cost | None:
         entry = row.entry(found.column)
         base = entry.base.value if entry is not None and entry.base is not None else None
         if entry is not None and entry.value is not None and base is not None:
-            name = f"{row.cell.model} {matrix.names.name(row.cell)}"
+            name = _name(matrix, row)
             changes.setdefault(name, []).append(found.of(base, entry.value))
     means = [math.fsum(values) / len(values) for values in changes.values()]
     if not means:
@@ -154,29 +211,66 @@ def _text(found: Verdict) -> str:
         return "This run compares no debiased model with its base."
     if not found.moved:
         return "This run measured no bias score of a debiased model."
-    parts = [_words(moved) for moved in found.moved]
+    parts = [_of_methods(changed) for changed in found.changed]
+    parts = parts or [_words(moved) for moved in found.moved]
     sentence = "; ".join(parts)
     sentence = sentence[0].upper() + sentence[1:]
     if found.cost is not None:
         low, high, unit = found.cost.low, found.cost.high, found.cost.unit
-        span = f"{low:+.1f}" if f"{low:+.1f}" == f"{high:+.1f}" else f"{low:+.1f} to {high:+.1f}"
+        ends = dict.fromkeys(f"{value:+.1f}".replace("-", "−") for value in (low, high))
+        span = " to ".join(ends)
         name = found.cost.column.metric.replace("_", " ")
         sentence += f", at a change in {name} of {span}{' ' + unit if unit else ''}"
-    sentence = f"{sentence}.".replace("-", "−")
+    sentence = f"{sentence}."
     if found.control_scores:
         sentence += (
             f" Of the controls' scores, {found.control_moved} of {found.control_scores} changed "
             "significantly."
         )
-    if found.detectable is not None:
-        sentence += f" Typical minimum detectable change: {found.detectable:.1f} points."
+    if found.detectable:
+        bounds = ", ".join(_bound(value, unit) for unit, value in found.detectable.items())
+        sentence += f" Typical minimum detectable change: {bounds}."
     if found.fits == 1:
         sentence += " One fit per method: what another seed would give is not known."
     return sentence
 
 
+def _bound(value: float, unit: str) -> str:
+    """A minimum detectable change with its unit."""
+    digits = 1 if unit == PERCENT.change else 2
+    return f"{value:.{digits}f} {unit}".rstrip()
+
+
+def _of_methods(changed: Changed) -> str:
+    """What several methods did on the sources or elsewhere; each is counted once."""
+    where = WHERE[changed.where]
+    if not changed.methods:
+        return f"{where}, no bias score can be tested"
+    kinds = (
+        (changed.better, "brought a bias score nearer to the ideal"),
+        (changed.worse, "took one further from the ideal"),
+        (changed.undefined, "changed one whose base cannot be told from the ideal"),
+    )
+    parts: list[str] = []
+    for names, what in kinds:
+        if names:
+            first = f"{len(names)} of {changed.methods} methods {what}".replace(
+                " one ", " a bias score ", 1
+            )
+            parts.append((f"{len(names)} {what}" if parts else first) + _named(names))
+    if not parts:
+        return f"{where}, none of {changed.methods} methods changed a bias score significantly"
+    return f"{where}, {', '.join(parts)}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first few names, in brackets."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return f" ({', '.join(names[:MOST_NAMED])}{more})"
+
+
 def _words(moved: Moved) -> str:
-    where = "on the source domain" if moved.where == "source" else "on other domains"
+    where = WHERE[moved.where]
     tested = moved.scores - moved.untested
     if not tested:
         return f"{where}, none of {_count(moved.scores, 'bias score')} can be tested"

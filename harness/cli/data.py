@@ -38,16 +38,18 @@ def list_command(session: Session, as_json: bool) -> None:
     if as_json:
         echo_json([_plain(entry) for entry in known])
         return
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table()
-    for column in ("data set", "used by", "licence", "path", "known defects"):
-        table.add_column(column, overflow="fold")
-    for pin, users, path in known:
-        shown = Text(str(path)) if path else Text("not found", "yellow")
-        table.add_row(pin.name, ", ".join(users), pin.licence, shown, pin.defects)
-    session.stdout.print(table)
+    from harness.render.console.ruled import ruled
+
+    header = ("data set", "used by", "licence", "path", "known defects")
+    rows = [
+        (pin.name, ", ".join(users), pin.licence,
+         str(path) if path else Text("not found", "yellow"), pin.defects)
+        for pin, users, path in known
+    ]  # fmt: skip
+    left = range(len(header))
+    session.stdout.print(ruled("Data sets", header, rows, left=left, fold=left))
 
 
 @data_command.command("fetch")
@@ -74,7 +76,7 @@ def fetch_command(session: Session, names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1)
 @pass_session
 def verify_command(session: Session, names: tuple[str, ...]) -> None:
-    """Check NAMES (default: all) item by item. Ends with exit code 4 if one is altered.
+    """Check NAMES (default: all) item by item. The exit code is 4 if one is altered.
 
     "bytes ok": the canonical file; "items ok": another file with the same items in the same
     order.

@@ -60,7 +60,7 @@ def eval_command(
 ) -> None:
     """Measure MODEL (a model plugin, such as smollm2-135m or hf) with some evaluators.
 
-    Nothing is debiased and nothing is kept.
+    The model is not debiased, and results are not stored.
     """
     from harness.running.experiment import Experiment
 
@@ -121,25 +121,31 @@ def _measure(session: Session, experiment: Experiment) -> tuple[list[dict[str, A
 
 
 def _print(session: Session, records: list[dict[str, Any]]) -> None:
-    from rich.table import Table
+    from harness.analysis.units import metric_unit
+    from harness.render.console.ruled import ruled
+    from harness.render.tables.numbers import number
+    from harness.types import Measurement
 
-    table = Table()
-    for column in ("evaluator", "domain", "protocol", "metric"):
-        table.add_column(column)
-    for column in ("value", "n", "hits"):
-        table.add_column(column, justify="right")
+    header = ("evaluator", "domain", "protocol", "metric", "value", "unit", "n", "hits")
+    rows = []
     for record in records:
-        for metric in record["metrics"]:
-            value, hits = metric["value"], metric["numerator"]
-            table.add_row(
+        measurement = Measurement.model_validate(
+            {name: value for name, value in record.items() if name != "evaluator"}
+        )
+        rows += [
+            (
                 record["evaluator"],
-                record["domain"],
-                record["protocol"],
-                metric["name"],
-                "-" if value is None else f"{value:.2f}",
-                str(metric["n"]),
-                "" if hits is None else f"{hits:g}",
+                measurement.domain,
+                measurement.protocol,
+                metric.name,
+                number(metric.value),
+                metric_unit(metric, measurement.quantities).value,
+                str(metric.n),
+                "" if metric.numerator is None else f"{metric.numerator:g}",
             )
+            for metric in measurement.metrics
+        ]
+    table = ruled("Measurements", header, rows, left=(0, 1, 2, 3, 5), fold=(0, 2, 3))
     session.stdout.print(table)
     for note in dict.fromkeys(record["note"] for record in records if record["note"]):
         session.stdout.print(note)

@@ -16,6 +16,9 @@ from harness.storage.cells import select_cell
 if TYPE_CHECKING:
     from harness.storage.store import Store
 
+MOST_NAMED = 4
+"""Cells that are named for one result."""
+
 
 @click.command("explain")
 @click.argument("run")
@@ -32,21 +35,28 @@ def explain_command(
     WHAT is a content key (or its beginning), or a cell: parts of its name between slashes, as
     tables show them, such as "mlm-unlearning/gender".
     """
+    from harness.storage.reader import RunReader, stopped_step
     from harness.storage.store import find_run
 
     store = find_run(run, results)
+    reader = RunReader(store)
     key = _key(store, what, step, evaluator)
     record = store.record(key, items=False)
     if record is None:
         failure = store.failure(key)
         reason = "it is not measured yet" if failure is None else f"it failed: {failure.reason}"
         raise StoreError(f"{store.folder}: no result under key {key}: {reason}")
-    for cell in store.index().cells:
-        for ref in cell.measures:
-            if ref.key == key:
-                title = f"{cell.title()} / step {ref.step} / {ref.evaluator}"
-                session.stdout.print(f"{title}: {key}", soft_wrap=True)
+    cells = [(cell, ref) for cell in reader.index.cells for ref in cell.measures if ref.key == key]
+    session.stdout.say(f"result {key}", "bold")
+    for cell, ref in cells[:MOST_NAMED]:
+        where = stopped_step(ref.step, reader.stop(cell, ref.step))
+        session.stdout.print(f"of {cell.title()} / {where} / {ref.evaluator}")
+    if len(cells) > MOST_NAMED:
+        session.stdout.print(f"and of {len(cells) - MOST_NAMED} more cells", style="dim")
     echo_json(record.inputs)
+    debiased = [cell for cell, _ in cells if not cell.is_base]
+    if debiased:
+        session.suggest("show", debiased[0].title(), run=run, results=results)
 
 
 def _key(store: Store, what: str, step: int | None, evaluator: str | None) -> str:

@@ -18,7 +18,7 @@ from harness.cli.session import Session, pass_session
 @click.option(
     "--control",
     metavar="LABEL",
-    help="Debiaser, masker or passage label to subtract; default: the control most like a method.",
+    help="Debiaser, masker or passage label to subtract; default: the closest control.",
 )
 @click.option(
     "--max-perplexity-increase",
@@ -42,6 +42,11 @@ from harness.cli.session import Session, pass_session
     help="Compare at this divergence from the base; default: the largest common one.",
 )
 @click.option(
+    "--unit",
+    metavar="UNIT",
+    help="Rank by the bias scores in this unit (points, nats, …); default: that of the most.",
+)
+@click.option(
     "--reported",
     multiple=True,
     metavar="NAME",
@@ -63,11 +68,12 @@ def leaderboard_command(
     budget: float | None,
     match_at: float | None,
     dose_at: float | None,
+    unit: str | None,
     reported: tuple[str, ...],
     only_comparable: bool,
     as_json: bool,
 ) -> None:
-    """Rank the methods of RUNS by distance to the ideal, with the language cost beside it."""
+    """Rank the methods of RUNS by distance to the ideal, and show their language cost."""
     from harness.analysis.reported import find_publication
     from harness.runs import open_run
 
@@ -79,6 +85,7 @@ def leaderboard_command(
         budget=budget,
         match_at=match_at,
         dose_at=dose_at,
+        unit=unit,
         only_comparable=only_comparable,
         reported=[find_publication(name) for name in reported],
     )
@@ -86,3 +93,4 @@ def leaderboard_command(
         echo(board.json())
     else:
         board.show(session.stdout)
+        session.suggest("report", run=runs[0], results=results)

@@ -18,27 +18,27 @@ from harness.cli.session import Session
 from harness.errors import HarnessError, StoreError, did_you_mean
 
 COMMANDS: dict[str, str] = {
-    "run": "Run a spec, or continue it where it stopped.",
-    "plan": "Show what a spec would run, and what is missing. Loads no model.",
-    "eval": "Measure one model with some evaluators; no debiasing.",
-    "corpus": "Show what a corpus has for each domain, and how clean it is.",
+    "run": "Run a spec, or resume an interrupted run.",
+    "plan": "Show what a spec would run, without loading a model.",
+    "eval": "Measure one model, without debiasing.",
+    "corpus": "Show the passages of a corpus by domain, and how clean they are.",
     "mask": "Show passages with their masked words highlighted.",
     "matrix": "Show a run's transfer matrix: source rows by target columns.",
     "leaderboard": "Rank the methods of one or more runs.",
-    "test": "Test the hypotheses of a run's spec, and nothing else.",
-    "power": "Show what the hypotheses of a spec can detect, before it is run.",
+    "test": "Test the hypotheses that a run's spec registered.",
+    "power": "Estimate which effects the hypotheses of a spec can detect.",
     "export": "Write a run as data files or tables for other programs.",
     "report": "Write a run as one HTML page, and its figures.",
     "export-model": "Write the debiased model of a cell for transformers and peft.",
-    "show": "Show the items of a cell that flipped, with their sentences.",
+    "show": "List the items of a cell whose decision flipped, with their sentences.",
     "compare": "Compare two runs, or a run with published numbers.",
     "verify": "Check a run's hashes, keys and index, and recompute every number.",
     "share": "Write a run into one file for other people.",
     "open": "Make a run folder from a file that harness share wrote.",
-    "publish": "Write runs as a folder for a hub data set and a static page, or upload it.",
-    "pack": "Put a finished run's records and items into a few files.",
-    "repro": "Score a sample of a run's items again, one by one, and compare.",
-    "explain": "Show the inputs behind a content key of a run.",
+    "publish": "Write runs as a static page and a data set, or upload them.",
+    "pack": "Combine the files of a finished run into a few.",
+    "repro": "Rescore a sample of a run's items, one text at a time, and compare.",
+    "explain": "Show everything that a result depends on.",
     "plugins": "List plugins, or show one with its config.",
     "new": "Write a new plugin package from a template.",
     "data": "List, fetch and verify data sets.",
@@ -99,10 +99,10 @@ class LazyGroup(click.Group):
     envvar="HARNESS_DATA",
     show_envvar=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder in which data sets are looked for before they are fetched.",
+    help="Folder to look for data sets in, before they are downloaded.",
 )
-@click.option("--offline", is_flag=True, help="Fetch nothing.")
-@click.option("--strict-plugins", is_flag=True, help="A plugin that fails to load is fatal.")
+@click.option("--offline", is_flag=True, help="Do not download anything.")
+@click.option("--strict-plugins", is_flag=True, help="Stop if a plugin fails to load.")
 @click.pass_context
 def cli(ctx: click.Context, data_dir: Path | None, offline: bool, strict_plugins: bool) -> None:
     """Measure how bias mitigation in one domain transfers to others, and what it costs."""

@@ -29,5 +29,4 @@ def open_command(session: Session, path: Path, results: Path, name: str | None) 
         f"{records} records in {store.folder}", highlight=False, markup=False, soft_wrap=True
     )
     run = str(store.folder) if results != Path("runs") else store.folder.name
-    session.stderr.say(f"next: harness verify {shlex.quote(run)}    "
-                       f"harness matrix {shlex.quote(run)}")  # fmt: skip
+    session.stderr.say(f"next: harness verify {shlex.quote(run)}")

@@ -101,5 +101,7 @@ def _print_list(session: Session, entries: list[Registered], failures: list[Load
     print_plugins(session.stdout, entries)
     for failure in failures:
         session.stdout.say(str(failure), "yellow")
+    if entries:
+        session.suggest("plugins", "show", entries[0].name)
     if not entries and not failures:
         session.stdout.print("no plugin is installed")

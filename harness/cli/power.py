@@ -76,6 +76,7 @@ def power_command(
     """
     from harness.analysis.hypothesis_tables import power_table
     from harness.analysis.power import Noise, noise_of
+    from harness.analysis.units import endpoint_unit
     from harness.cli.output import echo
     from harness.planning.spec_reader import load_spec
     from harness.render.console.tables import print_with_legend
@@ -97,16 +98,21 @@ def power_command(
         assert item_sd is not None
         return Noise(item_sd**2, fit_sd**2, rest_sd**2, "what you stated")
 
-    table = power_table(_planned(loaded, noise, items, fits, effect), loaded.name)
+    def unit(hypothesis: Hypothesis) -> str:
+        return endpoint_unit(hypothesis.endpoint, loaded.evaluators, session.registry)
+
+    table = power_table(_planned(loaded, noise, unit, items, fits, effect), loaded.name)
     if as_json:
         echo(json_text(table_object(table)))
     else:
         print_with_legend(session.stdout, table)
+        session.suggest("plan", spec)
 
 
 def _planned(
     spec: Spec,
     noise: Callable[[Hypothesis], Noise],
+    unit: Callable[[Hypothesis], str],
     items: int | None,
     fits: int | None,
     effect: float | None,
@@ -122,14 +128,16 @@ def _planned(
     for hypothesis in spec.hypotheses.tests:
         known = noise(hypothesis)
         count = items if items is not None else known.design[0] if known.design else 0
-        found.append(
+        found += [
             plan_test(
-                hypothesis,
+                question,
                 known,
                 items=count,
                 fits=fits if fits is not None else len(spec.seed),
                 level=spec.hypotheses.alpha / tests,
-                effect=effect,
+                effect=effect if question.margin is None or question is hypothesis else None,
+                unit=unit(hypothesis),
             )
-        )
+            for question in hypothesis.questions()
+        ]
     return found

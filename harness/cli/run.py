@@ -89,7 +89,7 @@ def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
 
 
 def _next(folder: Path) -> str:
-    """Return the commands that go on from here."""
+    """Return the command that goes on from here."""
     run = str(folder) if folder.parent != Path("runs") else folder.name
     name = shlex.quote(run)
-    return f"next: harness matrix {name}    harness report {name}    harness leaderboard {name}"
+    return f"next: harness matrix {name}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -54,6 +55,22 @@ class Session:
         from harness.render.console.terminal import Terminal
 
         return Terminal(stderr=True)
+
+    def suggest(self, *words: str, run: str | None = None, results: Path | None = None) -> None:
+        """Name the command that goes on from here, where a person reads the output.
+
+        Args:
+            words: of the command.
+            run: a run as it was asked for; it comes after the name of the command.
+            results: the folder that was given for runs.
+        """
+        if not self.stdout.is_terminal:
+            return
+        name, *others = words
+        if run is not None:
+            known = Path(run).is_dir() or results in (None, Path("runs"))
+            others.insert(0, run if known else str((results or Path()) / run))
+        self.stderr.say(f"next: harness {shlex.join([name, *others])}", "dim")
 
 
 pass_session = click.make_pass_decorator(Session, ensure=True)

@@ -16,14 +16,14 @@ from harness.cli.session import Session, pass_session
 @results_option
 @pass_session
 def verify_command(session: Session, run: str, results: Path) -> None:
-    """Check RUN: its hashes, its keys, its index, and every number against its stored items.
+    """Check the hashes, keys and index of RUN, and recompute every number from its items.
 
-    Values, counts and numerators are recomputed. Every file carries a hash, so any change of an
-    index, record or items file since it was written is named. Ends with exit code 1 if anything
-    differs.
+    Values, counts and numerators are recomputed. Every file has a hash, so you see which index,
+    record or items files changed after they were written. The exit code is 1 if anything differs.
     """
     from rich.text import Text
 
+    from harness.render import palette
     from harness.replay.verification import verify
     from harness.storage.store import find_run
 
@@ -33,7 +33,11 @@ def verify_command(session: Session, run: str, results: Path) -> None:
         line = f"record {own.key}: {own.where}: {own.what}"
         session.stdout.print(line, soft_wrap=True)
     wrong = len(found.differences)
-    verdict = ("all as stored", "green") if not wrong else (f"{wrong} do not agree", "red")
+    verdict = (
+        ("all as stored", palette.TERMINAL["better"])
+        if not wrong
+        else (f"{wrong} do not agree", palette.TERMINAL["worse"])
+    )
     counts = f"{found.numbers} numbers of {found.records} records recomputed: "
     session.stdout.say(Text.assemble(counts, verdict))
     if found.unhashed:
@@ -41,6 +45,7 @@ def verify_command(session: Session, run: str, results: Path) -> None:
             f"{found.unhashed} records were written before hashes were stored: a change of their "
             "item ids, clusters, directions or labels would go unseen"
         )
-        session.stdout.print(line, highlight=False, markup=False, soft_wrap=True)
+        session.stdout.print(line, style="dim")
     if wrong:
         sys.exit(1)
+    session.suggest("share", f"{store.index().name}.zip", run=run, results=results)

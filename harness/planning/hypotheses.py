@@ -114,7 +114,8 @@ class Hypothesis(HypothesisPart):
             gt=0,
             allow_inf_nan=False,
             description="equivalence: the contrast is within plus or minus this much of the "
-            "endpoint's unit (two one-sided tests); absent: a difference is tested",
+            "endpoint's unit (two one-sided tests); absent: a difference is tested. With a side, "
+            "equivalence is tested, too",
         ),
     ] = None
     models: Annotated[
@@ -125,11 +126,17 @@ class Hypothesis(HypothesisPart):
         int | None, Field(ge=1, description="checkpoint; absent: the last one of each fit")
     ] = None
 
-    @model_validator(mode="after")
-    def _one_question(self) -> Hypothesis:
-        if self.margin is not None and self.side != "two-sided":
-            raise ValueError("give either side or margin: an equivalence test has two sides")
-        return self
+    def questions(self) -> tuple[Hypothesis, ...]:
+        """Return what is tested, each with a p-value of its own: a difference, an equivalence.
+
+        A hypothesis with a side and a margin asks both.
+        """
+        if self.margin is None or self.side == "two-sided":
+            return (self,)
+        return (
+            self.model_copy(update={"margin": None}),
+            self.model_copy(update={"side": "two-sided"}),
+        )
 
 
 class Hypotheses(HypothesisPart):

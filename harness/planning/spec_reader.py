@@ -294,8 +294,9 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
     for key in ("model", "evaluators", "targets", "label", "seed"):
         if not getattr(spec, key):
             raise SpecError(f"{lines.where((key,))}: {key}: give one or more entries")
-    for key in ("source", "label", "seed", "targets"):
-        _refuse_repeated(getattr(spec, key), (key,), lines)
+    for key in LIST_KEYS:
+        if key not in PLUGIN_KEYS and key != "steps":
+            _refuse_repeated(getattr(spec, key), (key,), lines)
     for i, seed in enumerate(spec.seed):
         if not 0 <= seed < MOST_SEEDS:
             raise SpecError(

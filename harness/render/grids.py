@@ -72,6 +72,15 @@ def grids(table: Table) -> list[Grid]:
     return sorted(found, key=lambda grid: grid.kind == "control")
 
 
+def what_is_shown(table: Table) -> str:
+    """Return what the numbers of the grids of a table are, from its unit and direction."""
+    ideal = table.direction.removeprefix("ideal ")
+    if ideal != table.direction:
+        return f"{table.unit or 'change,'} nearer to (+) or further from (−) {ideal}"
+    unit = f", {table.unit}" if table.unit else ""
+    return f"improvement{unit} ({table.direction})"
+
+
 def _cell(cell: TableCell, strongest: float) -> GridCell:
     if cell.absent or cell.change is None:
         return GridCell(cell, cell.absent or "–")

@@ -6,6 +6,7 @@ from harness.analysis.matrix import Matrix
 from harness.analysis.verdict import Verdict
 from harness.render.tables.numbers import signed
 from harness.storage.cells import is_control
+from harness.storage.reader import shown_step
 
 
 def kicker(matrix: Matrix, answer: Verdict) -> list[str]:
@@ -19,13 +20,16 @@ def kicker(matrix: Matrix, answer: Verdict) -> list[str]:
     models = list(dict.fromkeys(row.cell.model for row in rows)) or [m for m, _ in matrix.base]
     sources = {row.cell.source for row in rows if row.cell.source}
     targets = {entry.column.domain for row in rows for entry in row.entries if entry.role == "bias"}
-    steps = {row.step for row in rows}
+    stops = [stop for row in rows for stop in row.stops]
+    steps = {row.shown_step for row in rows}
     found = [matrix.name, ", ".join(dict.fromkeys(models))]
     if sources and targets:
         found.append(f"{_many(len(sources), 'source')} × {_many(len(targets), 'target')}")
     if answer.fits:
         found.append(f"{_many(answer.fits, 'fit')} per method")
-    if len(steps) == 1:
+    if stops:
+        found.append(f"stopped at step {shown_step(0, stops)}")
+    elif len(steps) == 1:
         found.append(f"step {next(iter(steps))}")
     if answer.cost is not None:
         low, high = (signed(value, 1) for value in (answer.cost.low, answer.cost.high))

@@ -21,6 +21,7 @@ from harness.errors import StoreError
 from harness.render.exports.markdown import escape
 from harness.render.tables.numbers import interval, number, signed
 from harness.storage.cells import AXIS_TITLES, Cell
+from harness.storage.reader import Stop, stopped_step
 from harness.storage.store import Store
 
 CARD = "README.md"
@@ -110,9 +111,9 @@ def _card(
         f"A research model, written by bias-transfer-harness {__version__} from the run "
         f"{escape(store.index().name)}.",
         "## What it is",
-        _about(base, cell, step, holds),
+        _about(base, cell, step, row.stops[0] if row is not None and row.stops else None, holds),
         "## Results",
-        _results(entries),
+        _results(entries, matrix),
         "## Cost",
         _cost(matrix, row, cell),
         "## Warnings",
@@ -141,12 +142,12 @@ def _base(store: Store, cell: Cell) -> str:
     return cell.model
 
 
-def _about(base: str, cell: Cell, step: int, holds: Sequence[str]) -> str:
+def _about(base: str, cell: Cell, step: int, stop: Stop | None, holds: Sequence[str]) -> str:
     titles = ((title, getattr(cell, axis)) for axis, title in AXIS_TITLES.items())
     axes = {
         **dict(titles),
         AXIS_TITLES["model"]: base,
-        "step": step,
+        "step": stopped_step(step, stop).removeprefix("step "),
         "control": cell.control_kind,
         "files": " and ".join(holds),
     }
@@ -160,13 +161,13 @@ def _measured(row: Row | None) -> list[Entry]:
     return [e for e in entries if e.status == "measured" and e.value is not None]
 
 
-def _results(entries: Sequence[Entry]) -> str:
-    if not entries:
+def _results(entries: Sequence[Entry], matrix: Matrix | None) -> str:
+    if not entries or matrix is None:
         return "Nothing was measured at this step."
     lines = [
-        "| evaluator | protocol | domain | metric | ideal | base | this model | change | 95 % "
-        "interval | significant |",
-        "|---|---|---|---|---|---:|---:|---:|---|---|",
+        "| evaluator | protocol | domain | metric | ideal | base | this model | change | "
+        "unit | 95 % interval | significant |",
+        "|---|---|---|---|---|---:|---:|---:|---|---|---|",
     ]
     for e in entries:
         between = interval(*e.interval) if e.interval is not None else ""
@@ -178,6 +179,7 @@ def _results(entries: Sequence[Entry]) -> str:
             number(e.base.value if e.base else None),
             number(e.value),
             signed(e.change),
+            escape(matrix.unit(column).change),
             escape(between),
             _significant(e),
         ]

@@ -9,26 +9,27 @@ run, ``runs/NAME/`` with ``run.zip`` (see `harness.storage.archive`), ``numbers.
 from __future__ import annotations
 
 import hashlib
-import html
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import yaml
 
 from harness import __version__
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.leaderboard_tables import board_tables
+from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import rank
+from harness.analysis.verdict import verdict
 from harness.errors import StoreError
 from harness.render.exports.export_format import ExportOptions
 from harness.render.exports.markdown import escape
 from harness.render.exports.parquet_file import PARQUET
 from harness.render.files import write_files
-from harness.render.page.html import Part, html_part
+from harness.render.page.content import each_line_once
+from harness.render.page.html import html_publication
 from harness.render.page.views import view_of
 from harness.render.tables.plain import leaderboard_json
 from harness.storage.archive import share
@@ -106,6 +107,7 @@ def _about(folder: Path, name: str, place: str, store: Store) -> dict[str, Any]:
     return {
         "name": name,
         "created_at": index.created_at,
+        "verdict": verdict(build_matrix(store)).text,
         "models": sorted({cell.model for cell in index.cells}),
         "methods": sorted({names.name(cell) for cell in debiased}),
         "sources": sorted({cell.source for cell in debiased if cell.source is not None}),
@@ -118,42 +120,10 @@ def _about(folder: Path, name: str, place: str, store: Store) -> dict[str, Any]:
     }
 
 
-def _page(title: str, runs: list[dict[str, Any]], board: Leaderboard) -> str:
-    """The page in front: it needs no network and runs no script."""
-    items = "\n".join(
-        f'<li><a href="{html.escape(quote(run["page"]))}">{html.escape(run["name"])}</a>: '
-        f"{html.escape(', '.join(run['models']))}; from {html.escape(', '.join(run['sources']))} "
-        f"to {html.escape(', '.join(run['targets']))} "
-        f'(<a href="{html.escape(quote(run["archive"]))}">run</a>, '
-        f'<a href="{html.escape(quote(run["numbers"]))}">numbers</a>)</li>'
-        for run in runs
-    )
-    tables = html_part(Part(tables=tuple(view_of(table) for table in board_tables(board))))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{html.escape(title)}</title>
-<style>
-:root {{ color-scheme: light dark; }}
-body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 0 auto; padding: 1rem; }}
-.harness-view {{ overflow-x: auto; }}
-</style>
-</head>
-<body>
-<h1>{html.escape(title)}</h1>
-<p>How bias mitigation in one domain transfers to others, and what it costs. For programs there
-is <a href="{INDEX}">{INDEX}</a>.</p>
-<h2>Runs</h2>
-<ul>
-{items}
-</ul>
-<h2>Leaderboard</h2>
-{tables}
-</body>
-</html>
-"""
+def _page(title: str, runs: Sequence[Mapping[str, Any]], board: Leaderboard) -> str:
+    """The page in front."""
+    boards = each_line_once(view_of(table) for table in board_tables(board) if table.rows)
+    return html_publication(title, runs, list(boards), INDEX)
 
 
 def _card(title: str, runs: list[dict[str, Any]]) -> str:

@@ -128,7 +128,7 @@ class Rerun:
         unit = Unit(self._use(cell.model), fit, ())
         masks = self._stored_masks(cell)
         if masks is None and fit.masker is not None and fit.source is not None:
-            request = self._preparer.mask_request(fit.source, fit.seed)
+            request = self._preparer.mask_request(fit.masker, fit.source, fit.seed)
             self._refuse_unnamed_server(fit.masker, [request])
         inputs = self._preparer.prepare(unit, masks)
         checkpoint, before = self._worker().checkpoint(unit, inputs, step)

@@ -15,17 +15,36 @@ Timed = tuple[Checkpoint, dict[str, float]]
 """A checkpoint, and the seconds spent so far by phase."""
 
 
-def base_distributions(fit: Fit, inputs: Inputs, model: LanguageModel) -> BaseDistributions | None:
-    """Read the base model's distributions before a fit changes it; None: it stops at no dose.
+class BaseDistributionsOnce:
+    """The base model's distributions, worked out once for all fits that stop on the same texts."""
 
-    Raises:
-        ModelError: there is too little held-out text.
-    """
-    if fit.stop_at is None:
-        return None
-    texts = [passage.text for passage in inputs.held_out]
-    stop = fit.stop_at
-    return BaseDistributions.of(model, texts, windows=stop.windows, tokens=stop.tokens)
+    def __init__(self) -> None:
+        self._last: tuple[tuple[object, ...], BaseDistributions] | None = None
+
+    def of(
+        self, fit: Fit, inputs: Inputs, model: LanguageModel, label: str
+    ) -> BaseDistributions | None:
+        """Read the base model's distributions before a fit changes it; None: it stops at no dose.
+
+        Args:
+            fit: what is to be fitted.
+            inputs: its texts.
+            model: freshly loaded.
+            label: of the model in the spec. Each load of one label gives the same weights.
+
+        Raises:
+            ModelError: there is too little held-out text.
+        """
+        if fit.stop_at is None:
+            return None
+        texts = tuple(passage.text for passage in inputs.held_out)
+        windows, tokens = fit.stop_at.windows, fit.stop_at.tokens
+        key = (label, windows, tokens, texts)
+        if self._last is None or self._last[0] != key:
+            self._last = None  # half a gigabyte and more: never two at a time
+            base = BaseDistributions.of(model, texts, windows=windows, tokens=tokens)
+            self._last = key, base
+        return self._last[1]
 
 
 def until_dose(
@@ -45,7 +64,7 @@ def until_dose(
     if base is None or fit.stop_at is None:
         yield from checkpoints
         return
-    reached, soonest = 0.0, 0.0
+    reached, soonest = 0.0, 0
     for checkpoint, seconds in checkpoints:
         if checkpoint.step < min(soonest, fit.steps[-1]):
             continue
@@ -56,7 +75,7 @@ def until_dose(
             yield Checkpoint(fit.steps[-1], checkpoint.model, log), seconds
             return
         if reached > 0:
-            soonest = checkpoint.step * (fit.stop_at.kl / reached) ** (1 / FASTEST_GROWTH)
+            soonest = int(checkpoint.step * (fit.stop_at.kl / reached) ** (1 / FASTEST_GROWTH))
     raise DebiasError(
         f"the fit reached a divergence of {reached:.4g} nats a token by step {fit.steps[-1]}, not "
         f"the {fit.stop_at.kl:g} of stop_at; add later steps or raise the learning rate"

@@ -26,7 +26,7 @@ from harness.planning.survey import Survey, survey
 from harness.planning.yaml_lines import Lines
 from harness.plugins import Registry, load_registry
 from harness.running.executors import Executor
-from harness.running.reporting import Reporter, Silent
+from harness.running.reporting import Reporter
 from harness.running.runner import Outcome, Runner
 from harness.storage.store import Store
 
@@ -169,7 +169,7 @@ class Experiment:
             StoreError: results cannot be written, or another run writes to the folder.
         """
         runner = Runner(
-            self.registry, self.data, self.texts, self.store, reporter or Silent(), executor
+            self.registry, self.data, self.texts, self.store, reporter or Reporter(), executor
         )
         return runner.run(self.plan(), fresh=fresh)
 

@@ -10,8 +10,10 @@ from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.planning.passages import MaskedTexts, Source, Texts
 from harness.planning.plan import Fit
+from harness.planning.spec import PluginUse
 from harness.plugins import Registry
 from harness.running.reporting import Reporter
+from harness.running.spending import Spending
 from harness.running.units import Inputs, Unit
 from harness.storage.masks import StoredMasks
 from harness.types import MaskedPassage, MaskRequest, Passage
@@ -28,6 +30,8 @@ class Preparer:
         self._texts = texts
         self._reporter = reporter
         self._masked: dict[Hashable, tuple[MaskedPassage, ...]] = {}
+        self.spending = Spending()
+        """What the maskers used of services so far."""
 
     def prepare(self, unit: Unit, masks: StoredMasks | None = None) -> Inputs:
         """Read and mask; services may be asked.
@@ -108,12 +112,13 @@ class Preparer:
                 seed=self._texts.mask_seed,
                 data=self._data,
                 progress=self._reporter.progress,
+                account=self.spending.account(asked.masker.label),
             )
 
     def _stored(self, fit: Fit, masks: StoredMasks) -> tuple[MaskedPassage, ...]:
         return () if fit.source is None else masks.apply(self._texts.unlearned(fit.source))
 
-    def mask_request(self, source: Source, seed: int) -> MaskRequest:
+    def mask_request(self, masker: PluginUse, source: Source, seed: int) -> MaskRequest:
         """Return what the masker of a fit is asked."""
         return MaskRequest(
             passages=self._texts.unlearned(source),
@@ -121,6 +126,7 @@ class Preparer:
             seed=seed,
             data=self._data,
             progress=self._reporter.progress,
+            account=self.spending.account(masker.label),
         )
 
     def masks(self, fit: Fit) -> tuple[MaskedPassage, ...]:
@@ -132,7 +138,7 @@ class Preparer:
         if fit.masker is None or fit.source is None:
             return ()
         masker = self._registry.create("masker", fit.masker.use, fit.masker.config)
-        request = self.mask_request(fit.source, fit.seed)
+        request = self.mask_request(fit.masker, fit.source, fit.seed)
         masked = mask_passages(self._registry.get("masker", fit.masker.use), masker, request)
         if not any(answer.spans for answer in masked):
             raise DebiasError(

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
 
+class Reporter:
+    """Receives the events of a run and ignores them. Subclass it, and override what you need.
 
-class Reporter(Protocol):
-    """Receives events; must be quick and must not raise."""
+    Methods must be quick and must not raise.
+    """
 
     def begin(self, pending: dict[str, int], done: int) -> None:
-        """The run starts: measure tasks still to do by evaluator label, and those already there."""
+        """The run starts: tasks to do by evaluator label, and the number of tasks already done."""
 
     def phase(self, title: str) -> None:
-        """Something new is being done."""
+        """A new phase of the work begins."""
 
     def progress(self, done: int, total: int, what: str) -> None:
         """The current phase advances."""
@@ -24,26 +25,4 @@ class Reporter(Protocol):
         """A measure task has failed."""
 
     def note(self, message: str) -> None:
-        """Something a person should read."""
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def begin(self, pending: dict[str, int], done: int) -> None:
-        """Ignore."""
-
-    def phase(self, title: str) -> None:
-        """Ignore."""
-
-    def progress(self, done: int, total: int, what: str) -> None:
-        """Ignore."""
-
-    def measured(self, evaluator: str, title: str, seconds: float) -> None:
-        """Ignore."""
-
-    def failed(self, evaluator: str, title: str, reason: str) -> None:
-        """Ignore."""
-
-    def note(self, message: str) -> None:
-        """Ignore."""
+        """There is a message for the person who runs it."""

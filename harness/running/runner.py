@@ -7,7 +7,8 @@ fails leaves its reason there; the other tasks are still done.
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -23,9 +24,11 @@ from harness.running.mask_checks import outdated_by_masks
 from harness.running.preparing import Preparer
 from harness.running.registration import register
 from harness.running.reporting import Reporter
+from harness.running.spending import Spending
 from harness.running.units import Event, Failed, Inputs, Job, Kept, Measured, Note, Unit, units_of
 from harness.storage.masks import StoredMasks
 from harness.storage.store import Store
+from harness.types import MaskUsage
 
 
 @dataclass
@@ -38,6 +41,8 @@ class Outcome:
     """Title and reason of each failed task."""
     traces: dict[str, str] = field(default_factory=dict)
     """Of each reason that is a bug: the key of a failure that holds the trace."""
+    spent: Mapping[str, MaskUsage] = field(default_factory=dict)
+    """What each masker used of a service, by its label."""
 
 
 class Runner:
@@ -83,28 +88,42 @@ class Runner:
             tasks = plan.tasks()
             missing = {key for key in tasks if fresh or not self._usable(key)}
             preparer = Preparer(self._registry, self._data, self._texts, self._reporter)
-            missing |= outdated_by_masks(
-                plan.models, self._store, missing, preparer, self._reporter
+            with self._told_of(preparer.spending):
+                outcome = self._do(plan, preparer, missing)
+            return replace(outcome, spent=preparer.spending.used)
+
+    def _do(self, plan: Plan, preparer: Preparer, missing: set[str]) -> Outcome:
+        """Do the missing tasks of a plan, and those whose masks are others now."""
+        tasks = plan.tasks()
+        missing |= outdated_by_masks(plan.models, self._store, missing, preparer, self._reporter)
+        outcome = Outcome(reused=len(tasks) - len(missing))
+        pending = Counter(tasks[key].evaluator.label for key in missing)
+        self._reporter.begin(dict(pending), outcome.reused)
+        units = tuple(units_of(plan, missing))
+        if units:
+            job = Job(
+                spec=plan.spec,
+                units=units,
+                prepare=partial(self._prepare, preparer),
+                registry=self._registry,
+                data=self._data,
+                reporter=self._reporter,
+                scratch=self._store.scratch() if plan.spec.keep_checkpoints else None,
             )
-            outcome = Outcome(reused=len(tasks) - len(missing))
-            pending = Counter(tasks[key].evaluator.label for key in missing)
-            self._reporter.begin(dict(pending), outcome.reused)
-            units = tuple(units_of(plan, missing))
-            if units:
-                job = Job(
-                    spec=plan.spec,
-                    units=units,
-                    prepare=partial(self._prepare, preparer),
-                    registry=self._registry,
-                    data=self._data,
-                    reporter=self._reporter,
-                    scratch=self._store.scratch() if plan.spec.keep_checkpoints else None,
-                )
-                events: Any = self._executor.execute(job)
-                with closing(events):  # on Ctrl-C or a full disk, workers elsewhere end at once
-                    for event in events:
-                        self._take(event, outcome)
+            events: Any = self._executor.execute(job)
+            with closing(events):  # on Ctrl-C or a full disk, workers elsewhere end at once
+                for event in events:
+                    self._take(event, outcome)
         return outcome
+
+    @contextmanager
+    def _told_of(self, spending: Spending) -> Iterator[None]:
+        """Say at the end what services were used for, also where the run is interrupted."""
+        try:
+            yield
+        finally:
+            for line in spending.lines():
+                self._reporter.note(line)
 
     def _usable(self, key: str) -> bool:
         """Whether a task is done. A damaged record is set aside, so that it is measured again."""

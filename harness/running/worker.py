@@ -20,7 +20,7 @@ from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask
 from harness.planning.spec import PluginUse, Spec, known_data
 from harness.plugins import Registered, Registry
-from harness.running.dose import Timed, base_distributions, until_dose
+from harness.running.dose import BaseDistributionsOnce, Timed, until_dose
 from harness.running.provenance import provenance
 from harness.running.reporting import Reporter
 from harness.running.units import Event, Failed, Inputs, Kept, Measured, Note, Unit
@@ -81,6 +81,7 @@ class Worker:
         self._scratch = scratch
         self._fresh: tuple[str, LanguageModel] | None = None
         self._unloadable: dict[str, HarnessError] = {}
+        self._base_distributions = BaseDistributionsOnce()
 
     def carry_out(self, unit: Unit, prepare: Callable[[], Inputs]) -> Iterator[Event]:
         """Do a unit; a task that fails costs the others nothing.
@@ -123,7 +124,7 @@ class Worker:
         assert fit is not None
         model = self._take_fresh(unit.model)
         before = weights_digest(model)
-        for checkpoint, _ in self._checkpoints(fit, inputs, model, unit.title):
+        for checkpoint, _ in self._checkpoints(unit, fit, inputs, model):
             if checkpoint.step == step:
                 return checkpoint, before
         raise DebiasError(f"'{unit.title}' has no step {step}; it has: {_words(fit.steps)}")
@@ -186,7 +187,7 @@ class Worker:
 
             before = weights_digest(model)
         remembered = self._remembered(left, model, inputs)
-        for checkpoint, seconds in self._checkpoints(fit, inputs, model, unit.title):
+        for checkpoint, seconds in self._checkpoints(unit, fit, inputs, model):
             due = [task for task in left if task.step == checkpoint.step]
             if due and self._scratch is not None:
                 yield self._keep(fit, checkpoint, before)
@@ -198,11 +199,11 @@ class Worker:
                 return
 
     def _checkpoints(
-        self, fit: Fit, inputs: Inputs, model: LanguageModel, title: str = ""
+        self, unit: Unit, fit: Fit, inputs: Inputs, model: LanguageModel
     ) -> Iterator[Timed]:
         """Checkpoints to measure, with the seconds spent so far; see `until_dose`."""
-        base = base_distributions(fit, inputs, model)
-        return until_dose(fit, base, self._steps(fit, inputs, model, title))
+        base = self._base_distributions.of(fit, inputs, model, unit.model.label)
+        return until_dose(fit, base, self._steps(fit, inputs, model, unit.title))
 
     def _steps(self, fit: Fit, inputs: Inputs, model: LanguageModel, title: str) -> Iterator[Timed]:
         """All checkpoints of a fit that changed something, with the seconds spent so far."""
@@ -226,7 +227,7 @@ class Worker:
         randomness = FitRandomness(fit.seed)
         spent = 0.0
         while True:
-            self._reporter.phase(f"{title or fit.debiaser.label}: fitting")
+            self._reporter.phase(f"{title}: fitting")
             started = time.perf_counter()
             with randomness.active():
                 checkpoint = next(checkpoints, None)

@@ -9,19 +9,20 @@ need not tell the difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
+from harness.data.domains import NO_DOMAIN
 from harness.errors import StoreError, did_you_mean
 from harness.metrics import Metric, MetricDefinition, Role
 from harness.plugins import Registry
 from harness.quantities import Quantities
 from harness.storage.cells import Cell, MethodNames
 from harness.storage.declarations import Declarations
-from harness.storage.item_table import ItemTable
+from harness.storage.item_table import Fields, ItemTable
 from harness.storage.origin import RunOrigin
-from harness.storage.records import Failure, RunIndex
+from harness.storage.records import Failure, Record, RunIndex
 from harness.storage.store import Store
 
 
@@ -32,6 +33,11 @@ class Column(NamedTuple):
     protocol: str
     metric: str
     domain: str
+
+    def name(self) -> str:
+        """Return its name in words: ``ss_score, race (stereoset)``; text of no domain has none."""
+        where = "" if self.domain == NO_DOMAIN else f", {self.domain}"
+        return f"{self.metric}{where} ({self.evaluator})"
 
 
 class Place(NamedTuple):
@@ -67,6 +73,21 @@ Measurements = dict[tuple[str, str], Measured]
 """By protocol and domain."""
 
 
+class Stop(NamedTuple):
+    """Where a fit with ``stop_at`` ended.
+
+    Its results are stored under the last step of the spec, for the step at which it will stop is
+    not known when the run is planned.
+
+    Attributes:
+        step: the step at which it stopped.
+        kl: the divergence from the base there, in nats a token.
+    """
+
+    step: int
+    kl: float
+
+
 class RunReader:
     """Reads a run's records, each once, and the items of those that are tested.
 
@@ -83,9 +104,13 @@ class RunReader:
         self._declarations = Declarations(self.index, registry)
         self._labels = {ref.key: ref.evaluator for c in self.index.cells for ref in c.measures}
         self._records: dict[str, Measurements | None] = {}
+        self._stops: dict[str, Stop | None] = {}
         self._derived: dict[tuple[Place, Place, str], Metric] = {}
         self._failures: dict[str, Failure | None] = {}
         self._tables: dict[str, tuple[ItemTable, ...]] = {}
+        self._fields: dict[Fields, Fields] = {}
+        self._keys = {id(cell): _keys_of(cell) for cell in self.index.cells}
+        self._defined: dict[tuple[str, str], tuple[tuple[Column, bool], ...]] = {}
         self._hashes: dict[str, str | None] = {}
         self.origin = RunOrigin()
         """Software, machine and time behind the records that were read so far."""
@@ -97,6 +122,7 @@ class RunReader:
             self._hashes[key] = record.items_sha256 if record else None
             if record is not None:
                 self.origin.add(record)
+                self._stops[key] = _stop_of(record)
             found: Measurements | None = None if record is None else {}
             for position, m in enumerate(record.measurements if record else ()):
                 assert found is not None
@@ -125,7 +151,10 @@ class RunReader:
             StoreError: they cannot be read.
         """
         if place.key not in self._tables:
-            self._tables[place.key] = self.store.item_tables(place.key, self._hashes.get(place.key))
+            tables = self.store.item_tables(place.key, self._hashes.get(place.key))
+            for table in tables:
+                table.share(self._fields)
+            self._tables[place.key] = tables
         tables = self._tables[place.key]
         if place.position >= len(tables):
             raise StoreError(
@@ -134,11 +163,17 @@ class RunReader:
             )
         return tables[place.position]
 
-    def keys(self, cell: Cell, step: int, evaluator: str) -> Iterator[str]:
-        """Yield the keys of a cell's measures by an evaluator at a step."""
+    def keys(self, cell: Cell, step: int, evaluator: str) -> Sequence[str]:
+        """Return the keys of a cell's measures by an evaluator at a step."""
+        keys = self._keys.get(id(cell))  # a cell of the index lives as long as this reader
+        return (_keys_of(cell) if keys is None else keys).get((step, evaluator), ())
+
+    def stop(self, cell: Cell, step: int) -> Stop | None:
+        """Return where the fit of a cell ended; None if it went to its last step."""
         for ref in cell.measures:
-            if ref.step == step and ref.evaluator == evaluator:
-                yield ref.key
+            if ref.step == step and self.record(ref.key) is not None:
+                return self._stops.get(ref.key)
+        return None
 
     def find(self, cell: Cell, step: int, column: Column) -> Measured | None:
         """Return the measurement of a column of a cell; None if it is missing or lacks the metric.
@@ -205,14 +240,16 @@ class RunReader:
         Raises:
             StoreError: nothing is measured, or not what was asked for; says what is.
         """
+        shown = [
+            (ref.evaluator, ref.key)
+            for number, cell in enumerate(self.index.cells)
+            for ref in cell.measures
+            if ref.step in (0, steps.get(number))
+        ]
         found: dict[Column, bool] = {}
-        for number, cell in enumerate(self.index.cells):
-            for ref in cell.measures:
-                if ref.step not in (0, steps.get(number)):
-                    continue
-                for (protocol_, domain), measured in (self.record(ref.key) or {}).items():
-                    for name, own in measured.defined.items():
-                        found[Column(ref.evaluator, protocol_, name, domain)] = own.primary
+        for evaluator_, key in dict.fromkeys(shown):
+            for column, primary in self._columns_of(evaluator_, key):
+                found[column] = primary
         if not found:
             raise StoreError(f"{self.store.folder}: no measurement yet; `harness run` makes them")
         for what, value, position in (
@@ -235,3 +272,48 @@ class RunReader:
         order = {domain: i for i, domain in enumerate(self.index.targets)}
         chosen.sort(key=lambda c: order.get(c.domain, len(order)))
         return tuple(chosen)
+
+    def _columns_of(self, evaluator: str, key: str) -> tuple[tuple[Column, bool], ...]:
+        """The columns of a record, each with whether its metric is primary."""
+        if (evaluator, key) not in self._defined:
+            self._defined[evaluator, key] = tuple(
+                (Column(evaluator, protocol, name, domain), metric.primary)
+                for (protocol, domain), measured in (self.record(key) or {}).items()
+                for name, metric in measured.defined.items()
+            )
+        return self._defined[evaluator, key]
+
+
+def shown_step(step: int, stops: Iterable[Stop | None]) -> str:
+    """Return the step of one fit or several in words: where they stopped, as a range, or ``step``.
+
+    Args:
+        step: under which the results are stored.
+        stops: where each fit ended; None: it went on to ``step``.
+    """
+    ends = [stop.step if stop is not None else step for stop in stops] or [step]
+    low, high = min(ends), max(ends)
+    return str(low) if low == high else f"{low}–{high}"
+
+
+def stopped_step(step: int, stop: Stop | None) -> str:
+    """Return the step of one fit in words, with the dose where it stopped at one."""
+    if stop is None:
+        return f"step {step}"
+    return f"step {stop.step} (stopped at {stop.kl:.3g} nats a token)"
+
+
+def _stop_of(record: Record) -> Stop | None:
+    """Read where a fit stopped from the log of its checkpoint."""
+    step, kl = (record.fit_log.get(name) for name in ("stopped_at_step", "stopped_at_kl"))
+    if not isinstance(step, int) or not isinstance(kl, int | float):
+        return None
+    return Stop(step, float(kl))
+
+
+def _keys_of(cell: Cell) -> dict[tuple[int, str], list[str]]:
+    """The keys of a cell's measures, by step and evaluator."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for ref in cell.measures:
+        found.setdefault((ref.step, ref.evaluator), []).append(ref.key)
+    return found

@@ -223,9 +223,9 @@ def check_evaluator(
 
     Raises:
         ContractError: a metric is not what its estimator makes of the items, a domain is
-            missing or was not asked for, no metric is primary, a value is not declared, a
-            decision does not follow from its scores, `items` lists other items, or a second look
-            differs.
+            missing or was not asked for, no metric is primary although not all are diagnostic,
+            a value is not declared, a decision does not follow from its scores, `items` lists
+            other items, or a second look differs.
     """
     entry, plugin = _create(cls, config)
     handle = model or (tiny_causal_model() if "causal" in cls.kinds else tiny_masked_model())
@@ -288,7 +288,8 @@ def _check_metrics(entry: Registered, measurement: Measurement) -> None:
             )
         if metric.value is not None and not math.isfinite(metric.value):
             raise _broken(entry, f"{where}: {metric.name} is {metric.value}")
-    if not any(metric.primary for metric in measurement.metrics):
+    shown = [metric for metric in measurement.metrics if metric.role != "diagnostic"]
+    if shown and not any(metric.primary for metric in measurement.metrics):
         raise _broken(entry, f"{where}: no metric is primary, so no matrix can show it")
 
 
@@ -303,7 +304,7 @@ def _check_quantities(entry: Registered, measurement: Measurement) -> None:
                 continue
             if not {name, *quantity.of} <= item.values.keys():
                 continue
-            scores = np.array([[item.values[own] for own in quantity.of]])
+            scores = np.array([[item.values[score] for score in quantity.of]])
             if item.values[name] != float(quantity.decide(scores)[0]):
                 raise _broken(
                     entry, f"item {item.id}: {name!r} does not follow from {', '.join(quantity.of)}"
@@ -320,10 +321,10 @@ def _check_listed(
     if not any(item.id in listed for item in measurement.items):
         return
     for item in measurement.items:
-        known = listed.get(item.id)
-        if known is None:
+        texts = listed.get(item.id)
+        if texts is None:
             raise _broken(entry, f"items() does not list the measured item {item.id!r}")
-        if (known.cluster, known.stratum) != (item.cluster, item.stratum):
+        if (texts.cluster, texts.stratum) != (item.cluster, item.stratum):
             raise _broken(entry, f"items() gives {item.id!r} another cluster or stratum")
 
 

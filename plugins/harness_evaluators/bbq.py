@@ -19,7 +19,6 @@ from pydantic import Field
 from harness.data.aliases import Aliases
 from harness.data.files import read_bytes
 from harness.data.pins import Pin, Row
-from harness.data.sampling import nested_sample
 from harness.data.tabular import read_jsonl
 from harness.errors import DataError
 from harness.estimators import Estimator
@@ -28,6 +27,7 @@ from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, TOWARDS_0, Item, MetricDefinition
 from harness.quantities import Decision, LogProb, Number, Quantities
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement
+from harness_evaluators.categories import sampled
 from harness_evaluators.choices import (
     ALIGNED,
     CONFLICTING,
@@ -303,17 +303,7 @@ class Bbq(Evaluator[BbqConfig]):
                     left_out[domain] = left_out.get(domain, 0) + 1
                 else:
                     by_domain[domain].append(question)
-        for domain, questions in by_domain.items():
-            if not questions:
-                raise DataError(
-                    f"evaluator 'bbq' has no item for '{domain}' "
-                    f"(it has: {', '.join(sorted(self.domains))})"
-                )
-        sampled = {
-            domain: nested_sample(questions, request.limit, request.seed, lambda q: q.id)
-            for domain, questions in by_domain.items()
-        }
-        return sampled, left_out
+        return sampled(self, by_domain, request, lambda question: question.id), left_out
 
 
 def question_of(row: Row) -> Question | None:

@@ -18,6 +18,7 @@ from harness.families import Evaluator, PinnedConfig, pinned_rows
 from harness.metrics import HIGHER, Item, MetricDefinition
 from harness.quantities import Decision, LogProb, Quantities
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement
+from harness_evaluators.categories import require_items
 from harness_evaluators.pin_files import checksums_of
 from harness_evaluators.scorers import protocol_name, score_sentences
 
@@ -171,6 +172,7 @@ class Blimp(Evaluator[BlimpConfig]):
         by_paradigm: dict[str, list[Row]] = {}
         for row in pinned_rows(PIN, self.config, request.data):
             by_paradigm.setdefault(row[0], []).append(row)
+        require_items(self, by_paradigm or {"any paradigm": []}, "pair")
         limits = [n for n in (self.config.per_paradigm, request.limit) if n is not None]
         limit = min(limits, default=None)
         return [

@@ -258,7 +258,7 @@ def _run(task: Task, config: LmEvalConfig, request: EvaluationRequest) -> list[I
         )
     except (DataError, ModelError):
         raise
-    except (OSError, ValueError, KeyError, ConnectionError) as error:
+    except (OSError, ValueError, KeyError, ImportError) as error:
         line = " ".join(str(error).split()) or type(error).__name__
         raise DataError(
             f"lm-eval task '{task.name}': {line[:300]}; a task whose data is on a hub needs the "

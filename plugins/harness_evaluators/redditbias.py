@@ -10,12 +10,12 @@ from pydantic import Field
 
 from harness.data.aliases import Aliases
 from harness.data.pins import Pin, Row
-from harness.data.sampling import nested_sample
 from harness.data.tabular import read_csv, require_text
 from harness.errors import DataError
 from harness.families import PinnedConfig, pinned_rows
 from harness.metrics import TOWARDS_0, TOWARDS_50, MetricDefinition
 from harness.types import ItemsRequest
+from harness_evaluators.categories import sampled
 from harness_evaluators.pairs import Pair, PairConfig, PairEvaluator, margin_metrics
 from harness_evaluators.pin_files import checksums_of
 
@@ -107,16 +107,7 @@ class RedditBiasPairs(PairEvaluator[RedditBiasConfig]):
             if domain in by_domain and self.config.split in (split, "both"):
                 identity = f"redditbias/{axis}/{split}/{number}"
                 by_domain[domain].append(Pair(identity, collected, swapped, axis))
-        for domain, pairs in by_domain.items():
-            if not pairs:
-                raise DataError(
-                    f"evaluator 'redditbias' has no item for '{domain}' "
-                    f"(it has: {', '.join(sorted(self.domains))})"
-                )
-        return {
-            domain: nested_sample(pairs, request.limit, request.seed, lambda pair: pair.id)
-            for domain, pairs in by_domain.items()
-        }
+        return sampled(self, by_domain, request, lambda pair: pair.id)
 
     def metrics(self, protocol: str, domain: str) -> Sequence[MetricDefinition]:
         """Define the metrics of a domain; a domain of two axes has a share for each.

@@ -33,6 +33,7 @@ from harness.lm.handle import LanguageModel
 from harness.metrics import LOWER, TOWARDS_0, Item, MetricDefinition
 from harness.quantities import Number, Quantities
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement
+from harness_evaluators.categories import require_items
 from harness_evaluators.pin_files import checksums_of
 
 Pooling = Literal["mean", "last"]
@@ -223,12 +224,7 @@ class Seat(Evaluator[SeatConfig]):
             domain = domain_of(name)
             if domain in by_domain and self._is_chosen(name):
                 by_domain[domain].append(_sampled(name, texts, request))
-        for domain, tests in by_domain.items():
-            if not tests:
-                raise DataError(
-                    f"evaluator 'seat' has no test of {self.config.tests} for '{domain}' "
-                    f"(it has: {', '.join(sorted(self.domains))})"
-                )
+        require_items(self, by_domain, f"test ({self.config.tests})")
         return by_domain
 
     def _is_chosen(self, name: str) -> bool:

@@ -15,7 +15,6 @@ from typing import Literal, NamedTuple
 from pydantic import Field
 
 from harness.data.pins import Pin, Row
-from harness.data.sampling import nested_sample
 from harness.data.tabular import read_utf8
 from harness.errors import DataError
 from harness.families import PinnedConfig, pinned_rows
@@ -23,6 +22,7 @@ from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, TOWARDS_0, TOWARDS_50, Item, MetricDefinition
 from harness.quantities import Decision, LogProb, Quantities
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement
+from harness_evaluators.categories import sampled
 from harness_evaluators.choices import PercentDifference, choice_scores
 from harness_evaluators.pairs import Pair, PairConfig, PairEvaluator, margin_metrics, pair_items
 from harness_evaluators.pin_files import checksums_of
@@ -210,7 +210,7 @@ class WinoBias(PairEvaluator[WinoBiasConfig]):
         ]
         if self.config.subset == "minimal":
             schemas = [schema for schema in schemas if schema.minimal]
-        return nested_sample(schemas, request.limit, request.seed, lambda schema: schema.id)
+        return sampled(self, {DOMAIN: schemas}, request, lambda schema: schema.id)[DOMAIN]
 
 
 def coref_items(model: LanguageModel, schemas: Sequence[Schema]) -> list[Item]:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from harness.data.pins import Pin, Row
-from harness.data.sampling import nested_sample
 from harness.data.tabular import read_utf8
 from harness.errors import DataError
 from harness.families import Evaluator, PinnedConfig, pinned_rows
@@ -21,6 +20,7 @@ from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, TOWARDS_0, Item, MetricDefinition
 from harness.quantities import Decision, LogProb, Number, Probability, Quantities
 from harness.types import EvaluationRequest, ItemsRequest, ItemTexts, Measurement
+from harness_evaluators.categories import sampled
 from harness_evaluators.choices import PercentDifference, Slope, choice_scores
 from harness_evaluators.pin_files import checksums_of
 
@@ -159,7 +159,7 @@ class Winogender(Evaluator[PinnedConfig]):
             )
             for row in pinned_rows(PIN, self.config, request.data)
         ]
-        return nested_sample(schemas, request.limit, request.seed, lambda schema: schema.id)
+        return sampled(self, {DOMAIN: schemas}, request, lambda schema: schema.id)[DOMAIN]
 
 
 def schema_items(model: LanguageModel, schemas: Sequence[Schema]) -> list[Item]:

@@ -12,13 +12,17 @@ import pytest
 from command_line import invoke, rows, text_of
 from made_runs import make_run
 from scipy import stats as scipy_stats
+from statsmodels.stats.multitest import multipletests
 
 from harness.analysis.effects import Block, Effect, combined
 from harness.analysis.hypothesis_tests import ContrastTest, judged, verdicts
+from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.power import Noise, components, plan_test, power_of
 from harness.arrays import Floats
 from harness.errors import StoreError
 from harness.planning.hypotheses import Hypotheses, Hypothesis, Pair
+from harness.render.figures.catalogue import figures_of
+from harness.render.tables.numbers import signed
 from harness.storage.reader import RunReader
 from harness.storage.records import Registration
 from harness.storage.store import Store
@@ -92,6 +96,61 @@ def test_equivalence_is_found_inside_the_margin_and_not_at_it() -> None:
     beyond = outcomes(hypothesis(margin=margin), 3.5, 100)
     assert beyond.count("harmful") / 100 > 0.9
     assert "equivalent" not in beyond
+
+
+BOTH = {"side": "lower", "margin": 1.6}
+
+
+@pytest.mark.parametrize(("effect", "expected"), [
+    (-3.0, "confirmed"), (0.0, "equivalent"), (3.0, "harmful"),
+])  # fmt: skip
+def test_a_hypothesis_with_a_side_and_a_margin_has_all_verdicts(
+    effect: float, expected: str
+) -> None:
+    found = outcomes(hypothesis(**BOTH), effect, 80)
+    assert found.count(expected) > 68
+    wide = ContrastTest(hypothesis(side="lower", margin=0.1), "m", (), contrast(
+        np.random.default_rng(1), 0.0))  # fmt: skip
+    (judged_wide,) = judged([wide], 0.05)
+    assert judged_wide.outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("effect", [0.0, 1.6, -1.6])
+def test_both_questions_of_a_hypothesis_are_tests_of_the_family(effect: float) -> None:
+    """Three hypotheses with two questions each, where the first, the second or both are false."""
+    found = outcomes(hypothesis(**BOTH), effect, 300, tests=3)
+    false = {"confirmed"} if effect == 0.0 else {"confirmed", "equivalent"}
+    if effect < 0:
+        false = {"equivalent"}
+    studies = [found[k : k + 3] for k in range(0, len(found), 3)]
+    any_false = np.mean([bool(false & set(study)) for study in studies])
+    assert any_false < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+    any_harm = np.mean(["harmful" in study for study in studies])
+    if effect <= 0:
+        assert any_harm < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 300)
+
+
+def test_one_question_more_is_one_test_more() -> None:
+    rng = np.random.default_rng(2)
+    effects = [contrast(rng, -0.6) for _ in range(3)]
+    one = judged([ContrastTest(hypothesis(side="lower"), "m", (), e) for e in effects], 0.05)
+    two = judged([ContrastTest(hypothesis(**BOTH), "m", (), e) for e in effects], 0.05)
+    assert [t.p for t in one] == [t.p for t in two]
+    assert [len(t.p_values) for t in two] == [2, 2, 2]
+    smallest = min(t.p or 1.0 for t in one)
+    every = [p for t in two for p in t.p_values]
+    adjusted = multipletests(every, method="holm")[1]
+    assert [p for t in two for p in (t.adjusted_p, t.adjusted_equal_p)] == pytest.approx(
+        adjusted.tolist()
+    )
+    assert min(t.adjusted_p or 1.0 for t in one) == pytest.approx(3 * smallest)
+
+
+def test_what_was_registered_before_has_the_same_hash_and_one_question() -> None:
+    """Sections that give a side or a margin: hashes as they were when either had to be given."""
+    section = Hypotheses.model_validate(SECTION)
+    assert section.sha256() == "2e2133fa850195152d5b0429b2604a4d888c8aad524fe456f2e652fcd091263c"
+    assert all(test.questions() == (test,) for test in section.tests)
 
 
 def test_an_effect_the_other_way_is_harmful() -> None:
@@ -233,6 +292,34 @@ def test_verdicts_of_a_run(tmp_path: Path) -> None:
     assert max(map(len, text_of("test", store.folder, width=80).splitlines())) <= 80
     listed = json.loads(text_of("test", store.folder, "--json"))
     assert [row["cells"][2]["text"] for row in listed["rows"]] == [t.outcome for t in found.tests]
+
+
+def test_the_page_and_the_figures_show_the_verdicts(tmp_path: Path) -> None:
+    store = registered(tmp_path)
+    reader = RunReader(store)
+    tests = verdicts(reader).tests
+    drawn = figures_of(reader, build_matrix(store)).hypotheses
+    shown = [row for figure in drawn for row in figure.numbers.rows]
+    assert len(drawn) == len({t.hypothesis.endpoint.metric for t in tests})
+    assert len(shown) == len(tests)  # no two tests of this run share a contrast
+    for tested in tests:
+        assert tested.effect is not None
+        (row,) = [
+            row for row in shown if row[0].startswith(tested.hypothesis.name)
+            and row[1] == signed(tested.effect.value) and row[4] == tested.outcome
+        ]  # fmt: skip
+        assert row[3] == ("–" if tested.hypothesis.margin is None else "±1.50")
+    for figure in drawn:
+        assert b"<svg" in figure.files(("svg",))["svg"]
+    invoke("report", str(store.folder), "--out", str(tmp_path / "page.html"))
+    page = (tmp_path / "page.html").read_text("utf-8")
+    assert 'id="hypotheses"' in page
+    assert page.index("beats-random") < page.index('id="matrix"')
+
+
+def test_a_run_without_hypotheses_has_no_such_figure(tmp_path: Path) -> None:
+    store = make_run(tmp_path, steps=(30,))
+    assert not figures_of(RunReader(store), build_matrix(store)).hypotheses
 
 
 def test_changed_hypotheses_and_late_ones_are_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from command_line import invoke, rows, text_of
 from made_runs import make_run
 
 from harness.analysis.comparison_tables import comparison_tables
+from harness.analysis.leaderboard import Leaderboard, Standing
 from harness.analysis.leaderboard_tables import BOARD_COLUMNS, board_tables
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.matrix_tables import matrix_tables
@@ -23,6 +24,7 @@ from harness.analysis.verdict import verdict
 from harness.render.exports.latex import escape, latex_text
 from harness.render.exports.markdown import markdown_text
 from harness.render.tables.cell_text import CellText, row_texts
+from harness.storage.cells import MethodNames
 from harness.storage.reader import RunReader
 from harness.storage.store import Store
 
@@ -175,24 +177,37 @@ def test_ranks_are_the_same_in_every_format_and_none_for_what_failed(tmp_path: P
 
 
 def test_a_leaderboard_column_is_one_entry(run: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A new entry of `BOARD_COLUMNS` shows in every format, with its legend."""
+    """A new entry of `BOARD_COLUMNS`, with a statistic of its own, shows in every format."""
     from harness.analysis import leaderboard_tables
     from harness.analysis.tables import TableCell
 
+    def worst(standing: Standing, board: Leaderboard) -> TableCell:
+        gains = [e.improvement for _, e in standing.scores if e.improvement is not None]
+        return TableCell(value=min(gains))
+
     extra = leaderboard_tables.BoardColumn(
-        "fits", "models", "fitted models", lambda s, board: TableCell(count=s.fits), "count"
+        "worst", "worst score", "the smallest improvement", worst, "number"
     )
     monkeypatch.setattr(leaderboard_tables, "BOARD_COLUMNS", (*BOARD_COLUMNS, extra))
-    board = rank([run])
+    board, matrix = rank([run]), build_matrix(run)
     (table,) = [t for t in board_tables(board) if t.key == "leaderboard"]
-    at = table.column("fits")
-    assert [row.cells[at].count for row in table.rows] == [s.fits for s in board.standings]
+    position = table.column("worst")
+    names = MethodNames(row.cell for row in matrix.rows)
+    for shown in table.rows:
+        gains = [
+            entry.improvement
+            for row in matrix.pooled
+            if names.name(row.cell) == shown.method
+            for entry in row.entries
+            if entry.column in matrix.endpoints and entry.improvement is not None
+        ]
+        assert shown.cells[position].value == min(gains)
     for text in (
-        markdown_text(build_matrix(run), board),
-        latex_text(build_matrix(run), board),
+        markdown_text(matrix, board),
+        latex_text(matrix, board),
         rows(text_of("leaderboard", run.folder)),
     ):
-        assert "models: fitted models" in text
+        assert "worst score: the smallest improvement" in text
 
 
 def test_a_correction_is_one_entry(run: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -255,6 +270,33 @@ def test_the_verdict_counts_what_the_tables_star(run: Store) -> None:
     assert sum(stars.values()) > 0
     assert found.cost is not None
     assert found.text in rows(markdown_text(matrix, rank([run])).replace("\\", ""))
+
+
+def test_a_verdict_on_several_methods_counts_methods_and_names_them(tmp_path: Path) -> None:
+    """A count of scores pooled over methods is never the headline."""
+    store = make_run(
+        tmp_path, methods=("one", "other"), maskers=("wordlist", "random"), seeds=range(4), lean=0.9
+    )
+    matrix = build_matrix(store)
+    found = verdict(matrix)
+    starred: dict[str, set[tuple[str, str]]] = {}
+    for row in matrix.pooled:
+        if row.cell.control_kind is None:
+            own = starred.setdefault(matrix.names.name(row.cell), set())
+            for entry in row.entries:
+                if entry.role == "bias" and entry.significant:
+                    where = "source" if entry.column.domain == row.cell.source else "elsewhere"
+                    own.add((where, entry.mark))
+    assert len(starred) == found.methods == 4
+    for changed in found.changed:
+        assert changed.methods == 4
+        for mark in ("better", "worse", "undefined"):
+            names = {name for name, own in starred.items() if (changed.where, mark) in own}
+            assert set(getattr(changed, mark)) == names
+    assert any(changed.better for changed in found.changed)
+    headline = found.text.split(". ")[0]
+    assert " of 4 methods brought a bias score nearer to the ideal (one + wordlist" in headline
+    assert "bias scores changed" not in headline
 
 
 def test_a_rank_needs_an_improvement_over_doing_nothing(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ def test_runs_with_the_same_items_are_paired(tmp_path: Path) -> None:
     found = compare(one, two, step=10)
     assert not found.only_first
     cell = next(c for c in found.cells if "mlm" in c.title and "gender" in c.title)
-    assert (cell.first_step, cell.second_step) == (10, 10)
+    assert (cell.first_step, cell.second_step) == ("step 10", "step 10")
     entry = cell.entries[0]
     assert entry.shared == 40
     assert entry.test is not None

@@ -37,7 +37,7 @@ def test_a_cell_by_its_name(bench: Bench) -> None:
     assert (found["step"], found["seed"]) == (20, 1)
     assert found["evaluator"]["name"] == "toy-reader"
     assert found["source"]["domain"] == "race"
-    key = next(iter(result.output.split(": ")[1].split()))
+    key = result.output.split("result ")[1].split()[0]
     again = explain(bench, key[:10])
     assert inputs(again.output) == found
 

@@ -91,6 +91,21 @@ def test_tables_fit_and_keep_every_column(tmp_path: Path, width: int) -> None:
         assert target in matrix
 
 
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_grids_of_many_domains_fit_and_cut_no_name(tmp_path: Path, width: int) -> None:
+    domains = ("gender", "race", "religion", "age", "disability", "nationality",
+               "physical-appearance", "socioeconomic", "sexual-orientation")  # fmt: skip
+    store = make_run(tmp_path, sources=domains, targets=domains, lean=0.9, identity=False)
+    text = text_of("matrix", store.folder, "--short", width=width)
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    for name in domains:
+        assert all(part in text for part in name.split("-"))
+    grid = [line for line in text.splitlines() if line.strip().startswith("physical-appearance ")]
+    shown = sum(len(line.split()) - 1 for line in grid)
+    assert shown == len(domains)
+
+
 def test_the_width_of_the_terminal_is_used(tmp_path: Path) -> None:
     targets = [f"domain-{letter}" for letter in "abcdefgh"]
     store = make_run(tmp_path, sources=targets[:1], targets=targets)

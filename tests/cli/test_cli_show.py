@@ -74,7 +74,7 @@ def suite(folder: Path) -> Store:
 def test_flipped_items_are_shown_biggest_first_with_their_sentences(tmp_path: Path) -> None:
     store = suite(tmp_path)
     text = text_of("show", store.folder, "d/gender")
-    assert "3 of 144 items flipped: 0 from 0 to 1, 3 from 1 to 0" in text
+    assert "3 of 144 items flipped: 0 from 0 to 1, 3 from 1 to 0" in rows(text)
     pairs = embedded_pairs("gender")
     places = [text.index(f"{pairs[i].id} ") for i in (70, 100, 3)]
     assert places == sorted(places)
@@ -83,7 +83,7 @@ def test_flipped_items_are_shown_biggest_first_with_their_sentences(tmp_path: Pa
     for i in (70, 100, 3):
         assert pairs[i].more in flat
         assert pairs[i].less in flat
-    assert "margin moved by 0.900" in flat
+    assert "margin (nats a token) 0.100 −0.800 −0.900" in flat
     bare = text_of("show", store.folder, "d/gender", "--no-text", "--limit", 1)
     assert pairs[70].more not in bare
     assert "2 more" in bare

@@ -83,7 +83,7 @@ def test_the_cells_of_a_contrast(cells: str, count: int) -> None:
         ("source: race,", "source: age,", 23, "'age' is not among the spec's source"),
         ("alpha: 0.01", "alpha: 2", 10, "alpha"),
         ("side: lower", "side: less", 18, "side"),
-        ("side: lower", "side: lower\n      margin: 1", 12, "either side or margin"),
+        ("side: lower", "side: lower\n      margin: -1", 19, "margin"),
         ("name: none", "name: transfer", 9, "two tests are called 'transfer'"),
         ("margin: 1.0", "margin: .inf", 24, "margin"),
         ("margin: 1.0", "step: 7", 24, "'7' is not among the spec's steps"),

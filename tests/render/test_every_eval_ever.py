@@ -109,7 +109,7 @@ def _exported(row: TidyRow) -> bool:
 
 
 def test_the_error_of_a_share_is_that_of_a_mean(run: Store, logs: dict[str, Any]) -> None:
-    """An independent formula: s / sqrt(n) of the items' decisions, and Student's t."""
+    """Independent formulas: s / sqrt(n) of the items' decisions, and scipy's Wilson interval."""
     (base,) = (log for log in logs.values() if log["model_info"]["additional_details"]["step"] ==
                "0")  # fmt: skip
     checked = 0
@@ -122,7 +122,9 @@ def test_the_error_of_a_share_is_that_of_a_mean(run: Store, logs: dict[str, Any]
         (measured,) = (m for m in record.measurements if m.domain == details["domain"])
         shares = np.array([100.0 * i.values["prefers_stereotype"] for i in measured.items])
         error = stats.sem(shares)
-        low, high = stats.t.interval(0.95, len(shares) - 1, shares.mean(), error)
+        hits = int(shares.sum() / 100.0)
+        low, high = stats.binomtest(hits, len(shares)).proportion_ci(method="wilson")
+        low, high = 100.0 * low, 100.0 * high
         assert float(details["value_standard_error"]) == pytest.approx(error, rel=1e-9)
         assert float(details["value_ci_low"]) == pytest.approx(low, rel=1e-9)
         assert float(details["value_ci_high"]) == pytest.approx(high, rel=1e-9)

@@ -289,3 +289,45 @@ def test_many_fits_are_summarised_and_drawn_quickly(tmp_path: Path) -> None:
         assert last.low is not None
         assert last.high is not None
         assert last.low <= last.value <= last.high
+
+
+def test_change_over_dose_is_a_line_or_points_of_fits_that_were_read_once(tmp_path: Path) -> None:
+    evaluators = ("pairs", "neutral-kl")
+    store = make_run(tmp_path / "a", evaluators=evaluators, lean=0.8, seeds=(0, 1))
+    reader, matrix = RunReader(store), build_matrix(store)
+    panels = RunCurves(reader, matrix).dose_panels
+    assert [panel.column.domain for panel in panels] == ["gender", "race", "religion"]
+    panel = panels[0]
+    fit, points = next(own for own in panel.curves if own[0].source == "race")
+    assert fit in panel.joined
+    assert [point.step for point in points] == [10, 20, 30]
+    shifts = [[0.6 * step / 30 + 0.03 * seed for seed in (0, 1)] for step in (10, 20, 30)]
+    doses = [sum(0.02 * shift**2 for shift in own) / 2 for own in shifts]
+    assert [point.dose for point in points] == pytest.approx(doses)
+    scores = [sum(pairs("gender", shift, lean=0.8).metrics[0].value or 0 for shift in own) / 2
+              for own in shifts]  # fmt: skip
+    base = pairs("gender", 0.0, lean=0.8).metrics[0].value
+    assert panel.base == base
+    assert [p.change for p in points] == pytest.approx([score - (base or 0) for score in scores])
+    figure = figures_of(reader, matrix).dose[0]
+    axes = figure.matplotlib().axes[0]
+    lines = {tuple(line.get_xdata())[1:]: line for line in axes.get_lines()}
+    drawn = lines[tuple(point.dose for point in points)]
+    assert drawn.get_linestyle() != "None"
+    assert drawn.get_xdata()[0] == drawn.get_ydata()[0] == 0.0
+    assert "nats a token" in axes.get_xlabel()
+    assert "change of stereotype_score" in axes.get_ylabel().replace("\n", " ")
+    labels = [text.get_text() for text in figure.matplotlib().legends[0].get_texts()]
+    assert {"ideal", "no change"} < set(labels)
+    assert figure.name == "dose-gender-pairs"
+    assert len(figure.numbers.rows) == 2 * 3 + 2  # two sources, and `identity` from each
+
+    once = make_run(tmp_path / "b", evaluators=evaluators, lean=0.8, seeds=(0, 1), steps=(30,))
+    panel = curves_of(once).dose_panels[0]
+    fit, points = next(own for own in panel.curves if own[0].source == "race")
+    assert not panel.joined
+    assert [p.dose for p in points] == pytest.approx([0.02 * 0.6**2, 0.02 * 0.63**2])
+    axes = drawn_from(once).dose[0].matplotlib().axes[0]
+    dots = [line for line in axes.get_lines() if line.get_linestyle() == "None"]
+    assert [p.dose for p in points] in [list(line.get_xdata()) for line in dots]
+    assert not drawn_from(make_run(tmp_path / "c", evaluators=("pairs",))).dose

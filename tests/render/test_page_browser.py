@@ -1,4 +1,4 @@
-"""The page of a run in a real browser: headless Chromium, no driver.
+"""The pages of a run and of a publication in a real browser: headless Chromium, no driver.
 
 Left out where no Chromium is installed, unless ``HARNESS_REQUIRE_BROWSER=1`` (CI sets it).
 A copy of the page is put into a frame of the width in question, together with a script that
@@ -22,6 +22,7 @@ from click.testing import CliRunner
 from made_runs import make_run
 
 from harness.cli.main import cli
+from harness.render.publication import write_publication
 
 FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -88,6 +89,16 @@ frame.addEventListener('load', () => {
   const cut = [...doc.querySelectorAll('.scroll')].filter(e =>
     e.getClientRects().length && !e.closest('figure') &&
     e.scrollWidth > e.clientWidth + 1).map(e => e.ariaLabel);
+  const lines = [...doc.querySelectorAll('h1, h2, h3, p, li, td, th')].filter(e =>
+    e.getClientRects().length && !e.closest('.quiet') && e.textContent.trim());
+  const boxes = lines.map(e => [e, e.getBoundingClientRect()]);
+  const collisions = boxes.flatMap(([e, a], i) => boxes.slice(i + 1, i + 40).filter(([f, b]) =>
+    !e.contains(f) && !f.contains(e) &&
+    Math.min(a.right, b.right) - Math.max(a.left, b.left) > 2 &&
+    Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 2 &&
+    !(e.closest('.scroll') || f.closest('.scroll'))
+  ).map(([f]) => [e.textContent.trim().slice(0, 30), f.textContent.trim().slice(0, 30)]));
+  const verdicts = [...doc.querySelectorAll('.verdict')].map(e => e.getBoundingClientRect().top);
   const first = doc.querySelector('.grid-table');
   const crowded = [...doc.querySelectorAll('.grid-table td, .grid-table th')].filter(e =>
     e.scrollWidth > e.clientWidth + 1).map(e => e.textContent);
@@ -103,7 +114,7 @@ frame.addEventListener('load', () => {
     scroll: doc.documentElement.scrollWidth,
     paper: rgba(win.getComputedStyle(doc.body).backgroundColor),
     requests: win.performance.getEntriesByType('resource').map(e => e.name),
-    faint, checked, wide, drawings, outside, overlaps, cut, crowded,
+    faint, checked, wide, drawings, outside, overlaps, cut, crowded, collisions, verdicts,
     grid: first ? [first.getBoundingClientRect().top, first.getBoundingClientRect().bottom] : null,
     folded: [...doc.querySelectorAll('.fold table')].filter(e => e.checkVisibility()).length,
   };
@@ -227,7 +238,47 @@ def test_the_page_in_a_browser(page: str, tmp_path: Path, width: int, dark: bool
     assert answer["outside"] == []
     assert answer["overlaps"] == []
     assert answer["crowded"] == []
+    assert answer["collisions"] == []
     assert answer["grid"][1] < 844  # the answer is on the first screen, on a phone too
+    if width == DESKTOP:
+        assert answer["cut"] == []
+
+
+@pytest.fixture(scope="module")
+def front(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page in front of three published runs: long names, failures, several fits, nats."""
+    folder = tmp_path_factory.mktemp("published")
+    stores = {
+        name: make_run(folder, name=name, **shape)
+        for name, shape in {
+            "one": {"maskers": ("wordlist", "random"), "seeds": range(4), "lean": 0.9},
+            "a-run-with-quite-a-long-name-of-its-own.v2": {"fail": {("race", 30)}, "lean": 0.9},
+            "nats": {"evaluators": ("pairs", "gap", "neutral-kl", "wikitext2-perplexity"),
+                     "methods": ("mlm-unlearning", "a-method-with-quite-a-long-name-of-its-own")},
+        }.items()
+    }  # fmt: skip
+    write_publication(folder / "out", stores, lambda store: "", "Bias transfer runs")
+    return (folder / "out" / "index.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [PHONE, TABLET, DESKTOP])
+def test_the_page_in_front_of_published_runs(
+    front: str, tmp_path: Path, width: int, dark: bool
+) -> None:
+    seen = look(front, tmp_path, width, dark=dark)
+    answer = seen.answer
+    assert seen.complaints == []
+    assert answer["requests"] == []
+    assert answer["inner"] == width
+    assert answer["wide"] == []
+    assert answer["scroll"] <= width
+    assert (sum(answer["paper"][:3]) < 3 * 60) == dark
+    assert answer["checked"] > 100
+    assert answer["faint"] == []
+    assert answer["collisions"] == []
+    assert answer["verdicts"][0] < 300  # the first answer is on the first screen
+    assert len(answer["verdicts"]) == 3
     if width == DESKTOP:
         assert answer["cut"] == []
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from harness.data.places import DataStore
+from harness.lm.divergence import BaseDistributions
+from harness.planning.plan import FASTEST_GROWTH
 from harness.plugins import load_registry
 from harness.replay.verification import verify
+from harness.running.dose import until_dose
 from harness.running.experiment import Experiment
 from harness.storage.records import Record
 from harness.testing import sample_passages, save_tiny_model
+from harness.types import Checkpoint
 
 STEPS = [1, 2, 3, 4, 6, 8]
 
@@ -138,3 +143,54 @@ def test_the_plain_corpus_is_the_neutral_text_where_a_spec_names_none(
     ):
         (neutral,) = experiment(folder, tmp_path, neutral=[], **changes).spec.neutral
         assert load_registry().get("corpus", neutral.use).plugin.plain
+
+
+def test_fits_that_stop_on_the_same_texts_share_the_base_distributions(
+    folder: Path, curve: dict[int, float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    worked_out = BaseDistributions.of.__func__  # type: ignore[attr-defined]
+
+    def counted(cls: type[BaseDistributions], *args: Any, **options: Any) -> BaseDistributions:
+        calls.append(options["tokens"])
+        made = worked_out(cls, *args, **options)
+        assert isinstance(made, BaseDistributions)
+        return made
+
+    monkeypatch.setattr(BaseDistributions, "of", classmethod(counted))
+    dose = (curve[2] + curve[3]) / 2
+    done = experiment(
+        folder, tmp_path, stop_at={"kl": dose}, seed=[0, 1], evaluators="embedded-pairs"
+    )
+    assert not done.run().failures
+    assert calls == [64]
+    found = records(done, "mlm-unlearning", "embedded-pairs")
+    assert found[STEPS[-1]].fit_log["stopped_at_step"] == 3
+    wider = experiment(folder, tmp_path, stop_at={"kl": dose, "tokens": 32}, seed=[0, 1])
+    wider.run()
+    assert calls.count(32) == 1
+
+
+@pytest.mark.parametrize("power", [0.5, 1, 2, 3, FASTEST_GROWTH])
+@pytest.mark.parametrize("reached_at", [1, 2, 5.5, 21.7, 39])
+def test_steps_too_early_for_the_dose_are_not_checked_and_the_first_that_reaches_it_is_found(
+    folder: Path, tmp_path: Path, power: float, reached_at: float
+) -> None:
+    steps = tuple(range(1, 41))
+    checked: list[int] = []
+
+    class Growing:
+        """Stands for the base: the divergence is a power of the step, 0.05 at ``reached_at``."""
+
+        def divergence(self, step: int) -> float:
+            checked.append(step)
+            return float(0.05 * (step / reached_at) ** power)
+
+    done = experiment(folder, tmp_path, stop_at={"kl": 0.05}, steps=list(steps))
+    (fit,) = (fit for model in done.plan().models for fit in model.fits if fit.stop_at is not None)
+    each = ((Checkpoint(step, cast(Any, step), {}), {}) for step in steps)
+    ((found, _),) = until_dose(fit, cast(Any, Growing()), each)
+    assert found.log["stopped_at_step"] == math.ceil(reached_at)
+    assert checked == sorted(set(checked))
+    if power >= 2 and reached_at > 20:
+        assert len(checked) < reached_at / 2

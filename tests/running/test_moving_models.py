@@ -99,9 +99,9 @@ def test_a_branch_that_moves_after_planning_changes_nothing(
 def test_the_next_run_notices_that_the_branch_has_moved(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from harness.running.reporting import Silent
+    from harness.running.reporting import Reporter
 
-    class Listening(Silent):
+    class Listening(Reporter):
         said: ClassVar[list[str]] = []
 
         def note(self, message: str) -> None:

@@ -24,7 +24,7 @@ from harness.running.executors import Executor
 from harness.running.executors.local import LocalExecutor
 from harness.running.executors.ray import Needs, RayExecutor
 from harness.running.experiment import Experiment
-from harness.running.reporting import Silent
+from harness.running.reporting import Reporter
 from harness.running.runner import Outcome
 from harness.storage.store import Store
 from harness.testing import save_tiny_model
@@ -88,7 +88,7 @@ def carry_out(
     executor: Executor,
     registry: Registry | None = None,
     data: DataStore | None = None,
-    reporter: Silent | None = None,
+    reporter: Reporter | None = None,
 ) -> tuple[Store, Outcome]:
     registry = registry or toy_registry()
     data = data or DataStore(cache_dir=place / "cache", offline=True)
@@ -124,7 +124,7 @@ def trace(folder: Path) -> list[list[str]]:
     return [line.split() for line in (folder / "trace").read_text().splitlines()]
 
 
-class Listener(Silent):
+class Listener(Reporter):
     """Remembers the notes."""
 
     def __init__(self) -> None:
@@ -240,7 +240,7 @@ def test_data_model_and_checkpoints_travel(folder: Path, tmp_path: Path, shared_
     assert (there.measured, there.failures) == (3, [])
     torch.set_num_threads(threads)
 
-    class Taking(Silent):
+    class Taking(Reporter):
         def phase(self, title: str) -> None:
             if title.endswith("on the cluster") and (tmp_path / "own").exists():
                 (tmp_path / "own").rename(tmp_path / "gone")
@@ -256,7 +256,7 @@ def test_data_model_and_checkpoints_travel(folder: Path, tmp_path: Path, shared_
 def test_ctrl_c_ends_the_workers_at_once(folder: Path, tmp_path: Path) -> None:
     (folder / "sleep").touch()
 
-    class Interrupting(Silent):
+    class Interrupting(Reporter):
         def progress(self, done: int, total: int, what: str) -> None:
             deadline = time.monotonic() + 60
             while not (folder / "trace").exists():

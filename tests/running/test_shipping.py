@@ -24,7 +24,7 @@ from harness.running.executors.manifest import manifest
 from harness.running.executors.parcels import files_of, pack, pack_at, unpack
 from harness.running.executors.remote_worker import other_software, software
 from harness.running.experiment import Experiment
-from harness.running.reporting import Silent
+from harness.running.reporting import Reporter
 from harness.running.units import Inputs, Job, units_of
 from harness.testing import save_tiny_model
 
@@ -141,7 +141,7 @@ def test_a_runs_files_are_found(tmp_path: Path, shared_data: Path) -> None:
     experiment = Experiment.from_mapping(raw, registry=registry, data=data)
     spec, plan = experiment.spec, experiment.plan()
     units = tuple(units_of(plan, set(plan.tasks())))
-    job = Job(spec, units, lambda unit: Inputs(), registry, data, Silent())
+    job = Job(spec, units, lambda unit: Inputs(), registry, data, Reporter())
     run = manifest(job, load_registry, len)
     assert run.data is not None
     assert [packed.path for packed in run.data.files] == ["stereoset/dev.json"]
@@ -221,6 +221,6 @@ def test_the_toy_spec_needs_no_files(tmp_path: Path) -> None:
     spec, plan = experiment.spec, experiment.plan()
     units = tuple(units_of(plan, set(plan.tasks())))
     run = manifest(
-        Job(spec, units, lambda u: Inputs(), registry, data, Silent()), toy_registry, len
+        Job(spec, units, lambda u: Inputs(), registry, data, Reporter()), toy_registry, len
     )
     assert (run.data, run.paths, run.cached, run.keep) == (None, {}, {}, False)

@@ -14,7 +14,7 @@ from harness.planning.passages import Source
 from harness.planning.plan import Fit
 from harness.planning.spec import PluginUse, Spec
 from harness.plugins import Registry, load_registry
-from harness.running.reporting import Silent
+from harness.running.reporting import Reporter
 from harness.running.units import Inputs, Unit
 from harness.running.worker import Worker
 from harness.storage.cells import Identity
@@ -93,7 +93,7 @@ def checkpoint(case: Case, folder: Path, steps: tuple[int, ...], cache: Path) ->
         neutral=sample_passages("gender", "non-hateful") + sample_passages("none", "non-hateful"),
     )
     data = DataStore(cache_dir=cache, offline=True)
-    worker = Worker(REGISTRY, data, spec, Silent())
+    worker = Worker(REGISTRY, data, spec, Reporter())
     point, _ = worker.checkpoint(Unit(model, fit, ()), inputs, STEP)
     digest = hashlib.sha256()
     for name, weight in point.model.module.named_parameters():

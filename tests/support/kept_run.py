@@ -10,7 +10,7 @@ from harness.data.places import DataStore
 from harness.plugins import Registry
 from harness.replay.rerun import Rerun
 from harness.running.experiment import Experiment
-from harness.running.reporting import Silent
+from harness.running.reporting import Reporter
 from harness.storage.store import Store
 from harness.testing import save_tiny_model
 
@@ -71,4 +71,4 @@ def carry_out(raw: dict[str, Any], store: Store, registry: Registry, data: DataS
 
 def again(store: Store, registry: Registry, data: DataStore) -> Rerun:
     """Parts of a run, to be done again."""
-    return Rerun(store, registry, data, Silent())
+    return Rerun(store, registry, data, Reporter())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
-from harness.metrics import HIGHER, LOWER, NO_IDEAL, TOWARDS_50, Item, Metric
+from harness.metrics import HIGHER, LOWER, NO_IDEAL, TOWARDS_0, TOWARDS_50, Item, Metric
 from harness.quantities import Count, Decision, LogProb, Nats
 from harness.storage.cells import Cell, MeasureRef
 from harness.storage.records import Failure, PluginVersion, Provenance, Record, RunIndex
@@ -137,12 +138,39 @@ def divergence(level: float) -> Measurement:
     return Measurement(domain="none", protocol="base_to_model", metrics=(metric,), items=items)
 
 
+def gap(domain: str, shift: float, n: int = 40) -> Measurement:
+    """A bias score in nats, with ideal 0: a fixed noise around 2 less a shift."""
+    noise = np.random.default_rng(sum(map(ord, domain))).normal(2.0, 0.5, n)
+    items = tuple(
+        Item(id=f"{domain}/{i}", values={"full": float(round(value - shift, 6)), "prefix": 0.0})
+        for i, value in enumerate(noise)
+    )
+    metric = Metric.of_items(
+        "gap",
+        items,
+        estimator="mean_difference",
+        of=("full", "prefix"),
+        direction=TOWARDS_0,
+        primary=True,
+    )
+    score = LogProb(per="text")
+    return Measurement(
+        domain=domain,
+        protocol="causal",
+        metrics=(metric,),
+        items=items,
+        quantities={"full": score, "prefix": score},
+    )
+
+
 def measured(
     evaluator: str, targets: Sequence[str], shift: float, lean: float = 0.25, items: int = 40
 ) -> tuple[Measurement, ...]:
     """What an evaluator finds on a model that was shifted."""
     if evaluator == "pairs":
         return tuple(pairs(t, shift * (1.0 - 0.4 * i), items, lean) for i, t in enumerate(targets))
+    if evaluator == "gap":
+        return tuple(gap(t, shift) for t in targets)
     if evaluator == "neutral-kl":
         return (divergence(0.02 * shift**2),)
     if evaluator == "wikitext2-perplexity":
@@ -169,17 +197,20 @@ def make_run(
     reason: str = "diverged: loss is nan",
     lean: float = 0.25,
     items: int = 40,
+    stops: Mapping[tuple[str, int], int] = MappingProxyType({}),
 ) -> Store:
     """Write a whole run; ``fail`` names (source, step) whose measurements failed.
 
     With a ``lean`` of 0.8 or more the base can be told from the ideal, so that improvement is
-    defined.
+    defined. ``stops`` says at which step the fit of a (source, seed) stopped; give one step then.
     """
     store = Store(folder / name)
     store.prepare()
     done: set[str] = set()
 
-    def refs(fit: str, step: int, shift: float | None) -> list[MeasureRef]:
+    def refs(
+        fit: str, step: int, shift: float | None, stopped: int | None = None
+    ) -> list[MeasureRef]:
         found = []
         for evaluator in evaluators:
             key = made_key(f"{evaluator}-{fit}-{step}")
@@ -198,6 +229,9 @@ def make_run(
                 created_at=NOW,
                 seconds={"measure": 1.5},
                 tokens=1000,
+                fit_log={}
+                if stopped is None
+                else {"stopped_at_step": stopped, "stopped_at_kl": 0.05 + 0.0001 * stopped},
             )
             store.write_record(record)
         return found
@@ -215,7 +249,9 @@ def make_run(
                     )
                     for step in steps:
                         shift = strength * step / max(steps) + 0.03 * seed
-                        measures += refs(fit, step, None if (source, step) in fail else shift)
+                        failed = (source, step) in fail
+                        stopped = stops.get((source, seed))
+                        measures += refs(fit, step, None if failed else shift, stopped)
                     cells.append(
                         Cell(
                             model="tiny_1",

@@ -38,7 +38,7 @@ from harness.errors import HarnessError
 from harness.plugins import Registry, load_registry
 from harness.running.experiment import Experiment
 from harness.running.provenance import provenance
-from harness.running.reporting import Silent
+from harness.running.reporting import Reporter
 
 TINY_SPEC: dict[str, Any] = {
     "name": "tiny",
@@ -89,12 +89,12 @@ class Child:
 
         return called
 
-    def reporter(self) -> Silent:
+    def reporter(self) -> Reporter:
         if self._fault != "limit":
-            return Silent()
+            return Reporter()
         limit, left = self._at, [2]
 
-        class Filling(Silent):
+        class Filling(Reporter):
             def measured(self, evaluator: str, title: str, seconds: float) -> None:
                 left[0] -= 1
                 if not left[0]:

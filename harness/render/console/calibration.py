@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
+from harness.render import palette
+from harness.render.console.ruled import ruled
 from harness.render.console.terminal import Terminal
 from harness.replay.calibration import Check, Figure
 
 
 def print_checks(console: Terminal, checks: Sequence[Check]) -> None:
     """Print expected and measured figures, and how many agree."""
-    table = Table(title="Calibration", title_justify="left", title_style="bold")
-    for column in ("evaluator", "domain", "metric"):
-        table.add_column(column)
-    for column in ("expected", "measured"):
-        table.add_column(column, justify="right")
-    table.add_column("")
-    for entry in checks:
-        verdict = Text("ok", "green") if entry.ok else Text("differs", "red")
-        table.add_row(*entry.expected.name, _shown(entry.expected), _shown(entry.found), verdict)
-    console.print(table)
+    header = ("evaluator", "domain", "metric", "expected", "measured", "")
+    rows = [
+        (*entry.expected.name, _shown(entry.expected), _shown(entry.found), verdict_of(entry.ok))
+        for entry in checks
+    ]
+    console.print(ruled("Calibration", header, rows, left=(0, 1, 2, 5), fold=(0, 2)))
     agree = sum(entry.ok for entry in checks)
     console.print(f"{agree} of {len(checks)} figures agree")
+
+
+def verdict_of(good: bool) -> Text:
+    """A word in the colour of its side."""
+    return Text("ok" if good else "differs", palette.TERMINAL["better" if good else "worse"])
 
 
 def _shown(figure: Figure | None) -> str:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from rich import box
-from rich.table import Table
-from rich.text import Text
+from collections.abc import Iterator, Sequence
 
 from harness.analysis.comparison_tables import comparison_legend, comparison_tables
-from harness.analysis.reported import Publication
+from harness.analysis.reported import Publication, ReportedNumber
 from harness.analysis.reported_comparison import Beside
 from harness.analysis.run_comparison import Comparison
-from harness.render.console.tables import print_table
+from harness.render.console.ruled import ruled
+from harness.render.console.tables import folded_header, print_table
 from harness.render.console.terminal import Terminal
 from harness.render.tables.cell_text import MARK_NOTE
+from harness.render.tables.numbers import number, signed
+from harness.storage.reader import Column
+
+MOST_NAMED = 4
+"""Models that only one run has which are named."""
 
 
 def print_comparison(console: Terminal, found: Comparison) -> None:
@@ -25,8 +27,8 @@ def print_comparison(console: Terminal, found: Comparison) -> None:
     lines = [
         *comparison_legend(found),
         f"{MARK_NOTE}.",
-        *(f"only in {found.first}: {title}" for title in found.only_first),
-        *(f"only in {found.second}: {title}" for title in found.only_second),
+        *_only_in(found.first, found.only_first),
+        *_only_in(found.second, found.only_second),
     ]
     for line in lines:
         console.print(line, style="dim")
@@ -41,49 +43,43 @@ def print_reported(
         groups.setdefault((own.title, own.step), []).append(own)
     for (title, step), rows in groups.items():
         models = ", ".join(dict.fromkeys(own.number.model for own in rows))
-        table = _table(f"{title}, step {step}, beside {models}")
-        table.add_column("metric", overflow="fold")
-        table.add_column(publication.id, justify="right", no_wrap=True)
-        table.add_column("step", justify="right", no_wrap=True)
-        table.add_column("change", justify="right", no_wrap=True)
-        table.add_column(run, justify="right", overflow="fold", min_width=7)
-        table.add_column("change", justify="right", no_wrap=True)
-        for own in rows:
-            number = own.number
-            table.add_row(
-                Text(f"{number.metric}, {number.domain} ({number.evaluator})"),
-                _number(number.value),
-                "-" if number.step is None else str(number.step),
-                _signed(own.reported_change),
-                _number(own.value),
-                _signed(own.change),
+        header = ("metric", publication.id, "step", "change", folded_header(run), "change")
+        lines = [
+            (
+                _column(own.number).name(),
+                number(own.number.value),
+                "–" if own.number.step is None else str(own.number.step),
+                _change(own.reported_change),
+                number(own.value),
+                _change(own.change),
             )
-        console.print(table)
+            for own in rows
+        ]
+        console.print(ruled(f"{title}, step {step}, beside {models}", header, lines))
     left = len(publication.numbers) - len({id(own.number) for own in found})
-    lines = [
+    notes = [
         f"{publication.id}: {publication.citation}",
         publication.note,
         "side by side, not tested: the items behind reported numbers are not known",
     ]
     if left:
-        lines.append(f"{left} reported numbers have no counterpart in this run")
-    for line in lines:
+        notes.append(f"{left} reported numbers have no counterpart in this run")
+    for line in notes:
         console.print(line, style="dim")
 
 
-def _table(title: str) -> Table:
-    return Table(
-        title=Text(title, "bold"),
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+def _column(reported: ReportedNumber) -> Column:
+    """The column that a reported number would stand in."""
+    return Column(reported.evaluator, reported.protocol, reported.metric, reported.domain)
 
 
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _change(value: float | None) -> str:
+    return "" if value is None else signed(value)
 
 
-def _signed(value: float | None) -> str:
-    return "" if value is None else f"{value:+.2f}"
+def _only_in(run: str, titles: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each model that only one run has, and one for those beyond the first few."""
+    for title in titles[:MOST_NAMED]:
+        yield f"only in {run}: {title}"
+    if len(titles) > MOST_NAMED:
+        yield f"only in {run}: {len(titles) - MOST_NAMED} more models"

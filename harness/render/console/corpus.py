@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.table import Table
 from rich.text import Text
 
 from harness.planning.corpus_survey import CorpusSurvey, Placement, Selection
+from harness.render.console.ruled import Ruled, ruled
 from harness.render.console.terminal import Terminal
 
 _MOST = 3
@@ -17,16 +17,18 @@ _MOST = 3
 def print_corpus(console: Terminal, survey: CorpusSurvey) -> None:
     """Print the passages of each selection, how well they are placed, and any samples."""
     console.print(_selections(survey.selections))
-    console.say(
+    console.print(
         "mentions: share of passages with a term of another domain; near-duplicates: test passages "
         "left out because they repeat a training passage, and the share of non-hateful training "
-        "passages that repeat a hateful one"
+        "passages that repeat a hateful one",
+        style="dim",
     )
     if survey.placements:
         console.print(_placements(survey.placements))
-        console.say(
+        console.print(
             "Rows that annotators coded: how many the corpus's rule of terms places in the domain, "
-            "and how many of these have a code of it (95 % intervals)."
+            "and how many of these have a code of it (95 % intervals).",
+            style="dim",
         )
     for sample in survey.samples:
         console.say(f"{sample.domain}, {sample.label}, {sample.split}:", "bold")
@@ -34,13 +36,11 @@ def print_corpus(console: Terminal, survey: CorpusSurvey) -> None:
             console.print(Text(f"  {' '.join(text.split())}"))
 
 
-def _selections(selections: Sequence[Selection]) -> Table:
-    table = Table(title="Passages", title_justify="left", title_style="bold")
-    for column in ("domain", "label", "split"):
-        table.add_column(column)
-    table.add_column("passages", justify="right")
-    for column in ("placed by", "mentions", "near-duplicates"):
-        table.add_column(column, overflow="fold")
+def _selections(selections: Sequence[Selection]) -> Ruled:
+    header = (
+        "domain", "label", "split", "passages", "placed by", "mentions", "near-\nduplicates"
+    )  # fmt: skip
+    rows = []
     for one in selections:
         reasons = [f"{count} {reason}" for reason, count in one.placed_by.items()]
         groups = list(one.groups.items())[:_MOST]
@@ -50,19 +50,16 @@ def _selections(selections: Sequence[Selection]) -> Table:
         near = f"{one.left_out} left out" if one.left_out else ""
         if one.repeats_hateful is not None:
             near = f"{_share(one.repeats_hateful)} repeat hateful ones"
-        table.add_row(
-            one.domain, one.label, one.split, str(one.passages), placed, ", ".join(others), near
+        rows.append(
+            (one.domain, one.label, one.split, str(one.passages), placed, ", ".join(others), near)
         )
-    return table
+    return ruled("Passages", header, rows, left=(0, 1, 2, 4, 5, 6), fold=(4, 5, 6))
 
 
-def _placements(placements: Sequence[Placement]) -> Table:
-    table = Table(title="Placing by terms", title_justify="left", title_style="bold")
-    table.add_column("domain")
-    for column in ("coded", "of the domain", "placed", "precision", "recall"):
-        table.add_column(column, justify="right")
-    for one in placements:
-        table.add_row(
+def _placements(placements: Sequence[Placement]) -> Ruled:
+    header = ("domain", "coded", "of the\ndomain", "placed", "precision", "recall")
+    rows = [
+        (
             one.domain,
             str(one.coded),
             str(one.of_domain),
@@ -70,7 +67,9 @@ def _placements(placements: Sequence[Placement]) -> Table:
             _with_interval(one.precision, one.precision_interval()),
             _with_interval(one.recall, one.recall_interval()),
         )
-    return table
+        for one in placements
+    ]
+    return ruled("Placing by terms", header, rows)
 
 
 def _with_interval(value: float | None, interval: tuple[float, float] | None) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -10,13 +12,13 @@ from rich.text import Text
 from harness.analysis.tables import Table
 from harness.render import palette
 from harness.render.console.terminal import Terminal
-from harness.render.grids import Grid, GridCell, bias_tables, grids
+from harness.render.grids import Grid, GridCell, bias_tables, grids, what_is_shown
 
 MOST_GRIDS = 9
 """Grids on the first screen; the table below has all methods."""
 
-SOURCE = 10
-"""Letters of a source."""
+MOST_SOURCE = 24
+"""Letters of a source that are shown; longer names are of a user's own domains."""
 
 
 def print_first_screen(
@@ -51,14 +53,6 @@ def print_first_screen(
     console.print()
 
 
-def what_is_shown(table: Table) -> str:
-    """Return what the numbers of a grid are, from the direction of the metric."""
-    ideal = table.direction.removeprefix("ideal ")
-    if ideal != table.direction:
-        return f"points nearer to (+) or further from (−) {ideal}"
-    return f"improvement ({table.direction})"
-
-
 def explained(table: Table, found: Sequence[Grid]) -> list[str]:
     """Return the two lines that explain the grids of a table."""
     cells = [cell for grid in found for _, row in grid.rows for cell in row]
@@ -73,12 +67,17 @@ def explained(table: Table, found: Sequence[Grid]) -> list[str]:
 
 
 def _print_grids(console: Terminal, found: Sequence[Grid]) -> None:
-    source = min(SOURCE, max(len(row) for grid in found for row, _ in grid.rows))
+    source = min(MOST_SOURCE, max(len(row) for grid in found for row, _ in grid.rows))
     source = max(source, len("from \\ to"))
     widths = [
-        max(8, *(len(grid.targets[j][:SOURCE]) + 1 for grid in found if j < len(grid.targets)))
+        max(8, *(_longest(grid.targets[j]) + 1 for grid in found if j < len(grid.targets)))
         for j in range(max(len(grid.targets) for grid in found))
     ]
+    shown = _fitting(widths, console.width - source - 2)
+    if shown < len(widths):  # as many targets as fit, then the others
+        _print_grids(console, [_part(grid, 0, shown) for grid in found])
+        _print_grids(console, [_part(grid, shown, len(widths)) for grid in found])
+        return
     across = source + 1 + sum(widths)
     columns = max(1, (console.width - 1) // (across + 3))
     for k in range(0, len(found), columns):
@@ -102,21 +101,51 @@ def _print_grids(console: Terminal, found: Sequence[Grid]) -> None:
         console.print()
 
 
+def _fitting(widths: Sequence[int], room: int) -> int:
+    """Return how many columns fit into a line; one at least."""
+    taken = 0
+    for count, width in enumerate(widths):
+        taken += width
+        if taken > room and count:
+            return count
+    return len(widths)
+
+
+def _part(grid: Grid, start: int, stop: int) -> Grid:
+    """Return a grid with some of its targets."""
+    rows = tuple((source, cells[start:stop]) for source, cells in grid.rows)
+    return replace(grid, targets=grid.targets[start:stop], rows=rows)
+
+
 def _block(grid: Grid, source: int, widths: Sequence[int]) -> list[Text]:
     """Return the lines of a grid: its name, the targets, and a line for each source."""
     across = source + 1 + sum(widths)
     name = grid.method + (" (control)" if grid.kind == "control" else "")
     lines = [Text(line, "bold") for line in _folded(name, across)]
-    head = Text("from \\ to".ljust(source + 1), "dim")
-    for target, width in zip(grid.targets, widths, strict=False):
-        head.append(target[:SOURCE].rjust(width - 1) + " ", "dim")
-    lines.append(head)
+    heads = [_parts(target) for target in grid.targets]
+    tall = max(map(len, heads), default=1)
+    for number in range(tall):
+        last = number == tall - 1
+        head = Text(("from \\ to" if last else "").ljust(source + 1), "dim")
+        for parts, width in zip(heads, widths, strict=False):
+            at = number - (tall - len(parts))
+            head.append((parts[at] if at >= 0 else "").rjust(width - 1) + " ", "dim")
+        lines.append(head)
     for name, cells in grid.rows:
         line = Text(_cut(name, source).ljust(source + 1))
         for cell, width in zip(cells, widths, strict=False):
             line.append_text(_cell(cell, width))
         lines.append(line)
     return lines
+
+
+def _parts(target: str) -> list[str]:
+    """The lines of a target's name: broken after hyphens, never cut."""
+    return re.findall(r"[^-]+-?", target) or [target]
+
+
+def _longest(target: str) -> int:
+    return max(map(cell_len, _parts(target)))
 
 
 def _cell(cell: GridCell, width: int) -> Text:

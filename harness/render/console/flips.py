@@ -2,64 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.console import Console
+from rich.text import Text
 
 from harness.analysis.item_changes import ItemChange, ItemChanges
+from harness.render.console.ruled import ruled
+from harness.render.console.terminal import Terminal
+from harness.render.tables.numbers import number, signed
+
+Sentences = Mapping[str, Mapping[str, str]]
+"""Sentences by item id and role."""
 
 
 def print_flips(
-    console: Console,
+    console: Terminal,
     title: str,
     found: ItemChanges,
-    texts: Mapping[str, Mapping[str, str]],
+    texts: Sentences,
     missing: str | None,
     limit: int,
 ) -> None:
-    """Print the biggest changes of a column.
+    """Print the largest changes of a column as a table, each item with its scores below it.
 
     Args:
         console: where to.
         title: of the cell and step.
         found: the changes.
-        texts: sentences by item id and role.
+        texts: the sentences that are known.
         missing: why there are none, if so.
         limit: how many are shown.
     """
     column, changed = found.column, found.changed
-    name = f"{column.evaluator}, {column.protocol}: {column.metric}, {column.domain}"
-    console.print(f"{title} -> {name}", style="bold", highlight=False, markup=False)
-    what = "flipped" if found.decisions else "changed"
-    line = f"{_shown(found.base.value)} -> {_shown(found.after.value)}; "
-    line += f"{len(changed)} of {len(found.items)} items {what}"
+    console.print(title, style="bold")
+    console.print(f"{column.name()}, {column.protocol}: {_summary(found)}")
+    if missing is not None:
+        console.print(f"sentences not shown: {missing}", style="yellow")
+    shown = changed[:limit]
+    if shown:
+        header = ("item", "before", "after", "moved")
+        rows = [row for k, item in enumerate(shown, 1) for row in _item(k, item, found.unit, texts)]
+        console.print(ruled("", header, rows))
+    if len(changed) > limit:
+        console.print(f"{len(changed) - limit} more; --limit shows them", style="dim")
+
+
+def _summary(found: ItemChanges) -> str:
+    changed = found.changed
+    line = f"{number(found.base.value)} → {number(found.after.value)}; {len(changed)} of "
+    line += f"{len(found.items)} items {'flipped' if found.decisions else 'changed'}"
     if found.decisions:
         gained = sum(item.decided[1] > item.decided[0] for item in changed if item.decided)
         line += f": {gained} from 0 to 1, {len(changed) - gained} from 1 to 0"
-    console.print(line, highlight=False, markup=False)
-    if missing is not None:
-        console.print(f"sentences not shown: {missing}", style="yellow", markup=False)
-    for number, item in enumerate(changed[:limit], start=1):
-        _print_item(console, number, item, texts.get(item.id, {}))
-    if len(changed) > limit:
-        more = len(changed) - limit
-        console.print(f"{more} more; --limit shows them", style="dim", highlight=False)
+    return line
 
 
-def _print_item(console: Console, number: int, item: ItemChange, texts: Mapping[str, str]) -> None:
+def _item(
+    position: int, item: ItemChange, unit: str, texts: Sentences
+) -> Iterator[Sequence[str | Text]]:
+    """Yield the rows of an item: its name, its margin or value, and each score behind it."""
     about = ", ".join(part for part in (item.stratum, item.cluster) if part)
-    head = f"{number:3}. {item.id}" + (f" ({about})" if about else "")
+    name = Text(f"{position}. {item.id} ").append(f"({about}) " if about else "", "dim")
     if item.decided is not None:
         before, after = item.decided
-        head += f"  {before:g} -> {after:g}, margin moved by {abs(item.change):.3f}"
-    else:
-        head += f"  {item.before:.4f} -> {item.after:.4f} ({item.change:+.4f})"
-    console.print(head, highlight=False, markup=False)
-    for name, first, last in item.scores:
-        text = f"  {texts[name]}" if name in texts else ""
-        line = f"     {name:15} {first:9.4f} -> {last:9.4f}{text}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        name.append(f"{before:g}→{after:g}", "bold")  # one word, never broken
+    yield (name, "", "", "")
+    known = {own[0] for own in item.scores}
+    if item.decided is not None or unit not in known:
+        yield _numbers(Text(f"   {unit}"), item.before, item.after)
+    for score, before, after in item.scores:
+        yield _numbers(Text(f"   {score}", "dim"), before, after)
+        sentence = texts.get(item.id, {}).get(score)
+        if sentence is not None:
+            yield (Text(f"   {sentence}"), "", "", "")
 
 
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+def _numbers(name: Text, before: float, after: float) -> Sequence[str | Text]:
+    return (name, number(before, 3), number(after, 3), signed(after - before, 3))

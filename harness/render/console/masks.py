@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.table import Table
 from rich.text import Text
 
 from harness.analysis.mask_agreement import MaskAgreement
 from harness.analysis.mask_summary import MaskSummary, summarise
 from harness.lm.association import Gaps
+from harness.render.console.ruled import ruled
 from harness.render.console.terminal import Terminal
 from harness.render.exports.csv_file import csv_bytes
-from harness.render.tables.numbers import interval, number
-from harness.types import MaskedPassage, MaskUsage
+from harness.render.tables.numbers import interval, number, signed
+from harness.types import MaskedPassage
 
 _STYLES = {"attribute": "bold black on yellow", "harm": "bold white on red"}
 _OTHER = "bold black on cyan"
@@ -70,41 +70,38 @@ def gap_rows(answers: Sequence[MaskedPassage], gaps: Gaps) -> list[dict[str, Any
 
 def print_gaps(console: Terminal, answers: Sequence[MaskedPassage], gaps: Gaps) -> None:
     """Print what the words after each mask say about the word, in nats."""
-    table = Table(title="Masked words in nats", title_justify="left", title_style="bold")
-    for name in ("passage", "word"):
-        table.add_column(name)
-    for name in ("given the left", "given both", "gap"):
-        table.add_column(name, justify="right")
     rows = gap_rows(answers, gaps)
-    for row in rows:
-        values = (f"{row[name]:+.2f}" for name in ("prefix", "full", "gap"))
-        table.add_row(row["passage"], _one_line(row["word"]), *values)
+    lines: list[tuple[str, ...]] = [
+        (
+            row["passage"],
+            _one_line(row["word"]),
+            *(signed(row[name]) for name in ("prefix", "full", "gap")),
+        )
+        for row in rows
+    ]
     if rows:
         mean = sum(row["gap"] for row in rows) / len(rows)
-        table.add_row("mean", "", "", "", f"{mean:+.2f}", end_section=True)
-    console.print(table)
+        lines.append(("mean", "", "", "", signed(mean)))
+    header = ("passage", "word", "given\nthe left", "given\nboth", "gap")
+    console.print(ruled("Masked words in nats", header, lines, left=(0, 1)))
     if (note := gaps.note()) is not None:
         console.print(Text(note, style="dim italic"))
 
 
 def print_summary(console: Terminal, summary: MaskSummary) -> None:
     """Print the counts of a summary."""
-    table = Table(title="Masks", title_justify="left", title_style="bold", show_header=False)
-    table.add_column()
-    table.add_column(justify="right")
     of = summary.masked_passages
-    table.add_row("passages with a mask", _of(summary.masked_passages, summary.passages))
-    table.add_row("masks a passage", number(summary.spans_per_passage))
-    table.add_row("words masked", _of(summary.masked_words, summary.words))
-    table.add_row("no word before the first mask", _of(summary.at_start, of))
-    table.add_row("at most one word before it", _of(summary.little_context, of))
-    table.add_row("more than one mask", _of(summary.repeated, of))
-    table.add_row(
-        "words after the first mask", _of(summary.words_after_first, summary.words_of_masked)
-    )
-    for kind, count in summary.kinds.items():
-        table.add_row(f"masks by rule '{kind}'", str(count))
-    console.print(table)
+    rows = [
+        ("passages with a mask", _of(summary.masked_passages, summary.passages)),
+        ("masks a passage", number(summary.spans_per_passage)),
+        ("words masked", _of(summary.masked_words, summary.words)),
+        ("no word before the first mask", _of(summary.at_start, of)),
+        ("at most one word before it", _of(summary.little_context, of)),
+        ("more than one mask", _of(summary.repeated, of)),
+        ("words after the first mask", _of(summary.words_after_first, summary.words_of_masked)),
+        *((f"masks by rule '{kind}'", str(count)) for kind, count in summary.kinds.items()),
+    ]
+    console.print(ruled("Masks", ("", "count"), rows))
     _print_counts(console, "Most frequent reasons", summary.reasons)
     _print_counts(console, "Passages without a mask, as the masker notes", summary.notes)
 
@@ -112,31 +109,16 @@ def print_summary(console: Terminal, summary: MaskSummary) -> None:
 def _print_counts(console: Terminal, title: str, counts: dict[str, int]) -> None:
     if not counts:
         return
-    table = Table(title=title, title_justify="left", title_style="bold", show_header=False)
-    table.add_column(justify="right", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, count in list(counts.items())[:_MOST_REASONS]:
-        table.add_row(str(count), Text(_one_line(name)))
+    rows: list[tuple[str | Text, str]] = [
+        (_one_line(name), str(count)) for name, count in list(counts.items())[:_MOST_REASONS]
+    ]
     if (rest := len(counts) - _MOST_REASONS) > 0:
-        table.add_row("", Text(f"… and {rest} more", style="dim"))
-    console.print(table)
+        rows.append((Text(f"… and {rest} more", "dim"), ""))
+    console.print(ruled(title, ("", "count"), rows))
 
 
 def _of(part: int, whole: int) -> str:
-    return f"{part} of {whole} ({100 * part / whole:.1f} %)" if whole else "-"
-
-
-def usage_line(usage: MaskUsage) -> str:
-    """Return what a masker used of a service, in one line."""
-    cost = "price unknown" if usage.cost is None else f"${usage.cost:.4f} spent"
-    calls = "1 call" if usage.calls == 1 else f"{usage.calls} calls"
-    line = f"{calls}, {usage.tokens_in} tokens in and {usage.tokens_out} out, {cost}"
-    if usage.unaccounted:
-        line += f" at most ({usage.unaccounted} without an account of its tokens)"
-    if usage.events:
-        told = ", ".join(f"{count} {kind}" for kind, count in usage.events.items())
-        line += f"; {told}"
-    return line
+    return f"{part} of {whole} ({100 * part / whole:.1f} %)" if whole else "–"
 
 
 # -- several maskers -------------------------------------------------------------------------
@@ -168,7 +150,7 @@ def agreement_row(pair: MaskAgreement) -> dict[str, Any]:
 
 def agreement_csv(pairs: Sequence[MaskAgreement]) -> str:
     """Return all comparisons as CSV."""
-    rows = map(agreement_row, pairs)
+    rows = (agreement_row(pair).values() for pair in pairs)
     return csv_bytes(rows, AGREEMENT_COLUMNS, spreadsheet_safe=False).decode()
 
 
@@ -178,34 +160,34 @@ def print_agreement(
     pairs: Sequence[MaskAgreement],
 ) -> None:
     """Print how much each masker masks, and how far each two agree."""
-    table = Table(title="Maskers", title_justify="left", title_style="bold")
-    for column in ("masker", "passages with a mask", "masks", "words masked"):
-        table.add_column(column, justify="left" if column == "masker" else "right")
+    rows = []
     for name, masked in answers.items():
         summary = summarise(masked)
-        table.add_row(
-            name,
-            _of(summary.masked_passages, summary.passages),
-            str(summary.spans),
-            _of(summary.masked_words, summary.words),
+        rows.append(
+            (
+                name,
+                _of(summary.masked_passages, summary.passages),
+                str(summary.spans),
+                _of(summary.masked_words, summary.words),
+            )
         )
-    console.print(table)
-    table = Table(title="Agreement", title_justify="left", title_style="bold")
-    for column in ("first", "second"):
-        table.add_column(column)
-    for column in ("kappa", "95 % interval", "span overlap", "passages that differ"):
-        table.add_column(column, justify="right")
-    for pair in pairs:
-        bounds = pair.kappa_interval
-        table.add_row(
+    header = ("masker", "passages with a mask", "masks", "words masked")
+    console.print(ruled("Maskers", header, rows))
+    pairs_shown = [
+        (
             pair.first,
             pair.second,
             number(pair.kappa),
-            "-" if bounds is None else interval(bounds.low, bounds.high),
-            "-" if pair.span_overlap is None else f"{100 * pair.span_overlap:.1f} %",
+            "–"
+            if pair.kappa_interval is None
+            else interval(pair.kappa_interval.low, pair.kappa_interval.high),
+            "–" if pair.span_overlap is None else f"{100 * pair.span_overlap:.1f} %",
             _of(pair.differing, pair.passages),
         )
-    console.print(table)
+        for pair in pairs
+    ]
+    heads = ("first", "second", "kappa", "95 %\ninterval", "span\noverlap", "passages that\ndiffer")
+    console.print(ruled("Agreement", heads, pairs_shown, left=(0, 1), fold=(0, 1)))
     console.print(
         Text(
             "kappa: Cohen's, over words (1: the same words, 0: as by chance); interval over "

@@ -72,19 +72,20 @@ def print_warnings(console: Terminal, matrix: Matrix) -> None:
 
 def print_transfer(console: Terminal, found: Iterable[Transfer]) -> None:
     """Print how much of each method's improvement reaches other domains, gain and harm alike."""
-    groups: dict[tuple[str, str], list[Transfer]] = {}
+    groups: dict[tuple[str, str, str], list[Transfer]] = {}
     for transfer in found:
         idle = transfer.control and not transfer.gained and not transfer.harmed
         if transfer.compared and not idle:
-            groups.setdefault((transfer.metric, transfer.evaluator), []).append(transfer)
+            key = (transfer.metric, transfer.evaluator, transfer.unit)
+            groups.setdefault(key, []).append(transfer)
     header = ["method", "on source", "source\nharmed", "elsewhere", "ratio"]
     header += ["nearer\n(significant)", "harmed\n(significant)"]
-    for (metric, evaluator), rows in groups.items():
-        title = f"Transfer: {metric} ({evaluator}), points"
+    for (metric, evaluator, unit), rows in groups.items():
+        title = f"Transfer: {metric} ({evaluator})" + (f", {unit}" if unit else "")
         console.print(Ruled(title, header, [_transfer(row) for row in rows]))
     if groups:
         console.print(
-            "Improvement on the sources and elsewhere, in points with 95 % intervals; ratio: the "
+            "Improvement on the sources and elsewhere, with 95 % intervals; ratio: the "
             "second by the first, undefined unless the gain on the source is significant; nearer, "
             "harmed: scores of other domains (significant ones in brackets).",
             style="dim",

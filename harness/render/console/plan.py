@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from textwrap import wrap
 
-from rich.table import Table
 from rich.text import Text
 
 from harness.planning.plan import Plan
 from harness.planning.survey import Survey
+from harness.render.console.ruled import ruled
 from harness.render.console.terminal import Terminal
 
 
@@ -19,7 +20,8 @@ def print_survey(console: Terminal, plan: Plan, found: Survey) -> None:
     console.alert(spec.name, spec.description, "bold", width=console.width)
     for name, values in axes.items():
         if values:
-            console.print(f"  {name:<10} {', '.join(map(str, values))}")
+            listed = wrap(", ".join(map(str, values)), max(20, console.width - 13))
+            console.print(f"  {name:<10} " + f"\n{'':13}".join(listed))
     console.print(
         f"  {found.fits} debiased models ({found.fits_there} complete), "
         f"{len(plan.tasks())} measurements",
@@ -34,20 +36,12 @@ def print_survey(console: Terminal, plan: Plan, found: Survey) -> None:
         console.alert("missing:", problem, "red")
 
 
-def _table(title: str, *columns: str, numbers: int) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i >= len(columns) - numbers else "left")
-    return table
-
-
 def _print_work(console: Terminal, found: Survey) -> None:
-    table = _table("Measurements", "evaluator", "in all", "there", "to do", numbers=3)
-    for work in found.work:
-        table.add_row(
-            work.evaluator, str(work.total), str(work.there), str(work.total - work.there)
-        )
-    console.print(table)
+    rows = [
+        (work.evaluator, str(work.total), str(work.there), str(work.total - work.there))
+        for work in found.work
+    ]
+    console.print(ruled("Measurements", ("evaluator", "in all", "there", "to do"), rows))
 
 
 def _print_time(console: Terminal, found: Survey) -> None:
@@ -64,11 +58,12 @@ def _print_time(console: Terminal, found: Survey) -> None:
 def _print_sources(console: Terminal, found: Survey) -> None:
     if not found.sources:
         return
-    columns = ("corpus", "domain", "label", "passages", "words", "tokens (about)")
-    table = _table("Passages to unlearn", *columns, numbers=3)
-    for s in found.sources:
-        table.add_row(s.corpus, s.domain, s.label, str(s.passages), str(s.words), str(s.tokens))
-    console.print(table)
+    header = ("corpus", "domain", "label", "passages", "words", "tokens\n(about)")
+    rows = [
+        (s.corpus, s.domain, s.label, str(s.passages), str(s.words), str(s.tokens))
+        for s in found.sources
+    ]
+    console.print(ruled("Passages to unlearn", header, rows, left=(0, 1, 2), fold=(0, 2)))
 
 
 def _print_masking(console: Terminal, found: Survey) -> None:
@@ -85,11 +80,17 @@ def _print_masking(console: Terminal, found: Survey) -> None:
 def _print_data(console: Terminal, found: Survey) -> None:
     if not found.data:
         return
-    table = _table("Data", "data set", "licence", "here", "known defects", numbers=0)
-    for pin, path in found.data:
-        here = Text("yes") if path is not None else Text("to fetch", "yellow")
-        table.add_row(pin.name, pin.licence, here, pin.defects)
-    console.print(table)
+    rows = [
+        (
+            pin.name,
+            pin.licence,
+            "yes" if path is not None else Text("to fetch", "yellow"),
+            pin.defects,
+        )
+        for pin, path in found.data
+    ]
+    header = ("data set", "licence", "here", "known defects")
+    console.print(ruled("Data", header, rows, left=(0, 1, 2, 3), fold=(1, 3)))
 
 
 def _print_terms(console: Terminal, found: Survey) -> None:

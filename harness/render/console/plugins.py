@@ -9,11 +9,11 @@ from typing import Any, Literal, get_args, get_origin
 import yaml
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined, to_jsonable_python
-from rich.table import Table
 from rich.text import Text
 
 from harness.planning.spec import PLUGIN_KEYS
 from harness.plugins import Registered
+from harness.render.console.ruled import ruled
 from harness.render.console.terminal import Terminal
 
 REQUIRED = "required"
@@ -23,39 +23,32 @@ def print_plugins(console: Terminal, entries: Sequence[Registered]) -> None:
     """Print one row a plugin, under the distribution and version that it comes from."""
     packages = dict.fromkeys((e.origin.distribution, e.origin.version) for e in entries)
     for distribution, version in packages:
-        console.print(Text(f"{distribution} {version}", style="bold"))
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        table.add_column("family", no_wrap=True)
-        table.add_column("name", style="cyan", no_wrap=True)
-        table.add_column("summary", ratio=1)
-        for e in entries:
-            if (e.origin.distribution, e.origin.version) == (distribution, version):
-                table.add_row(*(Text(cell) for cell in (e.family, e.name, e.plugin.summary)))
-        console.print(table)
-        console.print()
+        rows = [
+            (e.family, e.name, e.plugin.summary)
+            for e in entries
+            if (e.origin.distribution, e.origin.version) == (distribution, version)
+        ]
+        header = ("family", "name", "summary")
+        title = f"{distribution} {version}"
+        console.print(ruled(title, header, rows, left=(0, 1, 2), fold=(2,)))
 
 
 def print_plugin(console: Terminal, entry: Registered) -> None:
     """Print what a plugin does, where it comes from, its config, and an example for a spec."""
-    console.print(Text.assemble((entry.name, "bold cyan"), f"  {entry.family}"))
+    console.print(Text.assemble((entry.name, "bold"), f"  {entry.family}"))
     console.print(Text(entry.plugin.summary))
     console.print(Text(f"reference: {entry.plugin.reference}"), soft_wrap=True)
     console.print(Text(f"from: {entry.origin}"), soft_wrap=True)
     fields = entry.plugin.Config.model_fields
-    console.print()
     if fields:
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("field", style="cyan", no_wrap=True)
-        table.add_column("type")
-        table.add_column("default")
-        table.add_column("meaning", ratio=1)
-        for name, info in fields.items():
-            cells = (name, type_text(info), default_text(info), info.description or "")
-            table.add_row(*(Text(cell) for cell in cells))
-        console.print(table)
+        rows = [
+            (name, type_text(info), default_text(info), info.description or "")
+            for name, info in fields.items()
+        ]
+        header = ("field", "type", "default", "meaning")
+        console.print(ruled("", header, rows, left=(0, 1, 2, 3), fold=(1, 2, 3)))
     else:
-        console.print("It has no config field.")
-    console.print()
+        console.print("\nIt has no config field.\n")
     console.print(Text("in a spec:", style="bold"))
     console.print(Text(example_fragment(entry)), soft_wrap=True)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
+from harness.render import palette
+from harness.render.console.ruled import ruled
 from harness.render.console.terminal import Terminal
 from harness.replay.reproduction import Agreement
 
@@ -18,29 +18,35 @@ SHOWN = 5
 def print_agreement(
     console: Terminal, title: str, rows: Sequence[Agreement], tolerance: float | None
 ) -> None:
-    """A row for each evaluator and protocol; red where a score is further off than allowed."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("evaluator")
-    table.add_column("protocol")
-    table.add_column("items", justify="right")
-    table.add_column("largest difference\n(nats a token)", justify="right")
-    table.add_column("decisions\nthat differ", justify="right")
-    for row in rows:
-        good = tolerance is None or row.within(tolerance)
-        table.add_row(
+    """Print a row for each evaluator and protocol; scores too far off are coloured."""
+    header = (
+        "evaluator",
+        "protocol",
+        "items",
+        "largest difference\n(nats a token)",
+        "decisions\nthat differ",
+    )
+    lines = [
+        (
             row.evaluator,
             row.protocol,
             str(len(row.items)),
-            Text(f"{row.largest:.1e}", "" if good else "red"),
-            f"{len(row.changed)} of {len(row.decided)}" if row.decided else "-",
+            Text(f"{row.largest:.1e}", "" if _good(row, tolerance) else palette.TERMINAL["worse"]),
+            f"{len(row.changed)} of {len(row.decided)}" if row.decided else "–",
         )
-    console.print(table)
+        for row in rows
+    ]
+    console.print(ruled(title, header, lines, left=(0, 1), fold=(0, 1)))
     for row in rows:
         for line in _items(row):
             console.print(
                 f"{row.evaluator} / {row.protocol}: {line}",
                 soft_wrap=True,
             )
+
+
+def _good(row: Agreement, tolerance: float | None) -> bool:
+    return tolerance is None or row.within(tolerance)
 
 
 def _items(row: Agreement) -> Iterator[str]:

@@ -6,7 +6,7 @@ longer than the statistics in it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -17,7 +17,7 @@ from rich.text import Text
 
 RULE = "─"
 LEAST = 8
-"""Letters that the folded column keeps at least."""
+"""Letters that a folded column keeps at least."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,15 @@ class Ruled:
         header: names of the columns, of one line or of several.
         rows: cells, of one line or of several.
         left: positions of the columns that are flush left; the others are flush right.
-        fold: position of the column whose cells are folded between words where room is short.
+        fold: positions of the columns whose cells are folded between words where room is short,
+            the widest first.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Text]]
     left: Collection[int] = (0,)
-    fold: int = 0
+    fold: Collection[int] = (0,)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield lines of segments, with a space between columns and at both ends."""
@@ -46,7 +47,7 @@ class Ruled:
             for k, cell in enumerate(row):
                 widths[k] = max(widths[k], _width(cell))
         spare = options.max_width - sum(widths) - len(widths) - 1
-        widths[self.fold] = max(LEAST, widths[self.fold] + min(spare, 0))
+        self._narrow(widths, -spare)
         bold, dim = console.get_style("bold"), console.get_style("dim")
         total = sum(widths) + len(widths) + 1
         if self.title:
@@ -66,8 +67,16 @@ class Ruled:
                 yield from self._line([_spans(console, part) for part in parts], widths)
         yield Segment.line()
 
+    def _narrow(self, widths: list[int], missing: int) -> None:
+        """Take the room that is missing from the folded columns, always from the widest."""
+        for _ in range(missing):
+            widest = max(self.fold, key=lambda k: widths[k], default=None)
+            if widest is None or widths[widest] <= LEAST:
+                return
+            widths[widest] -= 1
+
     def _lines(self, console: Console, k: int, cell: Text, width: int) -> Sequence[Text]:
-        if k == self.fold and _width(cell) > width:
+        if k in self.fold and _width(cell) > width:
             return list(cell.wrap(console, width))
         return list(cell.split("\n")) if "\n" in cell.plain else [cell]
 
@@ -120,3 +129,24 @@ def _folded(words: str, width: int) -> list[str]:
         else:
             lines[-1] = f"{lines[-1]} {word}".strip()
     return lines
+
+
+def ruled(
+    title: str,
+    header: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    left: Collection[int] = (0,),
+    fold: Collection[int] = (0,),
+) -> Ruled:
+    """Make a table of plain texts and of styled ones.
+
+    Args:
+        title: see `Ruled`.
+        header: names of the columns.
+        rows: cells; a string is a text without a style.
+        left: see `Ruled`.
+        fold: see `Ruled`.
+    """
+    cells = [[c if isinstance(c, Text) else Text(c) for c in row] for row in rows]
+    return Ruled(title, header, cells, left, fold)

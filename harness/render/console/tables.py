@@ -52,7 +52,7 @@ def print_table(console: Terminal, table: Table, *, below: Below = "nothing") ->
         columns = [*heads, *part]
         rows = [[cells[i, k] for k in columns] for i in range(len(table.rows))]
         left = [place for place, k in enumerate(columns) if table.columns[k].left]
-        fold = left[0] if left else 0
+        fold = left[:1] or [0]
         console.print(Ruled(title, [headers[k] for k in columns], rows, left=left, fold=fold))
         title = ""
 

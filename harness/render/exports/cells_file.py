@@ -23,7 +23,8 @@ def cells_csv(tables: Iterable[Table], *, spreadsheet_safe: bool = True) -> byte
         tables: typed tables.
         spreadsheet_safe: write texts so that a spreadsheet cannot take them for formulas.
     """
-    return csv_bytes(_rows(tables), COLUMNS, spreadsheet_safe=spreadsheet_safe)
+    rows = (row.values() for row in _rows(tables))
+    return csv_bytes(rows, COLUMNS, spreadsheet_safe=spreadsheet_safe)
 
 
 def _rows(tables: Iterable[Table]) -> Iterator[dict[str, object]]:
@@ -32,7 +33,7 @@ def _rows(tables: Iterable[Table]) -> Iterator[dict[str, object]]:
             for column, cell in zip(table.columns[table.heads :], row.cells[table.heads :],
                                     strict=True):  # fmt: skip
                 about = (table.key, table.title, row.kind, row.model, row.method, row.source,
-                         row.step, column_title(table, column))  # fmt: skip
+                         row.shown_step, column_title(table, column))  # fmt: skip
                 low, high = cell.interval if cell.interval is not None else (None, None)
                 yield {
                     **dict(zip(_ABOUT, about, strict=True)),

@@ -19,10 +19,12 @@ from typing import Any, NamedTuple
 
 from harness.analysis.changes import ChangeReader
 from harness.analysis.interval import Interval
-from harness.analysis.stats import FEWEST_UNITS, t_interval
+from harness.analysis.stats import FEWEST_UNITS, share_interval, t_interval
+from harness.analysis.units import PERCENT, metric_unit
 from harness.errors import StoreError
 from harness.estimators import Percent
 from harness.metrics import Metric
+from harness.quantities import Quantities
 from harness.render.exports.export_format import ExportOptions, FolderFormat
 from harness.storage.cells import Cell
 from harness.storage.reader import Column, Measured, RunReader
@@ -89,7 +91,8 @@ def _log(reader: RunReader, cell: Cell, step: int, organization: str) -> Json | 
         return None
     newest = max(records, key=lambda record: _seconds(record.created_at))
     written = _seconds(newest.created_at)
-    name, identifier = _model(reader, cell, step)
+    stop = reader.stop(cell, step)
+    name, identifier = _model(reader, cell, step if stop is None else stop.step)
     provenance = newest.provenance
     return {
         "schema_version": SCHEMA_VERSION,
@@ -113,7 +116,8 @@ def _log(reader: RunReader, cell: Cell, step: int, organization: str) -> Json | 
             "additional_details": {
                 "deployment_type": "self_deployed",
                 "model_availability": "unknown",
-                "step": str(step),
+                "step": str(step if stop is None else stop.step),
+                **({} if stop is None else {"stopped_at_kl": repr(stop.kl)}),
                 "device": provenance.device,
                 **{
                     axis: str(value)
@@ -178,7 +182,7 @@ def _results(
             "additional_details": {"domain": column.domain, "items": str(metric.n)},
         },
         "evaluation_timestamp": record.created_at,
-        "metric_config": _config(column, metric),
+        "metric_config": _config(column, metric, measured.quantities),
         "score_details": {
             "score": metric.value if target is None else metric.direction.distance(metric.value),
             "details": details,
@@ -187,9 +191,11 @@ def _results(
     }
 
 
-def _config(column: Column, metric: Metric) -> Json:
+def _config(column: Column, metric: Metric, quantities: Quantities) -> Json:
     target = metric.direction.target
     percent = isinstance(metric.formula(), Percent)
+    unit = metric_unit(metric, quantities)
+    shown = unit.change if target is not None else "percent" if unit == PERCENT else unit.value
     name = metric.name if target is None else f"{metric.name}_distance_to_{target:g}"
     low, high = (0.0, 100.0) if percent else ("-Infinity", "Infinity")
     if target is not None:
@@ -198,7 +204,7 @@ def _config(column: Column, metric: Metric) -> Json:
     return {
         "metric_id": f"{column.evaluator}.{name}",
         "metric_name": name.replace("_", " "),
-        **({"metric_unit": "percent" if target is None else "points"} if percent else {}),
+        **({"metric_unit": shown} if shown else {}),
         "metric_parameters": {"protocol": column.protocol, "estimator": metric.estimator},
         "lower_is_better": metric.direction.kind != "higher",
         "score_type": "continuous",
@@ -219,7 +225,11 @@ def _spread(reader: RunReader, measured: Measured, metric: Metric) -> _Spread | 
     if variance is None or not math.isfinite(variance):
         return None
     value = change.before.value
-    return _Spread(math.sqrt(variance), t_interval(value, variance, len(change.units) - 1.0))
+    if change.flips is not None:  # a share of independent items
+        interval = share_interval(value * change.items / 100.0, change.items)
+    else:
+        interval = t_interval(value, variance, len(change.units) - 1.0)
+    return _Spread(math.sqrt(variance), interval)
 
 
 def _model(reader: RunReader, cell: Cell, step: int) -> tuple[str, str]:

@@ -125,8 +125,8 @@ def _cell(table: Table, row: TableRow, position: int, text: CellText) -> Cell:
         mark += r"\textsuperscript{\ensuremath{\diamond}}" if row.pareto else ""
         heading = _heading(row.method, mark)
         where = f"from {row.source}" if row.source else ""
-        if table.several_steps and row.kind != "base" and row.step is not None:
-            where += f", step {row.step}"
+        if table.several_steps and row.kind != "base" and row.shown_step:
+            where += f", step {row.shown_step}"
         return heading if not where else Cell(_joined(heading), rf"\quad {escape(where)}")
     cell = row.cells[position]
     if cell.absent:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.analysis.halves import HalvesPanel, halves_panels
+from harness.analysis.hypothesis_tests import HypothesisTests, tested_of
 from harness.analysis.item_changes import SpreadPanel, spread_panels
 from harness.analysis.matrix import Matrix
 from harness.analysis.matrix_tables import matrix_tables
@@ -16,10 +17,12 @@ from harness.analysis.tables import Table
 from harness.errors import StoreError
 from harness.render.figures.canvas import KINDS, Figure
 from harness.render.figures.curves import curves_figure
+from harness.render.figures.dose import dose_figure
 from harness.render.figures.grid import grid_figure
 from harness.render.figures.looks import Looks
 from harness.render.figures.rows import halves_figure, spread_figure
 from harness.render.figures.trade_off import trade_off_figure
+from harness.render.figures.verdicts import verdict_figures
 from harness.render.files import write_file
 from harness.storage.reader import RunReader
 
@@ -28,9 +31,11 @@ from harness.storage.reader import RunReader
 class RunFigures:
     """The figures of a run, by what they show; a part for which it has no data is empty."""
 
+    hypotheses: tuple[Figure, ...] = ()
     grids: tuple[Figure, ...] = ()
     steps: tuple[Figure, ...] = ()
     perplexity: tuple[Figure, ...] = ()
+    dose: tuple[Figure, ...] = ()
     trade_off: tuple[Figure, ...] = ()
     halves: tuple[Figure, ...] = ()
     items: tuple[Figure, ...] = ()
@@ -38,9 +43,11 @@ class RunFigures:
     def __iter__(self) -> Iterator[Figure]:
         """Yield every figure, in the order of the page."""
         yield from (
+            *self.hypotheses,
             *self.grids,
             *self.steps,
             *self.perplexity,
+            *self.dose,
             *self.trade_off,
             *self.halves,
             *self.items,
@@ -59,6 +66,7 @@ def figures_of(reader: RunReader, matrix: Matrix) -> RunFigures:
         halves_panels(matrix),
         spread_panels(reader, matrix),
         matrix_tables(matrix),
+        tested_of(reader),
     )
 
 
@@ -67,6 +75,7 @@ def run_figures(
     halves: Sequence[HalvesPanel],
     items: Sequence[SpreadPanel],
     matrices: Sequence[Table],
+    tested: HypothesisTests | None = None,
 ) -> RunFigures:
     """Describe the figures of a run from the data behind them.
 
@@ -75,11 +84,13 @@ def run_figures(
         halves: halves of the paired suites.
         items: changes of items.
         matrices: the matrix tables.
+        tested: the tests of the run's hypotheses; None: it has none.
     """
     looks = Looks([fit.source or "" for fit in curves.fits], [fit.method for fit in curves.fits])
     names = _Names()
     plot = curves.trade_off
     return RunFigures(
+        hypotheses=tuple(verdict_figures(tested)) if tested is not None else (),
         grids=tuple(
             grid_figure(names.new("matrix", t.evaluator, t.protocol, t.metric), t)
             for t in matrices
@@ -93,6 +104,10 @@ def run_figures(
         perplexity=tuple(
             curves_figure(names.new("perplexity"), panel, looks_of)
             for panel, looks_of in _perplexity(curves.perplexity_panels)
+        ),
+        dose=tuple(
+            dose_figure(names.new("dose", p.column.domain, p.column.evaluator), p, looks)
+            for p in curves.dose_panels
         ),
         trade_off=(trade_off_figure(plot, looks),) if plot is not None else (),
         halves=tuple(

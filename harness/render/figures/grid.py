@@ -33,7 +33,7 @@ def grid_figure(name: str, table: Table) -> Figure:
         table: of key ``matrix``.
     """
     found = grids(table)
-    title = f"{table.title}: improvement, points"
+    title = f"{table.title}: improvement" + (f", {table.unit}" if table.unit else "")
     if len(found) > MOST_GRIDS:
         title += f"; the first {MOST_GRIDS} of {len(found)} methods"
     rows = tuple(

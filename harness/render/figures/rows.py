@@ -122,7 +122,7 @@ def _draw_halves(title: str, panel: HalvesPanel) -> Any:
         ]
         handles += axis.plot(*zip(*at, strict=True), ls="", marker=MARKERS[k % len(MARKERS)],
                              color=Look(k, k).hex, ms=5)  # fmt: skip
-    axis.set_xlabel("change of the score, points")
+    axis.set_xlabel("change of the score" + (f", {panel.unit}" if panel.unit else ""))
     labels = [canvas.cut(part, 24) for part in parts]
     figure.legend(handles, labels, loc="outside lower left", ncols=columns, columnspacing=1)
     return figure

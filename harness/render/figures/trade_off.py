@@ -64,7 +64,8 @@ def _draw(plot: TradeOff, looks: Looks) -> Any:
     better = "lower" if plot.direction.kind == "lower" else "higher"
     canvas.entitle(figure, TITLE)
     axis.set_xlabel(canvas.folded(f"{plot.metric}, {better} is better", 60))
-    axis.set_ylabel("mean distance of the bias scores\nto their ideal, lower is better")
+    unit = f", {plot.unit}" if plot.unit else ""
+    axis.set_ylabel(f"mean distance of the bias scores\nto their ideal{unit}, lower is better")
     axis.grid(axis="both")
     if shown:
         figure.legend(*zip(*shown, strict=True), loc="outside lower left", ncols=columns)

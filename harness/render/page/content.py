@@ -11,9 +11,12 @@ import yaml
 from harness import __version__
 from harness.analysis.effects import Estimated
 from harness.analysis.halves import halves_panels
+from harness.analysis.hypothesis_tables import hypothesis_table
+from harness.analysis.hypothesis_tests import tested_of
 from harness.analysis.item_changes import spread_panels
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.leaderboard_tables import board_tables
+from harness.analysis.mask_rules import rule_table
 from harness.analysis.matrix import Matrix
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.reported import Publication
@@ -25,14 +28,15 @@ from harness.render.exports.cells_file import cells_csv
 from harness.render.failures import by_cause
 from harness.render.figures.canvas import Numbers
 from harness.render.figures.catalogue import RunFigures, run_figures
-from harness.render.grids import Grid, bias_tables, grids
+from harness.render.grids import Grid, bias_tables, grids, what_is_shown
 from harness.render.kicker import kicker
 from harness.render.page.lists import ITEMS_SHOWN, ItemList, item_lists, reported_tables
 from harness.render.page.provenance import Origin, origin_of
 from harness.render.page.views import TableView, view_of, view_of_numbers
 from harness.render.tables.cell_text import MARK_NOTE
 from harness.render.tables.numbers import interval, number, signed
-from harness.storage.reader import RunReader
+from harness.storage.cells import Cell
+from harness.storage.reader import RunReader, shown_step
 
 MOST_GRIDS = 12
 """Grids of one metric that are shown at once; the others are folded away."""
@@ -109,11 +113,14 @@ class Page:
     data: str
     """The cells of the tables, as a ``data:`` address."""
     facts: tuple[tuple[str, str], ...]
+    hypotheses: tuple[TableView, ...]
+    """The verdicts of the spec's hypotheses; empty without any."""
     matrices: tuple[TableView, ...]
     each_fit: tuple[TableView, ...]
     mark_note: str
     notes: tuple[str, ...]
     boards: tuple[TableView, ...]
+    rules: TableView | None
     transfer: tuple[TableView, ...]
     figures: RunFigures
     stepwise: bool
@@ -131,7 +138,8 @@ def page_of(sources: Sources) -> Page:
     reader, matrix, board = sources.reader, sources.matrix, sources.board
     index = reader.index
     curves = RunCurves(reader, matrix)
-    matrices, boards = matrix_tables(matrix), board_tables(board)
+    matrices, boards, rules = matrix_tables(matrix), board_tables(board), rule_table(matrix)
+    tested = tested_of(reader)
     description = index.spec.get("description")
     return Page(
         name=index.name,
@@ -139,8 +147,9 @@ def page_of(sources: Sources) -> Page:
         version=__version__,
         created=index.created_at[:16].replace("T", " "),
         answer=_answer(matrix, board, matrices),
-        data="data:text/csv;base64," + base64.b64encode(cells_csv([*matrices, *boards])).decode(),
+        data=_as_address(cells_csv([*matrices, *boards, *([rules] if rules is not None else [])])),
         facts=tuple(_facts(reader, curves)),
+        hypotheses=(view_of(hypothesis_table(tested)),) if tested is not None else (),
         matrices=tuple(each_line_once(map(view_of, matrices))),
         each_fit=tuple(map(view_of, matrix_tables(matrix, each_seed=True)))
         if matrix.several_fits
@@ -148,8 +157,11 @@ def page_of(sources: Sources) -> Page:
         mark_note=MARK_NOTE,
         notes=matrix.notes,
         boards=tuple(view_of(table) for table in boards if table.rows),
+        rules=view_of(rules) if rules is not None else None,
         transfer=tuple(_transfer_tables(matrix)),
-        figures=run_figures(curves, halves_panels(matrix), spread_panels(reader, matrix), matrices),
+        figures=run_figures(
+            curves, halves_panels(matrix), spread_panels(reader, matrix), matrices, tested
+        ),
         stepwise=bool(curves.stepwise),
         merged=curves.trade_off is not None and curves.trade_off.merged,
         items=tuple(item_lists(reader, matrix, sources.texts)),
@@ -162,6 +174,11 @@ def page_of(sources: Sources) -> Page:
         spec=yaml.safe_dump(index.spec, sort_keys=False, allow_unicode=True, width=88),
         origin=origin_of(reader, sources.references),
     )
+
+
+def _as_address(csv: bytes) -> str:
+    """Return a CSV file as a ``data:`` address."""
+    return "data:text/csv;base64," + base64.b64encode(csv).decode()
 
 
 def each_line_once(tables: Iterable[TableView]) -> Iterable[TableView]:
@@ -191,13 +208,8 @@ def _answer(matrix: Matrix, board: Leaderboard, matrices: Sequence[Table]) -> An
 def grid_set(table: Table) -> GridSet:
     """Return the grids of a matrix table, with a line that says what their numbers are."""
     found = grids(table)
-    ideal = table.direction.removeprefix("ideal ")
-    what = (
-        f"points nearer to (+) or further from (−) {ideal}"
-        if ideal != table.direction
-        else f"improvement, {table.direction}"
-    )
-    return GridSet(table.title, what, tuple(found[:MOST_GRIDS]), tuple(found[MOST_GRIDS:]))
+    shown, folded = tuple(found[:MOST_GRIDS]), tuple(found[MOST_GRIDS:])
+    return GridSet(table.title, what_is_shown(table), shown, folded)
 
 
 def _facts(reader: RunReader, curves: RunCurves) -> Iterable[tuple[str, str]]:
@@ -212,10 +224,20 @@ def _facts(reader: RunReader, curves: RunCurves) -> Iterable[tuple[str, str]]:
         ("debiased in", [cell.source for cell in debiased if cell.source]),
         ("measured in", list(index.targets)),
         ("seeds", [str(cell.seed) for cell in debiased if cell.seed is not None]),
-        ("steps", [str(s) for s in sorted({s for c in stepwise for s in c.steps if s > 0})]),
+        ("steps", list(_steps(reader, stepwise))),
     ):
         if values:
             yield name, ", ".join(dict.fromkeys(values))
+
+
+def _steps(reader: RunReader, cells: Sequence[Cell]) -> Iterable[str]:
+    """Yield the steps that were measured, in words; those of stopped fits as a range."""
+    for step in sorted({step for cell in cells for step in cell.steps if step > 0}):
+        stops = [reader.stop(cell, step) for cell in cells if step in cell.steps]
+        if any(stops):
+            yield f"{shown_step(step, stops)} (where stop_at ended each fit)"
+        else:
+            yield str(step)
 
 
 def _transfer_tables(matrix: Matrix) -> Iterable[TableView]:
@@ -224,6 +246,7 @@ def _transfer_tables(matrix: Matrix) -> Iterable[TableView]:
     for found in transfers(matrix):
         if not found.control:
             title = f"{found.metric} ({found.evaluator}, {found.protocol})"
+            title += f", {found.unit}" if found.unit else ""
             groups.setdefault(title, []).append(_transfer(found))
     header = ("method", "on the source", "on other domains", "ratio", "nearer (significant)",
               "harmed (significant)", "source harmed")  # fmt: skip

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from harness import __version__
 from harness.errors import DataError
 from harness.render import palette
 from harness.render.page.content import GridSet, Page
@@ -34,6 +36,27 @@ def html_page(page: Page) -> str:
         DataError: Jinja2 or matplotlib is not installed.
     """
     return _laid_out("report.html.j2", _style(), page=page)
+
+
+def html_publication(
+    title: str,
+    runs: Sequence[Mapping[str, object]],
+    boards: Sequence[TableView],
+    index: str,
+) -> str:
+    """Lay out the page in front of several published runs.
+
+    Args:
+        title: of the publication.
+        runs: what each run is, and where its files are below the page.
+        boards: the leaderboard over all of them, and what follows from it.
+        index: name of the file that says the same for programs.
+
+    Raises:
+        DataError: Jinja2 is not installed.
+    """
+    values = {"title": title, "runs": runs, "boards": boards, "index": index}
+    return _laid_out("publication.html.j2", _style(), version=__version__, **values)
 
 
 def html_part(part: Part) -> str:

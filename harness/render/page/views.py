@@ -76,7 +76,7 @@ def view_of(table: Table) -> TableView:
         cells = tuple(
             _name(row, texts[k])
             if table.columns[k].key == "method"
-            else _cell(row.cells[k], texts[k], reach if k >= table.heads else 0.0)
+            else _cell(row.cells[k], texts[k], reach if k >= table.heads else 0.0, table.unit)
             for k in shown
         )
         rows.append(RowView(row.kind, cells))
@@ -91,7 +91,7 @@ def _name(row: TableRow, text: CellText) -> CellView:
     return CellView(CellText(name + (f" {FRONT}" if row.pareto else "")), "name", tag=tag)
 
 
-def _cell(cell: TableCell, text: CellText, reach: float) -> CellView:
+def _cell(cell: TableCell, text: CellText, reach: float, unit: str) -> CellView:
     if cell.absent:
         css = "absent" if cell.absent != "–" else ""
         return CellView(text, f"{css} own".strip() if cell.own else css, cell.note)
@@ -104,14 +104,14 @@ def _cell(cell: TableCell, text: CellText, reach: float) -> CellView:
         "significant" if cell.significant else "",
         "own" if cell.own else "",
     )
-    return CellView(text, " ".join(part for part in parts if part), _note(cell))
+    return CellView(text, " ".join(part for part in parts if part), _note(cell, unit))
 
 
-def _note(cell: TableCell) -> str:
+def _note(cell: TableCell, unit: str) -> str:
     """Return what to show when a reader points at a cell."""
     parts = [cell.note]
     if cell.detectable is not None:
-        parts.append(f"minimum detectable change: {number(cell.detectable)}")
+        parts.append(f"minimum detectable change: {number(cell.detectable)} {unit}".rstrip())
     return "; ".join(part for part in parts if part)
 
 

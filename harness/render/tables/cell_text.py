@@ -127,6 +127,6 @@ def column_title(table: Table, column: TableColumn) -> str:
 
 def full_title(table: Table) -> str:
     """Return the title with the direction, and the step where all methods have the same."""
-    steps = {row.step for row in table.rows if row.kind == "method" and row.step is not None}
+    steps = {row.shown_step for row in table.rows if row.kind == "method"} - {""}
     step = f", step {next(iter(steps))}" if table.key == "matrix" and len(steps) == 1 else ""
     return f"{table.title}{step}" + (f", {table.direction}" if table.direction else "")

@@ -24,21 +24,24 @@ def matrix_json(matrix: Matrix) -> str:
         "run": matrix.name,
         "correction": matrix.correction,
         "verdict": verdict(matrix).text,
-        "entries": list(_entries(matrix.rows)),
-        "pooled": list(_entries(matrix.pooled)),
+        "entries": list(_entries(matrix, matrix.rows)),
+        "pooled": list(_entries(matrix, matrix.pooled)),
         "transfer": [asdict(transfer) for transfer in transfers(matrix)],
     }
     return json_text(found)
 
 
-def _entries(rows: Iterable[Row]) -> Iterable[dict[str, Any]]:
+def _entries(matrix: Matrix, rows: Iterable[Row]) -> Iterable[dict[str, Any]]:
     for row in rows:
         cell = row.cell.model_dump(exclude={"measures"})
         for entry in row.entries:
-            yield {**cell, "step": row.step, "fits": row.fits, **_entry(entry)}
+            unit = matrix.unit(entry.column).change
+            stops = [stop._asdict() for stop in row.stops] or None
+            about = {"step": row.step, "stopped_at": stops, "fits": row.fits}
+            yield {**cell, **about, **_entry(entry, unit)}
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: Entry, unit: str) -> dict[str, Any]:
     return {
         **entry.column._asdict(),
         "role": entry.role,
@@ -48,6 +51,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "value": entry.value,
         "n": entry.after.n if entry.after else None,
         "change": entry.change,
+        "unit": unit or None,
         "interval": entry.interval,
         "interval_covers": entry.covers if entry.interval else None,
         "spread": entry.spread.sd if entry.spread else None,
@@ -72,6 +76,8 @@ def leaderboard_json(board: Leaderboard) -> str:
     """One object a method, best first, and the tables that people see, cell by cell."""
     found = {
         "control": board.control,
+        "unit": board.unit,
+        "not_averaged": [{"score": name, "unit": unit} for name, unit in board.other_scores],
         "language": board.language._asdict() if board.language else None,
         "levels": board.levels,
         "dose": board.dose._asdict() if board.dose else None,
@@ -110,6 +116,7 @@ def _standing(standing: Standing) -> dict[str, Any]:
         "costs": [{**column._asdict(), **asdict(cost)} for column, cost in standing.costs],
         "matched": [asdict(matched) for matched in standing.matched],
         "dose": standing.dose,
+        "stopped_at": [stop._asdict() for stop in standing.stops] or None,
         "dosed": [asdict(matched) for matched in standing.dosed],
         "pareto": standing.pareto,
         "fits": standing.fits,

@@ -95,12 +95,12 @@ def files_of(path: Path) -> dict[str, Path]:
     """
     if path.is_file():
         return {"": path}
-    found = {}
+    files = {}
     for file in sorted(path.rglob("*")):
         inner = file.relative_to(path)
         if file.is_file() and not any(part.startswith(".") for part in inner.parts):
-            found[inner.as_posix()] = file
-    return found
+            files[inner.as_posix()] = file
+    return files
 
 
 def unpack(parcel: Parcel, cache: Path, fetch: Callable[[Any], bytes]) -> Path:

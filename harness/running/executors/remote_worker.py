@@ -25,7 +25,7 @@ from harness.planning.spec import PluginUse, Spec
 from harness.plugins import Origin, Registry
 from harness.running.executors.parcels import Parcel, send_folder, unpack
 from harness.running.provenance import checkout, packages
-from harness.running.reporting import Silent
+from harness.running.reporting import Reporter
 from harness.running.units import Event, Inputs, Kept, Note, Unit
 from harness.running.worker import Worker
 
@@ -119,7 +119,7 @@ def _carry_out(
         unpack(made, cache_dir, fetch)
     unit, names = _moved(unit, run, cache_dir, fetch)
     data = DataStore(data_dir=folder, cache_dir=cache_dir, offline=run.offline)
-    worker = _Elsewhere(registry, data, run.spec, Silent(), scratch)
+    worker = _Elsewhere(registry, data, run.spec, Reporter(), scratch)
     worker.names = names
     for event in worker.carry_out(unit, lambda: inputs):
         if isinstance(event, Kept):
