@@ -7,6 +7,8 @@ import json
 import os
 import platform
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
@@ -104,6 +106,53 @@ def add_to_history(
     }
     with options.history.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
+
+
+class Used(NamedTuple):
+    """What a command used: seconds, resident memory, and its exit code."""
+
+    wall: float
+    cpu: float
+    peak_mib: float
+    code: int
+
+
+def run_command(words: Sequence[str], environment: Mapping[str, str]) -> Used:
+    """Run a command of the harness in a process of its own.
+
+    On Linux the peak of a process begins with that of the one that started it, so call this
+    before anything large is imported.
+    """
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "harness", *words], stdout=subprocess.DEVNULL, env=environment
+    )
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    wall = time.perf_counter() - started
+    cpu = usage.ru_utime + usage.ru_stime
+    return Used(wall, cpu, usage.ru_maxrss / 1024, process.returncode)
+
+
+def as_installed(folder: Path) -> dict[str, str]:
+    """An environment in which the harness starts as an installed one: its byte code is there.
+
+    Args:
+        folder: where the byte code is kept.
+    """
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(folder)
+    root = Path(__file__).resolve().parent.parent
+    command = [
+        sys.executable,
+        "-m",
+        "compileall",
+        "-q",
+        str(root / "harness"),
+        str(root / "plugins"),
+    ]
+    subprocess.run(command, check=True, env=environment)
+    return environment
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

@@ -201,13 +201,33 @@ def simple(lines: Sequence[Line]) -> str:
     return markdown(("command", "s", "CPU s"), rows)
 
 
+def load(lines: Sequence[Line]) -> str:
+    """Commands on a large run."""
+    rows = [
+        (f"`{line['case']}`", f"{own['seconds']:.1f}", f"{own['cpu_seconds']:.1f}", own["peak_mib"])
+        for line in lines
+        for own in (line["figures"],)
+    ]
+    return markdown(("command", "s", "CPU s", "peak MiB"), rows)
+
+
+def gpu_checks(lines: Sequence[Line]) -> str:
+    """What each check of a GPU found."""
+    rows = [
+        (line["case"], name, value) for line in lines for name, value in line["figures"].items()
+    ]
+    return markdown(("check", "figure", "found"), rows)
+
+
 TABLES: dict[str, Callable[[Sequence[Line]], str]] = {
     "scoring_speed": scoring,
     "vs_lm_eval": lm_eval,
     "fit_step": fit,
+    "gpu_checks": gpu_checks,
     "overhead": overhead,
     "help": simple,
     "matrix_speed": simple,
+    "load": load,
 }
 
 

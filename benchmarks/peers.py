@@ -9,7 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -41,23 +41,36 @@ class Task(NamedTuple):
     most: int = 1
 
 
-def load(name: str, device: str, dtype: str) -> LanguageModel:
-    """Load ``smollm2-135m``, ``tiny`` (random weights), or a folder or hub id of transformers."""
+def load(
+    name: str, device: str, dtype: str, max_memory: Mapping[str, str] | None = None
+) -> LanguageModel:
+    """Load a model.
+
+    Args:
+        name: ``tiny`` (random weights, on the CPU), a model plugin that needs no config
+            (``smollm2-135m``), or a folder or hub id of transformers.
+        device: torch device; ``auto`` spreads a folder's model over what there is.
+        dtype: name of a torch dtype.
+        max_memory: with ``auto``: memory that each device may give to weights.
+    """
     from harness.data.places import DataStore
     from harness.lm.loading.loading import load_transformers
+    from harness.plugins import load_registry
     from harness.types import LoadRequest
 
     if name == "tiny":
         from harness.testing.tiny_models import tiny_causal_model
 
         return tiny_causal_model()
-    if name == "smollm2-135m":
-        from harness_models.smollm2 import SmolLM2
-
+    registry = load_registry()
+    if name in registry.names("model"):
         cache = DataStore().cache_dir / "models"
-        request = LoadRequest(device=device, dtype=dtype, cache_dir=cache)
-        return SmolLM2(SmolLM2.Config()).load(request)
-    return load_transformers(name, kind="causal", device=device, dtype=dtype)
+        plugin: Any = registry.create("model", name, {})
+        loaded: LanguageModel = plugin.load(
+            LoadRequest(device=device, dtype=dtype, cache_dir=cache)
+        )
+        return loaded
+    return load_transformers(name, kind="causal", device=device, dtype=dtype, max_memory=max_memory)
 
 
 # -- the ways --------------------------------------------------------------------------------
@@ -306,9 +319,10 @@ def suites(
 ) -> dict[str, Sequence[Group]]:
     """Groups of texts of the suites asked for; with ``limit`` so many, spread over the suite.
 
+    A group of BBQ is a question with each of its answers, as the protocol ``choice_sum`` writes it.
     Of WikiText-2, as much of the text as holds the windows.
     """
-    from harness_evaluators import crows_pairs, perplexity, stereoset
+    from harness_evaluators import bbq, crows_pairs, perplexity, stereoset
 
     from harness.data.places import DataStore
 
@@ -320,6 +334,17 @@ def suites(
     if "stereoset" in names:
         rows = list(stereoset.parse(data.locate(stereoset.PIN)))
         found["stereoset"] = spread([row[4:7] for row in rows], limit)
+    if "bbq" in names:
+        questions = map(bbq.question_of, bbq.parse(data.locate(bbq.PIN)))
+        groups = [
+            tuple(
+                f"{question.context}\n\nQ: {question.question}\nA: {answer}"
+                for answer in question.answers
+            )
+            for question in questions
+            if question is not None
+        ]
+        found["bbq"] = spread(groups, limit)
     if "wikitext2" in names:
         rows = list(perplexity.parse_raw(data.locate(perplexity.PIN)))
         text = "\n\n".join(row[1] for row in rows)

@@ -5,7 +5,9 @@
 Scores CrowS-Pairs (1,508 pairs), StereoSet dev intrasentence (2,106 triples) and windows of 1,024
 tokens of WikiText-2 with one model in one run: with the harness (``token_scores``; the evaluator
 of perplexity), in plain batches of 32 sentences of similar length through the whole model
-(padding on the right), and one text at a time. Ways take turns, each in a process of its own that
+(padding on the right), and one text at a time. ``--suite bbq`` scores the questions of BBQ with
+each of their three answers, as the evaluator's protocol ``choice_sum`` asks for them; it is no part
+of the default. Ways take turns, each in a process of its own that
 sleeps while others work; a time is from strings to numbers, tokenisation included, loading and a
 first small call excluded.
 
@@ -23,6 +25,7 @@ harness and one text at a time (fp32), or if ``--check`` is given and a goal is 
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 from collections.abc import Sequence
@@ -35,15 +38,28 @@ import peers
 BOUND = 1e-4
 """Nats a token."""
 
+SUITES = ("crows-pairs", "stereoset", "wikitext2")
+"""What is measured unless suites are named."""
+
 GOALS = {
-    ("crows-pairs", "over_limit"): 1.25,
-    ("stereoset", "over_limit"): 1.25,
-    ("wikitext2", "over_limit"): 1.25,
-    ("stereoset", "plain"): 2.2,
-    ("crows-pairs", "alone"): 4.0,
-    ("stereoset", "alone"): 7.0,
+    "cpu": {
+        ("crows-pairs", "over_limit"): 1.25,
+        ("stereoset", "over_limit"): 1.25,
+        ("wikitext2", "over_limit"): 1.25,
+        ("stereoset", "plain"): 2.2,
+        ("bbq", "plain"): 2.5,
+        ("crows-pairs", "alone"): 4.0,
+        ("stereoset", "alone"): 7.0,
+    },
+    "cuda": {  # 60 % of the machine's rate
+        ("crows-pairs", "over_limit"): 1 / 0.6,
+        ("stereoset", "over_limit"): 1 / 0.6,
+        ("wikitext2", "over_limit"): 1 / 0.6,
+        ("crows-pairs", "plain"): 3.0,
+        ("stereoset", "plain"): 3.0,
+    },
 }
-"""At most so many times the limit; at least so many times as fast as a way."""
+"""By kind of device: at most so many times the limit; at least so many times as fast as a way."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -52,7 +68,7 @@ def parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     measuring.add_data_option(made)
-    made.add_argument("--suite", action="append", choices=["crows-pairs", "stereoset", "wikitext2"])
+    made.add_argument("--suite", action="append", choices=[*SUITES, "bbq"])
     made.add_argument("--model", default="smollm2-135m", help="or a folder or hub id")
     made.add_argument("--limit", type=int, help="groups a suite, spread over it; default: all")
     made.add_argument("--windows", type=int, default=32, help="windows of WikiText-2")
@@ -74,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, keep, and fail if the scores differ."""
     options = parser().parse_args(arguments)
-    names = options.suite or ["crows-pairs", "stereoset", "wikitext2"]
+    names = options.suite or list(SUITES)
     groups = peers.suites(names, options.data_dir, options.limit, options.windows)
     task = peers.Task(options.model, options.device, options.dtype, groups, most=options.windows)
     make: Any = peers.Bench if options.one_process else peers.Worker
@@ -218,12 +234,13 @@ def missed(suite: str, figures: dict[str, Any], options: argparse.Namespace) -> 
     if options.dtype == "float32" and differs and differs["text"] > BOUND:
         found.append(f"{suite}: scores differ by {differs['text']:.1e} nats a token")
     if options.check:
+        goals = GOALS.get(options.device.partition(":")[0], {})
         limit = figures["wall"]["over_limit"]["harness"]
-        if limit > GOALS[suite, "over_limit"]:
-            found.append(f"{suite}: {limit:.2f} times the limit")
+        if limit > (most := goals.get((suite, "over_limit"), math.inf)):
+            found.append(f"{suite}: {limit:.2f} times the limit, not {most:.2f}")
         for name, ratio in figures["wall"]["times_the_harness"].items():
-            if ratio < GOALS.get((suite, name), 0.0):
-                found.append(f"{suite}: {ratio:.2f} times as fast as '{name}'")
+            if ratio < (least := goals.get((suite, name), 0.0)):
+                found.append(f"{suite}: {ratio:.2f} times as fast as '{name}', not {least:g}")
     return found
 
 

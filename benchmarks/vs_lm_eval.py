@@ -3,11 +3,11 @@
     python benchmarks/vs_lm_eval.py --data-dir DIR [--limit N] [--rounds N] [--lm-eval-python P]
 
 Both measure the same pairs with the same converted SmolLM2-135M in fp32, in turns, each in a fresh
-process. lm-eval runs with batches of 32 and a task that is its ``crows_pairs_english`` over local
-data: the two sentences of a pair are two requests with an empty context, so each is scored by the
-summed log-probability of all its tokens after the start token, which is the scorer
-``lmeval_sum``; the harness also runs with its default, ``hf_nll``. The harness's side is its
-evaluator, from the CSV to the metrics.
+process. lm-eval runs with batches of 32 (``--batch 1`` is its default) and a task that is its
+``crows_pairs_english`` over local data: the two sentences of a pair are two requests with an empty
+context, so each is scored by the summed log-probability of all its tokens after the start token,
+which is the scorer ``lmeval_sum``; the harness also runs with its default, ``hf_nll``. The
+harness's side is its evaluator, from the CSV to the metrics.
 
 The times leave out imports and loading: lm-eval's is that of its function ``evaluate``, which
 begins when model and data are loaded (`lm_eval_timed.py` puts the clock there and changes nothing
@@ -17,7 +17,7 @@ lm-eval lives in an environment of its own: ``--lm-eval-python`` names its Pytho
 is made, once, in the user's cache (``python -m venv``, ``pip install lm-eval[hf]==0.4.13`` with
 this project's torch). Ends with exit code 1 if the two disagree (a sentence's sum by more than
 1e-4 nats a token, or any preference whose margin is larger), or with ``--check`` if the harness
-is less than 1.4 times as fast.
+is less than 1.4 times as fast (3 times on a GPU).
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ import measuring
 import peers
 
 VERSION = "0.4.13"
-GOAL = 1.4
+GOALS = {"cpu": 1.4, "cuda": 3.0}
+"""At least so many times as fast, by kind of device."""
+BATCH = 32
 BOUND = 1e-4
 """Nats a token."""
 
@@ -87,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--lm-eval-python", type=Path, help="Python that has lm-eval installed")
     made.add_argument("--limit", type=int, help="pairs, spread over the suite; default: all")
     made.add_argument("--rounds", type=int, default=3, help="how often each side runs")
-    made.add_argument("--batch", type=int, default=32, help="lm-eval's batch size")
+    made.add_argument("--batch", type=int, default=BATCH, help="lm-eval's batch size")
     made.add_argument("--device", default="cpu")
     made.add_argument("--model", default="smollm2-135m", help="or a folder")
     made.add_argument("--check", action="store_true", help="fail if the goal is missed")
@@ -127,10 +129,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "batch": options.batch,
         "device": options.device,
     }
-    measuring.add_to_history(
-        options, "vs_lm_eval", options.device, settings, figures, device=options.device
-    )
-    if problems := missed(figures, options.check):
+    case = options.device
+    if options.batch != BATCH:
+        case += f" batch {options.batch}"
+    if options.limit is not None:
+        case += f" limit {options.limit}"  # beside the whole suite, not in its place
+    measuring.add_to_history(options, "vs_lm_eval", case, settings, figures, device=options.device)
+    goal = GOALS.get(options.device.partition(":")[0]) if options.check else None
+    if problems := missed(figures, goal):
         sys.exit("; ".join(problems))
 
 
@@ -162,7 +168,7 @@ def write_inputs(work: Path, data_dir: Path | None, limit: int | None) -> None:
 
 def model_folder(name: str) -> Path:
     """Folder with config, tokenizer and safetensors, for both."""
-    if name != "smollm2-135m":
+    if Path(name).is_dir():
         return Path(name)
     module: Any = peers.load(name, "cpu", "float32").module  # converts it, the first time
     return Path(module.config._name_or_path)
@@ -369,16 +375,16 @@ def show(figures: dict[str, Any]) -> None:
     )
 
 
-def missed(figures: dict[str, Any], check: bool) -> list[str]:
-    """What is wrong with the figures, in words."""
+def missed(figures: dict[str, Any], goal: float | None) -> list[str]:
+    """What is wrong with the figures, in words; ``goal``: times as fast at least."""
     agreement, found = figures["agreement"], []
     if agreement["largest_difference_nats_a_token"] > BOUND:
         found.append(f"sums differ by {agreement['largest_difference_nats_a_token']:.1e}")
     if agreement["their_largest_margin_nats_a_token"] > BOUND:
         found.append("a preference differs that is no tie")
     ratio = figures["wall"]["times_as_fast"]["lmeval_sum"]
-    if check and ratio < GOAL:
-        found.append(f"{ratio:.2f} times as fast as lm-eval")
+    if goal is not None and ratio < goal:
+        found.append(f"{ratio:.2f} times as fast as lm-eval, not {goal:g}")
     return found
 
 

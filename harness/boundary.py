@@ -86,9 +86,11 @@ def _place(entry: Registered, error: Exception) -> str:
     file = getattr(module, "__file__", None)
     root = Path(file).parent if file and Path(file).name == "__init__.py" else file
     frames = [frame for frame in frames if frame.filename != __file__] or frames
-    own = [f for f in frames if root is not None and _is_within(Path(f.filename), Path(root))]
-    found = (own or frames)[-1:]
-    return "".join(f" ({frame.filename}, line {frame.lineno})" for frame in found)
+    plugin_frames = [
+        f for f in frames if root is not None and _is_within(Path(f.filename), Path(root))
+    ]
+    last_frame = (plugin_frames or frames)[-1:]
+    return "".join(f" ({frame.filename}, line {frame.lineno})" for frame in last_frame)
 
 
 def _is_within(path: Path, root: Path) -> bool:
@@ -205,10 +207,12 @@ def measure(
         if len({item.id for item in measurement.items}) != len(measurement.items):
             raise _breach(entry, "evaluate", f"item ids of {' / '.join(key)} are not unique")
     return tuple(
-        own
-        if own.quantities
-        else declared(entry, evaluator, own.protocol, own.domain).complete(own)
-        for own in answer
+        measurement
+        if measurement.quantities
+        else declared(entry, evaluator, measurement.protocol, measurement.domain).complete(
+            measurement
+        )
+        for measurement in answer
     )
 
 
@@ -230,7 +234,9 @@ class Declared(NamedTuple):
         is defined and not there is derived from the items by readers.
         """
         stored = {metric.name for metric in measurement.metrics}
-        missing = tuple(own for name, own in self.definitions.items() if name not in stored)
+        missing = tuple(
+            definition for name, definition in self.definitions.items() if name not in stored
+        )
         return measurement.model_copy(
             update={
                 "metrics": tuple(self._as_defined(metric) for metric in measurement.metrics),
@@ -240,11 +246,15 @@ class Declared(NamedTuple):
         )
 
     def _as_defined(self, metric: Metric) -> Metric:
-        own = self.definitions.get(metric.name)
-        if own is None:
+        definition = self.definitions.get(metric.name)
+        if definition is None:
             return metric
-        known = {"role": own.role, "primary": own.primary, "whole": own.whole}
-        changed = {name: v for name, v in known.items() if getattr(metric, name) != v}
+        defined = {
+            "role": definition.role,
+            "primary": definition.primary,
+            "whole": definition.whole,
+        }
+        changed = {name: v for name, v in defined.items() if getattr(metric, name) != v}
         return metric.model_copy(update=changed) if changed else metric
 
 
@@ -257,7 +267,7 @@ def declared(entry: Registered, evaluator: Evaluator[Any], protocol: str, domain
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise _breach(entry, "quantities", f"answer[{where}]: {first['msg']}") from None
-    return Declared(quantities, {own.name: own for own in definitions})
+    return Declared(quantities, {definition.name: definition for definition in definitions})
 
 
 def list_items(

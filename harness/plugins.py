@@ -323,10 +323,10 @@ def _import_all(only: Sequence[str] | None) -> tuple[list[tuple[Any, Origin]], l
     failures: list[LoadFailure] = []
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     if only is not None and (unknown := set(only) - {point.name for point in points}):
-        known = [point.name for point in points]
+        names = [point.name for point in points]
         first = sorted(unknown)[0]
         raise PluginError(
-            f"HARNESS_PLUGINS names no entry point '{first}'{did_you_mean(first, known)}"
+            f"HARNESS_PLUGINS names no entry point '{first}'{did_you_mean(first, names)}"
         )
     for point in points:
         if only is not None and point.name not in only:

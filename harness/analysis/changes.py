@@ -172,33 +172,39 @@ class ChangeReader:
         if layout.estimator.needs_base:
             base = tables[id(members[0][1][0])]
             based = reference_influences(layout, base, [tables[key] for key in known])
-        whole = self._sides(layout, stacked, based)
+        sides = self._sides(layout, stacked, based)
         if few is not None:
-            whole = [None if side is None else Side(side.value, None) for side in whole]
-        sides = dict(zip(known, whole, strict=True))
-        parts = dict(zip(known, stacked, strict=True))
+            sides = [None if side is None else Side(side.value, None) for side in sides]
+        order = {key: k for k, key in enumerate(known)}
+        old = [order[id(before)] for _, (before, _) in members]
+        new = [order[id(after)] for _, (_, after) in members]
+        moved = stacked[new] - stacked[old]
         alone = len(layout.units) == layout.items
-        shares = layout.estimator.decided and alone and len(self._metric.of) == 1
-        decided = {
-            name: shares and part.shape[0] == 1 and bool(((part == 0) | (part == 1)).all())
-            for name, part in parts.items()
-        }
-        for position, (old, new) in members:
-            before, after = sides[id(old)], sides[id(new)]
+        decided = np.zeros(len(stacked), bool)
+        if layout.estimator.decided and alone and len(self._metric.of) == stacked.shape[1] == 1:
+            decided = ((stacked == 0) | (stacked == 1)).all(axis=(1, 2))
+        pairs = zip(
+            members,
+            old,
+            new,
+            (decided[old] & decided[new]).tolist(),
+            np.count_nonzero(moved > 0, axis=(1, 2)).tolist(),
+            np.count_nonzero(moved < 0, axis=(1, 2)).tolist(),
+            np.count_nonzero(moved, axis=(1, 2)).tolist(),
+            strict=True,
+        )
+        for (position, _), k_old, k_new, both_decided, up, down, all_moved in pairs:
+            before, after = sides[k_old], sides[k_new]
             if before is None or after is None:
                 continue
-            moved = parts[id(new)] - parts[id(old)]
-            flips = None
-            if decided[id(old)] and decided[id(new)]:
-                flips = Flips(int((moved > 0).sum()), int((moved < 0).sum()))
             found[position] = Change(
                 before,
                 after,
                 self._metric.direction,
                 layout.units,
                 layout.items,
-                flips,
-                not moved.any(),
+                Flips(up, down) if both_decided else None,
+                all_moved == 0,
                 few,
             )
 
@@ -208,7 +214,7 @@ class ChangeReader:
         values = layout.value(totals, np.broadcast_to(counts[:, None], (len(counts), len(stacked))))
         units = len(layout.units)
         if units < 2:
-            return [Side(float(v), None) if np.isfinite(v) else None for v in values]
+            return [Side(v, None) if np.isfinite(v) else None for v in values.tolist()]
         rest = layout.counts.sum(axis=-1, keepdims=True) - layout.counts
         shape = (len(rest), len(stacked), units)
         with np.errstate(invalid="ignore"):
@@ -222,22 +228,17 @@ class ChangeReader:
         squares = spread = None
         if target is not None and units > 2:
             squares, spread = squared_distance(values - target, influences)
+        known = np.isfinite(influences.sum(axis=-1)).tolist()
         return [
-            self._side(
-                float(value),
+            None
+            if not np.isfinite(value)
+            else Side(value, None)
+            if not known[k]
+            else Side(
+                value,
                 influences[k],
                 None if squares is None else float(squares[k]),
                 None if spread is None else spread[k],
             )
-            if np.isfinite(value)
-            else None
-            for k, value in enumerate(values)
+            for k, value in enumerate(values.tolist())
         ]
-
-    @staticmethod
-    def _side(
-        value: float, influences: Floats, square: float | None, spread: Floats | None
-    ) -> Side:
-        if not np.isfinite(influences.sum()):
-            return Side(value, None)
-        return Side(value, influences, square, spread)

@@ -20,17 +20,17 @@ def settings_of(index: RunIndex, matrix: Matrix) -> dict[str, str]:
     bias score comes from what was measured.
     """
     spec = index.spec
-    found = _flat("limits", stored_limits(spec.get("limits")))
-    found["steps"] = str(spec.get("steps"))
+    settings = _flat("limits", stored_limits(spec.get("limits")))
+    settings["steps"] = str(spec.get("steps"))
     for use in spec.get("evaluators") or []:  # type: ignore[union-attr]  # a list, or absent
         if isinstance(use, Mapping):
             name = str(use.get("label") or use.get("use"))
-            found |= _flat(f"evaluator {name}", use.get("config") or {})
+            settings |= _flat(f"evaluator {name}", use.get("config") or {})
     for (_, column), metric in matrix.base.items():
         if metric.role == "bias":
             where = f"{column.metric} ({column.evaluator}, {column.protocol}) on {column.domain}"
-            found[f"items of {where}"] = str(metric.n)
-    return found
+            settings[f"items of {where}"] = str(metric.n)
+    return settings
 
 
 def differences(runs: Sequence[tuple[str, Mapping[str, str]]]) -> list[tuple[str, list[str]]]:
@@ -43,15 +43,15 @@ def differences(runs: Sequence[tuple[str, Mapping[str, str]]]) -> list[tuple[str
         For each further run its name and what differs, one phrase each; nothing if nothing does.
     """
     first_name, first = runs[0]
-    found = []
+    phrases_by_run = []
     for name, settings in runs[1:]:
         phrases = []
         for key in dict.fromkeys([*first, *settings]):
             mine, theirs = first.get(key, "not there"), settings.get(key, "not there")
             if mine != theirs:
                 phrases.append(f"{key} is {mine} in {first_name} and {theirs} in {name}")
-        found.append((name, phrases))
-    return found
+        phrases_by_run.append((name, phrases))
+    return phrases_by_run
 
 
 def _flat(name: str, value: Any) -> dict[str, str]:

@@ -48,11 +48,11 @@ def labelled(rows: Sequence[Row], label: str) -> list[Row]:
     Raises:
         StoreError: no row has that label; says which labels there are.
     """
-    found = [row for row in rows if label in method_labels(row.cell)]
-    if not found:
-        known = {name for row in rows for name in method_labels(row.cell)}
-        raise StoreError(f"no run here has a control '{label}'{did_you_mean(label, known)}")
-    return found
+    labelled_rows = [row for row in rows if label in method_labels(row.cell)]
+    if not labelled_rows:
+        labels = {name for row in rows for name in method_labels(row.cell)}
+        raise StoreError(f"no run here has a control '{label}'{did_you_mean(label, labels)}")
+    return labelled_rows
 
 
 def mean_net(

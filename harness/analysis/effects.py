@@ -160,6 +160,23 @@ def _over_items(blocks: Sequence[Block]) -> Variance | None:
     return Variance(np.asarray(total), np.asarray(df))
 
 
+def over_units(influences: Floats) -> Variance:
+    """Variances over units of many estimates that share them, as that of a single `Effect`.
+
+    Args:
+        influences: of the units, shape ``(estimates, units)``.
+
+    Returns:
+        Shape ``(estimates,)``. Degrees of freedom are nan where there are too few units.
+    """
+    freedom = influences.shape[1] - 1.0
+    totals = (influences * influences).sum(axis=1)
+    df = np.array([total**2 / (total * total / freedom) if total > 0 else freedom
+                   for total in totals.tolist()])  # fmt: skip
+    few = df < FEWEST_UNITS - 1 - 1e-9
+    return Variance(totals, np.where(few, np.nan, df))
+
+
 def _disjoint(sets: dict[tuple[str, ...], Floats]) -> list[tuple[int, Floats]]:
     """Number of units and their summed influences, of sets that share no unit.
 
@@ -315,13 +332,18 @@ def nearer(before: Distance, after: Distance, *, selected: bool = False) -> Esti
         before, after: distances on the same units.
         selected: whether there is a result only because ``before`` is `Distance.distinguishable`.
     """
-    squares = before.square.value, after.square.value
-    close = abs(squares[0] - squares[1]) <= 1e-9 * max(map(abs, squares))
-    value = 0.0 if close else before.value - after.value
+    value = nearer_value(before.square.value, after.square.value)
     if before.signed is None or after.signed is None:
         return estimated(value, combined([(1.0, before.points), (-1.0, after.points)]))
     covers = combined([(1.0, before.signed), (-1.0, after.signed)]).covers
     return Estimated(value, _folded(before, after, selected=selected), covers)
+
+
+def nearer_value(before: float, after: float) -> float:
+    """The difference of two distances, from their squares; 0 where only rounding differs."""
+    if abs(before - after) <= 1e-9 * max(abs(before), abs(after)):
+        return 0.0
+    return math.sqrt(max(before, 0.0)) - math.sqrt(max(after, 0.0))
 
 
 def _folded(before: Distance, after: Distance, *, selected: bool) -> Interval | None:

@@ -16,7 +16,6 @@ selection leaves: a normal one without its middle (Lee, Sun, Sun and Taylor 2016
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -38,7 +37,7 @@ Limits = tuple[Floats, Floats]
 
 
 class Deviation(NamedTuple):
-    """How far a score is from its ideal, with its sign.
+    """How far a score is from its ideal, with its sign; or how far many are, as arrays.
 
     Attributes:
         value: the mean over fits.
@@ -48,11 +47,22 @@ class Deviation(NamedTuple):
         spread: standard deviation between fits.
     """
 
-    value: float
+    value: Floats | float
     items: Variance
     fits: Variance
     residual: Variance
-    spread: float
+    spread: Floats | float
+
+    def shaped(self, *shape: int) -> Deviation:
+        """The same numbers as arrays of a shape."""
+        value, items, fits, residual, spread = self
+        return Deviation(
+            np.reshape(value, shape),
+            _shaped(items, shape),
+            _shaped(fits, shape),
+            _shaped(residual, shape),
+            np.reshape(spread, shape),
+        )
 
 
 def folded_interval(
@@ -69,32 +79,62 @@ def folded_interval(
     Returns:
         None where no unit changed the score.
     """
+    return folded_intervals(
+        before.shaped(1), after.shaped(1), np.array([covariance]), selected=selected
+    )[0]
+
+
+def folded_intervals(
+    before: Deviation, after: Deviation, covariance: Floats, *, selected: bool
+) -> list[Interval | None]:
+    """`folded_interval` of many pairs of scores at once.
+
+    Args:
+        before, after: arrays of shape ``(pairs,)``. Either every score of a side is of fits that
+            differ, or none is.
+        covariance: shape ``(pairs,)``.
+        selected: as for one pair.
+    """
+    before, after = before.shaped(-1, 1, 1), after.shaped(-1, 1, 1)
+    covariance = covariance.reshape(-1, 1, 1)
     p, m = np.meshgrid(_directions(before.spread), _directions(after.spread), indexing="ij")
     items = p**2 * before.items.value - 2 * p * m * covariance + m**2 * after.items.value
     variance = crossed(
-        Variance(np.maximum(items, 0.0), np.full(p.shape, float(after.items.df))),
+        Variance(np.maximum(items, 0.0), np.broadcast_to(after.items.df, items.shape)),
         _added(p, before.fits, m, after.fits),
         _added(p, before.residual, m, after.residual),
     )
     centre = p * before.value - m * after.value
-    rounding = 1e-9 * float(np.sqrt(before.items.value + after.items.value))
-    if max(math.sqrt(variance.value[-1, -1]) / 100.0, abs(centre[-1, -1])) <= rounding:
-        return None
-    half = np.sqrt(variance.value) * np.vectorize(t_quantile)(variance.df)
+    rounding = 1e-9 * np.sqrt(before.items.value + after.items.value).reshape(-1)
+    moved = np.maximum(np.sqrt(variance.value[:, -1, -1]) / 100.0, np.abs(centre[:, -1, -1]))
+    half = np.sqrt(variance.value) * _t_quantiles(variance.df)
     limits: Limits = (centre - half, centre + half)
     if selected:
-        reach = t_quantile(float(before.items.df)) * float(np.sqrt(before.items.value))
+        reach = _t_quantiles(before.items.df) * np.sqrt(before.items.value)
         common = p * before.items.value - m * covariance
         slope = common / np.maximum(variance.value, 1e-300)
         error = half / special.ndtri(1.0 - TAIL)  # normal with the width of t
         limits = _after_selection(centre, error, before.value, slope, reach, limits)
     low, high = limits
     fold = before.spread * np.sqrt(1.0 - p**2) - after.spread * np.sqrt(1.0 - m**2)
-    return Interval(float((low + fold).min(axis=1).max()), float((high + fold).min(axis=1).max()))
+    ends = [(limit + fold).min(axis=2).max(axis=1).tolist() for limit in (low, high)]
+    varies = (moved > rounding).tolist()
+    return [
+        Interval(first, last) if known else None
+        for known, first, last in zip(varies, *ends, strict=True)
+    ]
 
 
-def _directions(spread: float) -> Floats:
-    return np.linspace(-1.0, 1.0, DIRECTIONS if spread > 0 else 2)
+def _shaped(variance: Variance, shape: tuple[int, ...]) -> Variance:
+    return Variance(np.reshape(variance.value, shape), np.reshape(variance.df, shape))
+
+
+def _t_quantiles(df: Floats) -> Floats:
+    return np.array([t_quantile(one) for one in df.ravel().tolist()]).reshape(df.shape)
+
+
+def _directions(spread: Floats | float) -> Floats:
+    return np.linspace(-1.0, 1.0, DIRECTIONS if np.any(np.asarray(spread) > 0) else 2)
 
 
 def _added(p: Floats, one: Variance, m: Floats, two: Variance) -> Variance:
@@ -107,7 +147,12 @@ def _added(p: Floats, one: Variance, m: Floats, two: Variance) -> Variance:
 
 
 def _after_selection(
-    centre: Floats, error: Floats, deviation: float, slope: Floats, reach: float, limits: Limits
+    centre: Floats,
+    error: Floats,
+    deviation: Floats | float,
+    slope: Floats,
+    reach: Floats,
+    limits: Limits,
 ) -> Limits:
     """The limits of differences, given that a deviation was larger than its reach.
 

@@ -7,18 +7,20 @@ all primary cells of that step. Another metric's is over all cells of that metri
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import get_type_hints
+from typing import NamedTuple, get_type_hints
 
+from harness.analysis.effects import Estimated
+from harness.analysis.improvements import improvements
 from harness.analysis.matrix_builder import Column, Entry, Matrix, Row, matrix_of
 from harness.metrics import Direction, Metric
 from harness.storage.cells import Identity, is_control
 from harness.storage.reader import RunReader
 from harness.storage.store import Store
 
+Cell = str | int | float | bool | None
 
-@dataclass(frozen=True)
-class TidyRow:
+
+class TidyRow(NamedTuple):
     """One number. Fields that do not apply (the base has no change) are None."""
 
     run: str
@@ -58,20 +60,19 @@ class TidyRow:
     stopped_at_kl: float | None
     """The divergence from the base there, in nats a token."""
 
-    def values(self) -> dict[str, str | int | float | bool | None]:
+    def cells(self) -> tuple[Cell, ...]:
+        """The row's values in the order of `COLUMNS`."""
+        return (self.run, *self.identity, *self[2:])
+
+    def values(self) -> dict[str, Cell]:
         """The row by column, in the order of `COLUMNS`."""
-        return {
-            "run": self.run,
-            **self.identity._asdict(),
-            **{name: getattr(self, name) for name in _NUMBER},
-        }
+        return dict(zip(COLUMNS, self.cells(), strict=True))
 
 
-_NUMBER = tuple(name for name in get_type_hints(TidyRow) if name not in ("run", "identity"))
 COLUMNS: Mapping[str, object] = {
     "run": str,
     **get_type_hints(Identity),
-    **{name: get_type_hints(TidyRow)[name] for name in _NUMBER},
+    **dict(list(get_type_hints(TidyRow).items())[2:]),
 }
 """Names of the columns, each with its type."""
 
@@ -87,11 +88,15 @@ def tidy_rows(store: Store) -> list[TidyRow]:
         for (model, column), metric in matrix.base.items():
             unit = matrix.unit(column).change or None
             found.setdefault((model, column), _base(matrix.name, model, column, metric, unit))
+        improved = iter(improvements([entry for row in matrix.rows for entry in row.entries]))
         for row in matrix.rows:
+            identity, control = row.cell.identity, is_control(row.cell)
             for entry in row.entries:
-                key = (row.cell.identity, row.step, entry.column)
-                unit = matrix.unit(entry.column).change or None
-                found.setdefault(key, _entry(matrix.name, row, entry, unit))
+                gain = next(improved)
+                key = (identity, row.step, entry.column)
+                if key not in found:
+                    unit = matrix.unit(entry.column).change or None
+                    found[key] = _entry(matrix.name, row, identity, control, entry, gain, unit)
     return list(found.values())
 
 
@@ -105,11 +110,11 @@ def _matrices(store: Store) -> Iterator[Matrix]:
     steps = sorted({s for c in index.cells for s in c.steps if s > 0 and not c.is_base})
     chosen: list[int | None] = [*reversed(steps)] or [None]
     for step in chosen:
-        yield matrix_of(reader, step=step)
+        yield matrix_of(reader, step=step, pooled=False)
     for name, measured_at in _secondary(reader).items():
         for step in chosen:
             if step is None or measured_at & {0, step}:
-                yield matrix_of(reader, metric=name, step=step)
+                yield matrix_of(reader, metric=name, step=step, pooled=False)
 
 
 def _secondary(reader: RunReader) -> dict[str, set[int]]:
@@ -158,15 +163,23 @@ def _base(run: str, model: str, column: Column, metric: Metric, unit: str | None
     )
 
 
-def _entry(run: str, row: Row, entry: Entry, unit: str | None) -> TidyRow:
+def _entry(
+    run: str,
+    row: Row,
+    identity: Identity,
+    control: bool,
+    entry: Entry,
+    improved: Estimated | None,
+    unit: str | None,
+) -> TidyRow:
     cell, column, after, base = row.cell, entry.column, entry.after, entry.base
     known = after or base
-    gain = entry.improvement_interval
+    gain = improved.interval if improved is not None else None
     (stop,) = row.stops or (None,)
     return TidyRow(
         run=run,
-        identity=cell.identity,
-        control=is_control(cell),
+        identity=identity,
+        control=control,
         control_kind=cell.control_kind,
         step=row.step,
         evaluator=column.evaluator,

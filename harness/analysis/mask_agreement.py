@@ -12,12 +12,9 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import stdtrit
 
 from harness.analysis.interval import Interval
-from harness.data.words import Range, touched, word_spans
+from harness.data.words import touched, word_spans
 from harness.errors import DataError
-from harness.storage.cells import Cell
-from harness.storage.masks import StoredMasks
-from harness.storage.store import Store
-from harness.types import MaskedPassage, Span
+from harness.types import MaskedPassage
 
 LEAST_PASSAGES = 8
 """With fewer passages, no interval is given."""
@@ -120,60 +117,6 @@ def agreement(
     )
 
 
-def stored_agreements(store: Store) -> tuple[MaskAgreement, ...]:
-    """Compare each pair of maskers of a run, from the masks that its fits learned from.
-
-    The texts are not stored, so words cannot be counted: `MaskAgreement.words` is 0, `kappa` is
-    None, and a passage differs if its spans do. `harness mask --compare` shows kappa too. A passage
-    counts once for each source and seed, however many methods learned from it.
-
-    Raises:
-        StoreError: masks were changed after they were written.
-    """
-    by_text: dict[str, dict[tuple[str, ...], tuple[Span, ...]]] = {}
-    read: set[tuple[str, ...]] = set()
-    for cell in store.index().cells:
-        if cell.masker is None:
-            continue
-        place = (str(cell.corpus), str(cell.source), str(cell.label), str(cell.seed))
-        if (cell.masker, *place) in read or (used := _masks_of(store, cell)) is None:
-            continue
-        read.add((cell.masker, *place))
-        spans = by_text.setdefault(cell.masker, {})
-        spans.update({(*place, *text): masked for text, masked in used.spans().items()})
-    return tuple(_stored_agreement(one, other, by_text) for one, other in combinations(by_text, 2))
-
-
-def _masks_of(store: Store, cell: Cell) -> StoredMasks | None:
-    """The masks behind the last measurement of a cell that names some."""
-    for ref in reversed(cell.measures):
-        record = store.record(ref.key) if ref.step else None
-        if record is not None and record.masks is not None:
-            return store.masks(record.masks)
-    return None
-
-
-def _stored_agreement(
-    first: str, second: str, by_text: Mapping[str, Mapping[tuple[str, ...], tuple[Span, ...]]]
-) -> MaskAgreement:
-    shared = [text for text in by_text[first] if text in by_text[second]]
-    pairs = [
-        (_span_ranges(by_text[first][text]), _span_ranges(by_text[second][text])) for text in shared
-    ]
-    return MaskAgreement(
-        first=first,
-        second=second,
-        passages=len(shared),
-        differing=sum(one != other for one, other in pairs),
-        words=0,
-        both=0,
-        only_first=0,
-        only_second=0,
-        spans=sum(len(one) + len(other) for one, other in pairs),
-        meeting=sum(sum(touched(one, other)) + sum(touched(other, one)) for one, other in pairs),
-    )
-
-
 def differing(
     one: Sequence[MaskedPassage], other: Sequence[MaskedPassage]
 ) -> list[tuple[MaskedPassage, MaskedPassage]]:
@@ -187,7 +130,7 @@ def differing(
 
 def _count(one: MaskedPassage, other: MaskedPassage) -> _Counts:
     words = word_spans(one.passage.text)
-    spans = _ranges(one), _ranges(other)
+    spans = [[(span.start, span.end) for span in answer.spans] for answer in (one, other)]
     masked = [touched(words, ranges) for ranges in spans]
     pairs = list(zip(*masked, strict=True))
     return _Counts(
@@ -198,14 +141,6 @@ def _count(one: MaskedPassage, other: MaskedPassage) -> _Counts:
         spans=len(spans[0]) + len(spans[1]),
         meeting=sum(touched(spans[0], spans[1])) + sum(touched(spans[1], spans[0])),
     )
-
-
-def _ranges(answer: MaskedPassage) -> list[Range]:
-    return _span_ranges(answer.spans)
-
-
-def _span_ranges(spans: Sequence[Span]) -> list[Range]:
-    return [(span.start, span.end) for span in spans]
 
 
 def _kappa(words: float, both: float, only_first: float, only_second: float) -> float | None:

@@ -12,7 +12,7 @@ from harness.types import MaskedPassage
 
 
 class MaskSummary(BaseModel):
-    """Counts over masked passages. Shares are between 0 and 1, None where there is no passage.
+    """Counts over masked passages.
 
     A causal model reads only what comes before a mask. So Eq. 1 of the paper says nothing about the
     words after the first mask, and almost nothing about a mask with no word before it.
@@ -43,39 +43,9 @@ class MaskSummary(BaseModel):
     """Passages without a mask, by the masker's note about them."""
 
     @property
-    def masked_share(self) -> float | None:
-        """Share of passages with a mask."""
-        return _share(self.masked_passages, self.passages)
-
-    @property
-    def word_share(self) -> float | None:
-        """Share of words that are masked."""
-        return _share(self.masked_words, self.words)
-
-    @property
-    def at_start_share(self) -> float | None:
-        """Share of masked passages whose first mask has no word before it."""
-        return _share(self.at_start, self.masked_passages)
-
-    @property
-    def little_context_share(self) -> float | None:
-        """Share of masked passages whose first mask has at most one word before it."""
-        return _share(self.little_context, self.masked_passages)
-
-    @property
-    def repeated_share(self) -> float | None:
-        """Share of masked passages with more than one mask."""
-        return _share(self.repeated, self.masked_passages)
-
-    @property
-    def after_share(self) -> float | None:
-        """Share of the masked passages' words that come after the first mask."""
-        return _share(self.words_after_first, self.words_of_masked)
-
-    @property
     def spans_per_passage(self) -> float | None:
-        """Mean number of masks of all passages."""
-        return _share(self.spans, self.passages)
+        """Mean number of masks of all passages; None where there is no passage."""
+        return self.spans / self.passages if self.passages else None
 
 
 def summarise(answers: Sequence[MaskedPassage]) -> MaskSummary:
@@ -127,7 +97,3 @@ def _count(answer: MaskedPassage) -> dict[str, int]:
 
 def _ranked(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items(), key=lambda entry: (-entry[1], entry[0])))
-
-
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None

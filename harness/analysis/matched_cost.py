@@ -103,13 +103,13 @@ class Curves:
         if self._cost is None:
             return []
         base = self._value(cell, 0, self._cost.column)
-        found = []
+        points = []
         for step in cell.steps:
             value = self._value(cell, step, self._cost.column)
             scores = (self._value(cell, step, column) for column in self._bias)
             if step > 0 and base is not None and value is not None and None not in scores:
-                found.append(Point(step, self._cost.of(base, value)))
-        return found
+                points.append(Point(step, self._cost.of(base, value)))
+        return points
 
     def _value(self, cell: Cell, step: int, column: Column) -> float | None:
         measured = self._reader.find(cell, step, column)
@@ -156,18 +156,18 @@ class Curves:
             if None in crossings:
                 return None
             for column in self._bias:
-                found = [
+                changes = [
                     self._between(cell, crossing, column)
                     for cell, crossing in zip(cells, crossings, strict=True)
                     if crossing is not None
                 ]
-                known = [part for part in found if part is not None]
-                if len(known) < len(found):
+                complete = [part for part in changes if part is not None]
+                if len(complete) < len(changes):
                     return None
                 fits = [cell.fit_key or cell.title() for cell in cells]
-                one = known[0]
+                one = complete[0]
                 base = distance_of(("",), [one.before], one)
-                model = distance_of(fits, [part.after for part in known], one)
+                model = distance_of(fits, [part.after for part in complete], one)
                 if base is None or model is None:
                     return None
                 before.append(base)
@@ -233,11 +233,11 @@ def matched(
     net = net_spread = None
     if control is not None:
         partners = [control(row) for row in measured]
-        known = [row for row in partners if row is not None]
-        theirs = curves.gain_at(known, cost) if len(known) == len(measured) else None
+        controls = [row for row in partners if row is not None]
+        theirs = curves.gain_at(controls, cost) if len(controls) == len(measured) else None
         if theirs is not None:
             net = nearer(theirs.after, gain.after)
-            net_spread = _spread(measured, curves, cost, known)
+            net_spread = _spread(measured, curves, cost, controls)
     return Matched(
         cost,
         gain.estimated,
@@ -310,11 +310,11 @@ def common_cost(methods: Sequence[Sequence[Sequence[Point]]]) -> float | None:
 
 def _range(curves: Sequence[Sequence[Point]]) -> tuple[float, float] | None:
     """The costs around which every curve of a method was measured."""
-    known = [points for points in curves if points]
-    if not known or any(len(points) < FEWEST_STEPS for points in known):
+    measured = [points for points in curves if points]
+    if not measured or any(len(points) < FEWEST_STEPS for points in measured):
         return None
-    low = max(min(point.cost for point in points) for points in known)
-    high = min(max(point.cost for point in points) for points in known)
+    low = max(min(point.cost for point in points) for points in measured)
+    high = min(max(point.cost for point in points) for points in measured)
     return (low, high) if low <= high else None
 
 

@@ -141,12 +141,12 @@ class Entry:
         known = [change.few for change in self.changes if change.few is not None]
         return few_in_part(min(known)) if known else ""
 
-    @property
+    @cached_property
     def exact(self) -> bool:
         """Whether every item has the same values as in the base, as of a model that is the same."""
         return bool(self.changes) and all(change.same for change in self.changes)
 
-    @property
+    @cached_property
     def test(self) -> McNemar | None:
         """Flips of the decisions of one fit over independent items, with McNemar's exact test."""
         if len(self.changes) != 1 or self.changes[0].flips is None:
@@ -216,7 +216,7 @@ class Entry:
         known = self.after or self.base
         return known.role or "diagnostic" if known is not None else "diagnostic"
 
-    @property
+    @cached_property
     def towards_target(self) -> bool:
         """Whether the metric has a target, as bias scores do."""
         known = self.after or self.base
@@ -227,7 +227,7 @@ class Entry:
         """Whether no value of the metric is better than another."""
         return self._direction == "none"
 
-    @property
+    @cached_property
     def defined(self) -> bool:
         """Whether a change can be called better or worse.
 

@@ -7,7 +7,7 @@ improvement and its role which tests belong together; nothing knows a metric by 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 
@@ -86,19 +86,23 @@ def matrix_of(
     protocol: str | None = None,
     step: int | None = None,
     correction: str = DEFAULT,
+    pooled: bool = True,
 ) -> Matrix:
-    """`build_matrix` from a reader, so that several tables of a run share what was read."""
+    """`build_matrix` from a reader, so that several tables of a run share what was read.
+
+    ``pooled=False`` leaves out the rows over fits.
+    """
     steps = _steps(reader.index, step)
     with uncollected():
         columns = reader.columns(steps, metric, evaluator, protocol)
         rows = _compared(reader, steps, columns)
-        pooled = once(over_fits_of(rows))
+        over_seeds = once(over_fits_of(rows)) if pooled else []
         return Matrix(
             name=reader.index.name,
             columns=columns,
             base=_base(reader, columns),
             rows=tuple(corrected(rows, correction)),
-            pooled=tuple(corrected(pooled, correction)),
+            pooled=tuple(corrected(over_seeds, correction)),
             notes=tuple(dict.fromkeys(reader.notes)),
             correction=correction,
             names=reader.names,
@@ -211,7 +215,7 @@ def _tested(
     for k, number in enumerate(firsts):
         strata, half = halved[k]
         change = changes[k]
-        entry = replace(
+        entry = _with(
             entries[number, column],
             changes=(change,) if change is not None else (),
             halves=strata,
@@ -227,13 +231,16 @@ def changes_of(
     metrics: Sequence[Metric], tables: Sequence[tuple[ItemTable, ItemTable]]
 ) -> list[Change | None]:
     """Changes of metrics that are mostly computed alike, those alike all at once."""
-    by_shape: dict[Metric, list[int]] = {}
+    by_shape: dict[tuple[object, ...], list[int]] = {}
     for position, metric in enumerate(metrics):
-        shape = metric.model_copy(update={"value": None, "n": 0, "numerator": None})
+        way = metric.direction
+        shape = (
+            metric.estimator, metric.of, metric.stratum, metric.reference, way.kind, way.target
+        )  # fmt: skip
         by_shape.setdefault(shape, []).append(position)
     found: list[Change | None] = [None] * len(metrics)
-    for shape, positions in by_shape.items():
-        changes = ChangeReader(shape).changes([tables[k] for k in positions])
+    for positions in by_shape.values():
+        changes = ChangeReader(metrics[positions[0]]).changes([tables[k] for k in positions])
         for position, change in zip(positions, changes, strict=True):
             found[position] = change
     return found
@@ -263,10 +270,21 @@ def with_tests(entries: Sequence[Entry]) -> list[Entry]:
         ):
             flips = entry.changes[0].flips if len(entry.changes) == 1 else None
             tested = mcnemar_p(*flips) if flips is not None else p
-            found[position] = replace(
+            found[position] = _with(
                 entry, variance=(var, freedom), p=None if entry.exact else tested
             )
     return found
+
+
+_FIELDS = tuple(field.name for field in fields(Entry))
+
+
+def _with(entry: Entry, **changed: object) -> Entry:
+    """`dataclasses.replace`, several times as fast: tables have tens of thousands of entries."""
+    values = entry.__dict__  # also holds what was computed from the fields, which is left out
+    made = object.__new__(Entry)
+    made.__dict__.update({name: values[name] for name in _FIELDS}, **changed)
+    return made
 
 
 def _halves(
@@ -403,7 +421,7 @@ def corrected(rows: Sequence[Row], correction: str) -> list[Row]:
         for entry in row.entries:
             if entry.p is not None and id(entry) not in done:
                 by_test, level = adjusted[entry.role]
-                done[id(entry)] = replace(
+                done[id(entry)] = _with(
                     entry,
                     adjusted_p=by_test[_test_key(entry)],
                     level=level,

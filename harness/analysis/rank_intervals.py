@@ -50,7 +50,7 @@ def pairwise_p(effects: Sequence[Effect]) -> Floats:
     """
     m = len(effects)
     sets: dict[tuple[str, ...], Floats] = {}
-    known = np.array(
+    testable = np.array(
         [all(block.influences is not None for block in effect.blocks) for effect in effects]
     )
     for i, effect in enumerate(effects):
@@ -62,8 +62,8 @@ def pairwise_p(effects: Sequence[Effect]) -> Floats:
     square = np.zeros((m, m))
     for units, part in sets.items():
         products = part @ part.T
-        own = np.diag(products)
-        variance = np.maximum(own[:, None] + own[None, :] - 2.0 * products, 0.0)
+        squares = np.diag(products)
+        variance = np.maximum(squares[:, None] + squares[None, :] - 2.0 * products, 0.0)
         items += variance
         square += variance**2 / max(len(units) - 1.0, 1e-9)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -79,14 +79,14 @@ def pairwise_p(effects: Sequence[Effect]) -> Floats:
     values = np.array([effect.value for effect in effects])
     p_values = np.asarray(t_p(values[:, None] - values[None, :], variance, freedom))
     enough = df >= FEWEST_UNITS - 1 - 1e-9
-    return np.where(known[:, None] & known[None, :] & enough, p_values, 1.0)
+    return np.where(testable[:, None] & testable[None, :] & enough, p_values, 1.0)
 
 
 def _own(effects: Sequence[Effect], which: int) -> Variance:
     """Variance over fits (0) or of the residual (1) of each effect by itself."""
-    found = [fit_variances(effect)[which] for effect in effects]
+    variances = [fit_variances(effect)[which] for effect in effects]
     return Variance(
-        np.array([float(v.value) for v in found]), np.array([float(v.df) for v in found])
+        np.array([float(v.value) for v in variances]), np.array([float(v.df) for v in variances])
     )
 
 

@@ -64,16 +64,16 @@ def load_publications(folder: Path | None = None) -> tuple[Publication, ...]:
     Raises:
         DataError: a file is not what it should be; names it and the first mistake.
     """
-    found = []
+    publications = []
     shipped = shipped_files("results/reported", "*.json").values()
     for path in sorted(shipped if folder is None else folder.glob("*.json")):
         try:
-            found.append(Publication.model_validate_json(path.read_bytes()))
+            publications.append(Publication.model_validate_json(path.read_bytes()))
         except OSError as error:
             raise DataError(f"{path}: cannot read: {error.strerror or error}") from None
         except (ValidationError, json.JSONDecodeError) as error:
             raise DataError(f"{path}: no file of reported numbers: {_first(error)}") from None
-    return tuple(sorted(found, key=lambda publication: publication.id))
+    return tuple(sorted(publications, key=lambda publication: publication.id))
 
 
 def find_publication(name: str, folder: Path | None = None) -> Publication:
@@ -82,12 +82,12 @@ def find_publication(name: str, folder: Path | None = None) -> Publication:
     Raises:
         DataError: there is none; says which there are.
     """
-    known: dict[str, Publication] = {}
+    by_name: dict[str, Publication] = {}
     for publication in load_publications(folder):
-        known.update(dict.fromkeys((publication.id, *publication.aliases), publication))
-    if name not in known:
-        raise DataError(f"no reported numbers called '{name}'{did_you_mean(name, known)}")
-    return known[name]
+        by_name.update(dict.fromkeys((publication.id, *publication.aliases), publication))
+    if name not in by_name:
+        raise DataError(f"no reported numbers called '{name}'{did_you_mean(name, by_name)}")
+    return by_name[name]
 
 
 def _first(error: Exception) -> str:

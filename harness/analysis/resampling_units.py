@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from harness.arrays import Floats
 from harness.estimators import (
@@ -24,7 +25,9 @@ from harness.estimators import (
     value_of,
 )
 from harness.metrics import Metric
-from harness.storage.item_table import ItemTable, aligned
+from harness.storage.item_table import Fields, ItemTable, aligned
+
+Positions = npt.NDArray[np.intp]
 
 
 class Sums(NamedTuple):
@@ -44,36 +47,40 @@ class Layouts:
 
     def __init__(self, metric: Metric) -> None:
         self._metric = metric
-        self._layouts: list[tuple[ItemTable, Layout]] = []
+        self._layouts: list[tuple[Fields, Layout | None, Positions | None]] = []
         self._sums: dict[tuple[int, int], Sums] = {}
 
     def paired(self, before: ItemTable, after: ItemTable) -> tuple[Sums, Sums] | None:
         """Sums of both sides over what they share; None if that is nothing."""
         names = self._metric.of
-        same = before.ids == after.ids and before.complete(names) and after.complete(names)
-        if not same or self._metric.stratum is not None:
+        if before.ids != after.ids or not (before.complete(names) and after.complete(names)):
             return paired_sums(self._metric, before, after)
-        if not after.ids:
+        layout, kept = self._layout((after.ids, after.clusters, after.strata))
+        if layout is None:
             return None
-        layout = self._layout(after)
-        return self._sum(before, layout), self._sum(after, layout)
+        return self._sum(before, layout, kept), self._sum(after, layout, kept)
 
-    def _layout(self, table: ItemTable) -> Layout:
-        for known, layout in self._layouts:
-            if (known.ids, known.clusters, known.strata) == (
-                table.ids,
-                table.clusters,
-                table.strata,
-            ):
-                return layout
-        layout = layout_of(self._metric, table.ids, table.clusters, table.strata)
-        self._layouts.append((table, layout))
-        return layout
+    def _layout(self, fields: Fields) -> tuple[Layout | None, Positions | None]:
+        """How items are summed, and which of them are those of the metric; None: all."""
+        for known, layout, kept in self._layouts:
+            if known == fields:
+                return layout, kept
+        ids, clusters, strata = fields
+        kept = None
+        if self._metric.stratum is not None:
+            kept = np.flatnonzero([name == self._metric.stratum for name in strata])
+            ids = tuple(ids[k] for k in kept)
+            clusters = tuple(clusters[k] for k in kept)
+            strata = tuple(strata[k] for k in kept)
+        layout = layout_of(self._metric, ids, clusters, strata) if ids else None
+        self._layouts.append((fields, layout, kept))
+        return layout, kept
 
-    def _sum(self, table: ItemTable, layout: Layout) -> Sums:
+    def _sum(self, table: ItemTable, layout: Layout, kept: Positions | None) -> Sums:
         key = (id(table), id(layout))
         if key not in self._sums:
-            self._sums[key] = layout.sums(table.columns(self._metric.of))
+            values = table.columns(self._metric.of)
+            self._sums[key] = layout.sums(values if kept is None else values[kept])
         return self._sums[key]
 
 

@@ -42,7 +42,7 @@ def calibrate_command(
     """Check this installation: GPT-2 must give exactly the published counts.
 
     CrowS-Pairs with hf_nll, all nine types; StereoSet dev, micro; WikiText-2 in windows of 1,024.
-    Ends with exit code 1 if a figure differs, and with 5 if GPT-2 is not available.
+    The exit code is 1 if a count differs, and 5 if GPT-2 is not available.
     """
     from harness.render.console.calibration import print_checks
     from harness.render.console.progress import ConsoleReporter
@@ -52,15 +52,15 @@ def calibrate_command(
         raise click.UsageError("--limit goes with --counts or --write-counts: GPT-2's are whole")
     expected = None if write_counts else expected_figures(counts)
     with ConsoleReporter(session.stderr) as reporter:
-        found = measure_figures(
+        figures = measure_figures(
             session.registry, session.data, reporter, model, overrides, limit, expected
         )
     if write_counts is not None:
-        write_figures(write_counts, found, limit)
-        session.stdout.print(f"{len(found)} figures written to {write_counts}")
+        write_figures(write_counts, figures, limit)
+        session.stdout.print(f"{len(figures)} figures written to {write_counts}")
         return
     assert expected is not None
-    checks = check(expected, found)
+    checks = check(expected, figures)
     print_checks(session.stdout, checks)
     if not all(entry.ok for entry in checks):
         sys.exit(1)

@@ -38,8 +38,8 @@ def compare_command(
 ) -> None:
     """Compare RUN with the run OTHER, or with published numbers.
 
-    Models with the same labels in both specs are compared, and the base models. Where the runs
-    share items, the comparison is paired and tested; where not, values stand side by side.
+    Base models and models with the same labels in both specs are compared. If the runs share
+    items, the comparison is paired and tested. If not, values are only shown side by side.
     """
     from harness.analysis.reported import find_publication
     from harness.analysis.reported_comparison import beside_reported

@@ -35,11 +35,12 @@ def corpus_command(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Show what CORPUS has for each domain, and how far it can be trusted as a source.
+    """Show the passages of CORPUS by domain, and how clean they are as a source.
 
-    Passages by domain, label and split, and what placed them; the other domains that they mention;
-    near-duplicates across splits and labels. Where annotators coded targets: precision and recall
-    of the corpus's own rule. No passage is printed unless you ask for samples with --show.
+    You see the number of passages by domain, label and split, what placed them in the domain, the
+    other domains that they mention, and near-duplicates across splits and labels. If annotators
+    coded targets, you also see the precision and recall of the corpus's rule. Passages are printed
+    only with --show.
     """
     from harness.data.domains import NO_DOMAIN, check_domain
     from harness.planning.corpus_survey import survey_corpus

@@ -76,7 +76,7 @@ def fetch_command(session: Session, names: tuple[str, ...]) -> None:
 @click.argument("names", nargs=-1)
 @pass_session
 def verify_command(session: Session, names: tuple[str, ...]) -> None:
-    """Check NAMES (default: all) item by item. Ends with exit code 4 if one is altered.
+    """Check NAMES (default: all) item by item. The exit code is 4 if one is altered.
 
     "bytes ok": the canonical file; "items ok": another file with the same items in the same
     order.

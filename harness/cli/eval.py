@@ -60,7 +60,7 @@ def eval_command(
 ) -> None:
     """Measure MODEL (a model plugin, such as smollm2-135m or hf) with some evaluators.
 
-    Nothing is debiased and nothing is kept.
+    The model is not debiased, and results are not stored.
     """
     from harness.running.experiment import Experiment
 

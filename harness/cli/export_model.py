@@ -30,7 +30,7 @@ HOW_TO_LOAD = {
 @results_option
 @click.option("--step", type=int, help="Checkpoint; default: the last.")
 @click.option(
-    "--merge", is_flag=True, help="Fold an adapter or projections into the weights, if exact."
+    "--merge", is_flag=True, help="Merge an adapter or projections into the weights, if exact."
 )
 @click.option("--device", help="Where to fit again; default: as the run did.")
 @server_option
@@ -53,9 +53,9 @@ def export_model_command(
     """Write the debiased model of CELL into the folder PATH, for transformers or peft.
 
     CELL is named by parts of its title between slashes, such as mlm-unlearning/wordlist/gender.
-    A checkpoint that the run kept (`keep_checkpoints: true`) is copied. Where none was kept, the
-    cell is fitted again from the run's spec, and its scores are compared with the stored ones.
-    README.md in PATH is a model card, and .eval_results has its scores for the Hugging Face hub.
+    A checkpoint that the run kept (`keep_checkpoints: true`) is copied. If it kept none, the cell
+    is fitted again from the run's spec, and its scores are compared with the stored ones. README.md
+    in PATH is a model card, and .eval_results has its scores for the Hugging Face hub.
     """
     from harness.render.console.progress import ConsoleReporter
     from harness.render.model_card import write_card

@@ -18,7 +18,7 @@ from harness.cli.session import Session, pass_session
 @click.option(
     "--control",
     metavar="LABEL",
-    help="Debiaser, masker or passage label to subtract; default: the control most like a method.",
+    help="Debiaser, masker or passage label to subtract; default: the closest control.",
 )
 @click.option(
     "--max-perplexity-increase",
@@ -73,7 +73,7 @@ def leaderboard_command(
     only_comparable: bool,
     as_json: bool,
 ) -> None:
-    """Rank the methods of RUNS by distance to the ideal, with the language cost beside it."""
+    """Rank the methods of RUNS by distance to the ideal, and show their language cost."""
     from harness.analysis.reported import find_publication
     from harness.runs import open_run
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -12,30 +15,30 @@ import click
 from harness import __version__
 from harness.cli.output import echo, print_trace, trace_note
 from harness.cli.session import Session
-from harness.errors import HarnessError, did_you_mean
+from harness.errors import HarnessError, StoreError, did_you_mean
 
 COMMANDS: dict[str, str] = {
-    "run": "Run a spec, or continue it where it stopped.",
-    "plan": "Show what a spec would run, and what is missing. Loads no model.",
-    "eval": "Measure one model with some evaluators; no debiasing.",
-    "corpus": "Show what a corpus has for each domain, and how clean it is.",
+    "run": "Run a spec, or resume an interrupted run.",
+    "plan": "Show what a spec would run, without loading a model.",
+    "eval": "Measure one model, without debiasing.",
+    "corpus": "Show the passages of a corpus by domain, and how clean they are.",
     "mask": "Show passages with their masked words highlighted.",
     "matrix": "Show a run's transfer matrix: source rows by target columns.",
     "leaderboard": "Rank the methods of one or more runs.",
-    "test": "Test the hypotheses of a run's spec, and nothing else.",
-    "power": "Show what the hypotheses of a spec can detect, before it is run.",
+    "test": "Test the hypotheses that a run's spec registered.",
+    "power": "Estimate which effects the hypotheses of a spec can detect.",
     "export": "Write a run as data files or tables for other programs.",
     "report": "Write a run as one HTML page, and its figures.",
     "export-model": "Write the debiased model of a cell for transformers and peft.",
-    "show": "Show the items of a cell that flipped, with their sentences.",
+    "show": "List the items of a cell whose decision flipped, with their sentences.",
     "compare": "Compare two runs, or a run with published numbers.",
     "verify": "Check a run's hashes, keys and index, and recompute every number.",
     "share": "Write a run into one file for other people.",
     "open": "Make a run folder from a file that harness share wrote.",
-    "publish": "Write runs as a folder for a hub data set and a static page, or upload it.",
-    "pack": "Put a finished run's records and items into a few files.",
-    "repro": "Score a sample of a run's items again, one by one, and compare.",
-    "explain": "Show the inputs behind a content key of a run.",
+    "publish": "Write runs as a static page and a data set, or upload them.",
+    "pack": "Combine the files of a finished run into a few.",
+    "repro": "Rescore a sample of a run's items, one text at a time, and compare.",
+    "explain": "Show everything that a result depends on.",
     "plugins": "List plugins, or show one with its config.",
     "new": "Write a new plugin package from a template.",
     "data": "List, fetch and verify data sets.",
@@ -96,10 +99,10 @@ class LazyGroup(click.Group):
     envvar="HARNESS_DATA",
     show_envvar=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder in which data sets are looked for before they are fetched.",
+    help="Folder to look for data sets in, before they are downloaded.",
 )
-@click.option("--offline", is_flag=True, help="Fetch nothing.")
-@click.option("--strict-plugins", is_flag=True, help="A plugin that fails to load is fatal.")
+@click.option("--offline", is_flag=True, help="Do not download anything.")
+@click.option("--strict-plugins", is_flag=True, help="Stop if a plugin fails to load.")
 @click.pass_context
 def cli(ctx: click.Context, data_dir: Path | None, offline: bool, strict_plugins: bool) -> None:
     """Measure how bias mitigation in one domain transfers to others, and what it costs."""
@@ -109,8 +112,13 @@ def cli(ctx: click.Context, data_dir: Path | None, offline: bool, strict_plugins
 def main() -> None:
     """Run the command; a `HarnessError` becomes one line on stderr and an exit code."""
     sys.excepthook = print_trace
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a table must not fail for one character
+            stream.reconfigure(errors="replace")
     try:
         cli(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # now, so that a full disk is told as what it is
     except HarnessError as error:
         echo(f"harness: {error}{trace_note(error)}", err=True)
         sys.exit(error.exit_code)
@@ -119,6 +127,13 @@ def main() -> None:
         error.show(file=usage)
         echo(usage.getvalue().rstrip("\n"), err=True)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+            raise
+        with suppress(OSError):
+            echo("harness: the output cannot be written: no space is left there", err=True)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left cannot be written at exit
+        sys.exit(StoreError.exit_code)
     except (click.Abort, KeyboardInterrupt):
         echo("harness: interrupted; finished results are kept", err=True)
         sys.exit(130)

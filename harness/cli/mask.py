@@ -82,8 +82,8 @@ def mask_command(
 ) -> None:
     """Preview the masked words of some passages, before you pay for a run.
 
-    A masker that uses a service shows the estimated cost and asks first; afterwards it shows what
-    was spent.
+    A masker that uses a service shows the estimated cost and asks you first. Afterwards it shows
+    what you spent.
 
     With --compare, give two or more MASKERS, each a name and maybe settings, in quotes:
 
@@ -91,9 +91,9 @@ def mask_command(
 
     With --spec, they are labels of the spec, and the default is all of its maskers.
 
-    With --gap, each masked word is scored by a causal base model among other group words: given
-    the words before it, and given the words on both sides. The difference is what the loss of
-    the paper cannot see; see docs/after-mask.md.
+    With --gap, a causal base model scores each masked word among other group words: given the
+    words before it, and given the words on both sides. The loss of the paper does not use this
+    difference; see docs/after-mask.md.
     """
     from harness.errors import SpecError
     from harness.running.mask_preview import Asked, Preview, Watch

@@ -53,9 +53,9 @@ def matrix_command(
 ) -> None:
     """Show the transfer matrix of RUN (a folder, or a name under --results).
 
-    The first screen answers what moved, where and at what cost: for each method a small grid of
-    source rows by target columns, coloured by improvement, strong where a change is significant.
-    Below it are the scores of every method, and how far improvements reach other domains.
+    The first screen shows the verdict, and a small grid of source rows by target columns for each
+    method. Colours show improvement; significant changes have strong colours. Below are the scores
+    of every method, and the improvements on the source and on other domains.
     """
     from harness.runs import open_run
 

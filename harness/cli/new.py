@@ -34,8 +34,8 @@ def new_command() -> None:
 def plugin_command(session: Session, name: str, family: Family, folder: Path | None) -> None:
     """Write a package with a plugin called NAME that installs and passes its test.
 
-    It holds pyproject.toml, one class, a test, a README and a CI workflow. NAME is what specs call
-    the plugin: lower-case words joined by hyphens.
+    The package contains pyproject.toml, one class, a test, a README and a CI workflow. NAME is what
+    specs call the plugin: lower-case words joined by hyphens.
     """
     from harness.scaffold.package import write_package
 

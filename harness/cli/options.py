@@ -64,7 +64,7 @@ def executor_options(command: F) -> F:
             type=click.Choice(names),
             default=names[0],
             show_default=True,
-            help=f"What does the work: {summaries}.",
+            help=f"Where fits and measurements run: {summaries}.",
         )
     ]
     for choice in EXECUTORS:

@@ -16,7 +16,7 @@ from harness.cli.session import Session, pass_session
 @click.option("--unpack", is_flag=True, help="Put the files of a packed RUN back into folders.")
 @pass_session
 def pack_command(session: Session, run: str, results: Path, unpack: bool) -> None:
-    """Put the records and items of RUN into a few files.
+    """Combine the files of RUN into a few.
 
     A packed run has the same content, and every command reads it. `harness run` adds new results
     to it as single files; pack it again to include them. Kept checkpoints stay as they are.

@@ -17,9 +17,9 @@ from harness.cli.session import Session, pass_session
 @results_option
 @pass_session
 def plan_command(session: Session, spec: str, overrides: tuple[str, ...], results: Path) -> None:
-    """Show what SPEC would run, what is already there, its cost, and what is missing.
+    """Show what SPEC would run, what is stored already, the cost, and what is missing.
 
-    Loads no model and calls no service. Ends with exit code 1 if something is missing.
+    This does not load a model or call a service. The exit code is 1 if something is missing.
     """
     from harness.planning.spec_reader import load_spec
     from harness.render.console.plan import print_survey

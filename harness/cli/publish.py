@@ -42,11 +42,11 @@ def publish_command(
     private: bool,
     allow_paths: bool,
 ) -> None:
-    """Write RUNs as a folder for a hub data set and a static Space, or upload it.
+    """Write RUNs as a static page and a data set, or upload them to a hub.
 
-    The folder has a page with one leaderboard over all RUNs, the same for programs, a data card,
-    and each run with its page and its numbers. It has no texts and no checkpoints. Runs that were
-    published in a folder before are kept in its leaderboard.
+    The folder contains a page with one leaderboard over all RUNs, an index for programs, a data
+    card, and each run with its page and its numbers. Texts and checkpoints are left out. Runs that
+    you published there before stay in the leaderboard.
     """
     from harness.errors import ServiceError
     from harness.storage.store import find_run

@@ -45,7 +45,7 @@ def report_command(
     figures: Path | None,
     sentences: bool,
 ) -> None:
-    """Write RUN as one HTML page that needs no network, or its figures for a paper."""
+    """Write RUN as one HTML page that works offline, or its figures for a paper."""
     from harness.render.figures.catalogue import write_figures
     from harness.render.files import write_file
     from harness.runs import open_run

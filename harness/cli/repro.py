@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,26 +89,38 @@ def repro_command(
             chosen = select_cell(rerun.index.cells, cell)
             at = chosen.debiased_step(step)
             tasks = dict(rerun.measured(chosen, at))
-            _need(tasks, f"{chosen.title()} / step {at}")
-            model = rerun.debiased(chosen, at, dtype=dtype, refit=refit)
             title = f"{chosen.title()} / step {at}"
-            good = _check(session, rerun, title, model, tasks, evaluator, items, tolerance)
+            tasks = _chosen(tasks, title, evaluator)
+            # before the debiased model is there: one model in memory at a time
+            known = rerun.remembered(tasks.values(), lambda: rerun.base(chosen.model, dtype), items)
+            model = rerun.debiased(chosen, at, dtype=dtype, refit=refit)
+            good = _check(session, rerun, title, model, tasks, known, items, tolerance)
         else:
             for use in rerun.spec.model:
-                tasks = rerun.base_measured(use.label)
-                _need(tasks, f"{use.label} / base")
-                model = rerun.base(use.label, dtype)
                 title = f"{use.label} / base"
-                good &= _check(session, rerun, title, model, tasks, evaluator, items, tolerance)
+                tasks = _chosen(rerun.base_measured(use.label), title, evaluator)
+                model = rerun.base(use.label, dtype)
+                known = rerun.remembered(tasks.values(), partial(_same, model), items)
+                good &= _check(session, rerun, title, model, tasks, known, items, tolerance)
     if not good:
         sys.exit(1)
 
 
-def _need(tasks: dict[str, MeasureTask], title: str) -> None:
-    from harness.errors import StoreError
+def _chosen(
+    tasks: dict[str, MeasureTask], title: str, evaluator: str | None
+) -> dict[str, MeasureTask]:
+    """The tasks of one evaluator, or all; there must be some."""
+    from harness.errors import StoreError, did_you_mean
 
     if not tasks:
         raise StoreError(f"{title} is not measured; `harness run` measures it")
+    if evaluator is None:
+        return tasks
+    known = {task.evaluator.label for task in tasks.values()}
+    tasks = {key: task for key, task in tasks.items() if task.evaluator.label == evaluator}
+    if not tasks:
+        raise StoreError(f"{title}: no evaluator '{evaluator}'{did_you_mean(evaluator, known)}")
+    return tasks
 
 
 def _check(
@@ -116,24 +129,18 @@ def _check(
     title: str,
     model: LanguageModel,
     tasks: dict[str, MeasureTask],
-    evaluator: str | None,
+    remembered: dict[str, object],
     items: int,
     tolerance: float | None,
 ) -> bool:
     """Score, compare and print; whether all is within the tolerance."""
-    from harness.errors import StoreError, did_you_mean
     from harness.render.console.reproduction import print_agreement
     from harness.replay.reproduction import reproduce
 
-    if evaluator is not None:
-        known = {task.evaluator.label for task in tasks.values()}
-        tasks = {k: task for k, task in tasks.items() if task.evaluator.label == evaluator}
-        if not tasks:
-            raise StoreError(f"{title}: no evaluator '{evaluator}'{did_you_mean(evaluator, known)}")
     notes = dict.fromkeys(note for key, task in tasks.items() for note in rerun.changes(key, task))
     for note in notes:
         _line(session, f"changed since the run: {note}")
-    rows = reproduce(rerun, model, tasks.items(), items, alone=True)
+    rows = reproduce(rerun, model, tasks.items(), items, alone=True, remembered=remembered)
     print_agreement(session.stdout, title, rows, tolerance)
     return _verdict(session, rows, tolerance)
 
@@ -168,15 +175,20 @@ def report_precision(session: Session, store: Store) -> None:
         try:
             rerun = Rerun(store, session.registry, session.data, reporter)
             for use in rerun.spec.model:
-                tasks = rerun.base_measured(use.label).items()
+                tasks = rerun.base_measured(use.label)
                 model = rerun.base(use.label, "float32")
-                rows = reproduce(rerun, model, tasks, ITEMS, alone=False)
+                known = rerun.remembered(tasks.values(), partial(_same, model), ITEMS)
+                rows = reproduce(rerun, model, tasks.items(), ITEMS, alone=False, remembered=known)
                 lines.append(f"{use.label}, {rerun.spec.dtype} against float32: {summary(rows)}")
         except (HarnessError, MemoryError, OutOfMemoryError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]
             lines.append(f"not compared with float32: {first}")
     for line in lines:
         _line(session, f"{line}; see `harness repro {store.folder} --dtype float32`")
+
+
+def _same(model: LanguageModel) -> LanguageModel:
+    return model
 
 
 def _line(session: Session, text: str) -> None:

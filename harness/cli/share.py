@@ -16,10 +16,10 @@ from harness.cli.session import Session, pass_session
 @results_option
 @pass_session
 def share_command(session: Session, run: str, path: Path, results: Path) -> None:
-    """Write RUN into the one file PATH, for `harness open` on another machine.
+    """Write RUN into one file, PATH, for `harness open` on another machine.
 
-    The file has the spec, every number and the ids of the items. It has no texts, no checkpoints
-    and no traces. The spec may name paths and servers of yours: look at it before you publish.
+    The file contains the spec, every number and the ids of the items. Texts, checkpoints and traces
+    are left out. The spec may contain paths and servers of yours: read it before you publish.
     """
     from harness.storage.archive import share
     from harness.storage.store import find_run

@@ -37,11 +37,11 @@ def show_command(
     limit: int,
     no_text: bool,
 ) -> None:
-    """Show the items of RUN that flipped in CELL, biggest first, with sentences and scores.
+    """List the items of CELL whose decision flipped, largest change first, with their sentences.
 
     CELL is named by parts of its title between slashes, such as mlm-unlearning/wordlist/gender.
-    Many of the sentences are offensive. They are not stored with the run: they are read again
-    from the data set, and where that is not there, ids and scores are shown.
+    Many of the sentences are offensive. They are read from the data set, because the run does not
+    store them. If the data set is missing, you see ids and scores only.
     """
     from harness.runs import open_run
 

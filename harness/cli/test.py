@@ -16,11 +16,12 @@ from harness.cli.session import Session, pass_session
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 @pass_session
 def test_command(session: Session, run: str, results: Path, as_json: bool) -> None:
-    """Test the hypotheses of RUN (a folder, or a name under --results), and nothing else.
+    """Test the hypotheses of RUN (a folder, or a name under --results).
 
-    The hypotheses are those of the spec's section `hypotheses`, which is fixed by its hash with
-    the first result. Each is confirmed, equivalent (within its margin), harmful or inconclusive,
-    corrected by Holm over all of them. Every other star in the tables of a run is exploratory.
+    The hypotheses are in the section `hypotheses` of the spec. Its hash is registered before the
+    first result. Each verdict is confirmed, equivalent (within its margin), harmful or
+    inconclusive, with Holm's correction over all hypotheses. Every other star in the tables of a
+    run is exploratory.
     """
     from harness.analysis.hypothesis_tables import hypothesis_table
     from harness.analysis.hypothesis_tests import verdicts

@@ -16,11 +16,10 @@ from harness.cli.session import Session, pass_session
 @results_option
 @pass_session
 def verify_command(session: Session, run: str, results: Path) -> None:
-    """Check RUN: its hashes, its keys, its index, and every number against its stored items.
+    """Check the hashes, keys and index of RUN, and recompute every number from its items.
 
-    Values, counts and numerators are recomputed. Every file carries a hash, so any change of an
-    index, record or items file since it was written is named. Ends with exit code 1 if anything
-    differs.
+    Values, counts and numerators are recomputed. Every file has a hash, so you see which index,
+    record or items files changed after they were written. The exit code is 1 if anything differs.
     """
     from rich.text import Text
 

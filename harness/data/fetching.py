@@ -104,13 +104,13 @@ def _unpack(pin: Pin, archive: Path, scratch: Path) -> Path:
 
 def _check(pin: Pin, part: PinnedFile, fetched: Path) -> None:
     if part.sha256:
-        expected, found = part.sha256, file_sha256(fetched)
+        expected, checksum = part.sha256, file_sha256(fetched)
     elif pin.git_blob is not None:
-        expected, found = pin.git_blob, file_git_blob(fetched)
+        expected, checksum = pin.git_blob, file_git_blob(fetched)
     else:
         return  # only its items are known; they are checked whenever it is read
-    if expected != found:
+    if expected != checksum:
         raise DataError(
-            f"data set '{pin.name}': the file from {part.url} has checksum {found[:16]}…, expected "
-            f"{expected[:16]}…; nothing was kept"
+            f"data set '{pin.name}': the file from {part.url} has checksum {checksum[:16]}…, "
+            f"expected {expected[:16]}…; nothing was kept"
         )

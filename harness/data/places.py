@@ -132,11 +132,11 @@ def _below(folder: Path, name: str, pin: Pin) -> Path | None:
     Raises:
         DataError: it exists, but a link leads out of the folder.
     """
-    found = inside(folder, name)
+    path = inside(folder, name)
     if pin.files:
-        complete = all(is_file(found / part.filename) for part in pin.files)
-        return _whole_set(found, pin) if complete else None
-    return found if is_file(found) else None
+        complete = all(is_file(path / part.filename) for part in pin.files)
+        return _whole_set(path, pin) if complete else None
+    return path if is_file(path) else None
 
 
 def _whole_set(folder: Path, pin: Pin) -> Path:

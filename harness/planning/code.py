@@ -143,12 +143,12 @@ def _roots(module: str, owner: str) -> dict[str, Path]:
 
 def _places(names: Iterable[str]) -> dict[str, Path]:
     """Where packages and modules are, those that have a place."""
-    found = {}
+    places = {}
     for name in names:
         file = _source(name)
         if file is not None:
-            found[name] = file.parent if file.name == "__init__.py" else file
-    return found
+            places[name] = file.parent if file.name == "__init__.py" else file
+    return places
 
 
 def _editable_project(installed: Distribution) -> Path | None:
@@ -175,8 +175,8 @@ def _below(path: Path, folder: Path) -> bool:
 def _builtin_packages() -> frozenset[str]:
     """Top-level packages of the harness's own distribution."""
     points = entry_points(group=GROUP)
-    own = {p.module.partition(".")[0] for p in points if p.dist and p.dist.name == DISTRIBUTION}
-    return frozenset({CORE, *own})
+    names = {p.module.partition(".")[0] for p in points if p.dist and p.dist.name == DISTRIBUTION}
+    return frozenset({CORE, *names})
 
 
 def _closure(start: str) -> list[_Module]:

@@ -29,9 +29,8 @@ from harness.types import Label, Passage, PassageRequest, Placing, Split
 
 LABELS: tuple[Label, ...] = ("hateful", "non-hateful")
 SPLITS: tuple[Split, ...] = ("train", "test")
-NEAR_SPLIT = 0.5
 NEAR_LABEL = 0.4
-"""Jaccard similarities of word trigrams from which two passages count as near-duplicates."""
+"""Jaccard similarity of word trigrams from which passages of two labels are near-duplicates."""
 
 
 class Part(BaseModel):

@@ -61,10 +61,10 @@ class KeyMaker:
     def _part(self, value: JsonValue) -> str:
         if not isinstance(value, (dict, list)):
             return str(value) if type(value) is int else _json(value)
-        known = self._known.get(id(value))
-        if known is None:  # the value is kept, so no other can have its id
-            known = self._known[id(value)] = (value, _json(value))
-        return known[1]
+        encoded = self._known.get(id(value))
+        if encoded is None:  # the value is kept, so no other can have its id
+            encoded = self._known[id(value)] = (value, _json(value))
+        return encoded[1]
 
 
 _json = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode

@@ -37,8 +37,10 @@ def apply_override(
         raise SpecError(f"{shown}: must be KEY=VALUE, with dots between the parts of a key")
     value, _ = parse_yaml(text, f"{option} {_short(key.strip())}")
     if parts[0] not in data and parts[0] not in Spec.model_fields:
-        known = list(Spec.model_fields)
-        raise SpecError(f"{shown}: unknown key '{_short(parts[0])}'{did_you_mean(parts[0], known)}")
+        fields = list(Spec.model_fields)
+        raise SpecError(
+            f"{shown}: unknown key '{_short(parts[0])}'{did_you_mean(parts[0], fields)}"
+        )
     path = _Setter(parts, shown).set(data, value)
     if lines is not None:
         lines.note_option(path, f"{option} {key.strip()}")
@@ -78,10 +80,10 @@ class _Setter:
         if part.isascii() and part.isdecimal() and int(part) < len(place):
             return int(part)
         names = [_names_of(entry) for entry in place]
-        for position, known in enumerate(names):
-            if part in known:
+        for position, labels in enumerate(names):
+            if part in labels:
                 return position
-        every = [name for known in names for name in known]
+        every = [name for labels in names for name in labels]
         raise SpecError(
             f"{self._shown}: '{above}' has no entry '{part}'{did_you_mean(part, every)}"
         )

@@ -101,13 +101,13 @@ class Texts:
             if not corpus.domains or domain in corpus.domains
         )
         if asked not in self._unseen:
-            found = tuple(p for one in asked for p in self._selected(one, source.corpus))
-            if not found:
+            passages = tuple(p for one in asked for p in self._selected(one, source.corpus))
+            if not passages:
                 raise DataError(
                     f"corpus '{source.corpus.label}' has no unseen {source.label} passage of any "
                     "target domain"
                 )
-            self._unseen[asked] = found
+            self._unseen[asked] = passages
         return self._unseen[asked]
 
     def to_mask(self, asked: MaskedTexts) -> dict[str, Passages]:
@@ -120,7 +120,7 @@ class Texts:
         """
         corpus = self._registry.get("corpus", asked.corpus.use).plugin
         limit, seed = self._limits.unseen, self._limits.sample_seed
-        found = {
+        by_domain = {
             domain: tuple(
                 passage
                 for label in get_args(Label)
@@ -129,9 +129,9 @@ class Texts:
             for domain in asked.domains
             if not corpus.domains or domain in corpus.domains
         }
-        if not found:
+        if not by_domain:
             raise DataError(f"corpus '{asked.corpus.label}' has no passage of any target domain")
-        return found
+        return by_domain
 
     @property
     def mask_seed(self) -> int:
@@ -163,10 +163,10 @@ class Texts:
 
     def hash_of(self, passages: Passages) -> str:
         """Return `passages_hash`, worked out once for each selection."""
-        known = self._hashes.get(id(passages))
-        if known is None:  # the passages are kept, so no other tuple can have their id
-            known = self._hashes[id(passages)] = (passages, passages_hash(passages))
-        return known[1]
+        hashed = self._hashes.get(id(passages))
+        if hashed is None:  # the passages are kept, so no other tuple can have their id
+            hashed = self._hashes[id(passages)] = (passages, passages_hash(passages))
+        return hashed[1]
 
     def _draw(self, seed: int, limit: int | None) -> int:
         """The seed with which passages are drawn; one for all where nothing is left out."""
@@ -199,10 +199,10 @@ class Texts:
                 self._read[asked] = self._ask(asked, use)
             except HarnessError as error:  # the next cell that needs them need not ask again
                 self._read[asked] = error
-        found = self._read[asked]
-        if isinstance(found, HarnessError):
-            raise found
-        return found
+        answer = self._read[asked]
+        if isinstance(answer, HarnessError):
+            raise answer
+        return answer
 
     def _ask(self, asked: _Selection, use: PluginUse) -> Passages:
         corpus = self._registry.create("corpus", use.use, use.config)

@@ -216,11 +216,11 @@ class _Planner:
         cells = [Cell(model=model.label, measures=_refs(base))]
         fits: dict[str, Fit] = {}
         for cell, fit, compared in self._fits(model, lineage, part.problem):
-            known = fits.get(fit.key)
-            if known is not None:  # one computation behind several cells
-                keys = {task.key for task in known.tasks}
+            planned = fits.get(fit.key)
+            if planned is not None:  # one computation behind several cells
+                keys = {task.key for task in planned.tasks}
                 more = tuple(task for task in fit.tasks if task.key not in keys)
-                fit = replace(known, tasks=known.tasks + more)
+                fit = replace(planned, tasks=planned.tasks + more)
             fits[fit.key] = fit
             tasks.update({task.key: task for task in compared})
             cells.append(cell)
@@ -409,8 +409,8 @@ class _Planner:
         masked = self._to_mask(domains) if plugin.reads_masks else None
         if masked is not None:
             parts["masked_texts"] = self._masked_texts(masked)
-        found = (part.problem for part in parts.values())
-        problem = next((p for p in (problem, *found) if p is not None), None)
+        problems = (part.problem for part in parts.values())
+        problem = next((p for p in (problem, *problems) if p is not None), None)
         inputs: dict[str, JsonValue] = {
             **lineage,
             **{name: part.inputs for name, part in parts.items()},

@@ -120,7 +120,7 @@ def _model_within(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for part in get_args(annotation):
-        found = _model_within(part)
-        if found is not None:
-            return found
+        inner = _model_within(part)
+        if inner is not None:
+            return inner
     return None

@@ -90,10 +90,10 @@ def stored_limits(limits: object) -> dict[str, Any]:
     """
     if not isinstance(limits, Mapping):
         return {}
-    found = dict(limits)
-    if found and "sample_seed" not in found:
-        found |= {"sample_seed": found.pop("seed", 0), "fixed_passages": True}
-    return found
+    renamed = dict(limits)
+    if renamed and "sample_seed" not in renamed:
+        renamed |= {"sample_seed": renamed.pop("seed", 0), "fixed_passages": True}
+    return renamed
 
 
 class StopAt(Part):

@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from harness.data.domains import Counterparts, Domain
-from harness.data.files import expanded, is_file
+from harness.data.files import expanded, is_file, shown, stamp
 from harness.data.terms import read_counterparts, read_terms
 from harness.errors import DataError, SpecError, did_you_mean
 from harness.planning.yaml_lines import Lines
@@ -33,6 +33,18 @@ KEYS = ("description", "terms", "counterparts", "in_groups", "everyday")
 
 ANY_GROUP = "any"
 """The group of terms that are given as one list, not by group."""
+
+LONGEST_NAME = 64
+"""Characters of a domain's name: figures and files are named after it."""
+
+LONGEST_TERM = 200
+"""Characters of a term. A longer one is a line of some other file."""
+
+MOST_BYTES = 4 << 20
+"""Largest file of terms or counterparts. All terms become one pattern that every passage meets."""
+
+_QUOTES = "\"'\u201c\u201d\u2018\u201e\u00ab\u00bb`"
+_BULLETS = ("- ", "* ", "\u2022", "\u2013 ")
 
 
 def read_domains(value: Any, lines: Lines, folder: Path | None = None) -> tuple[Domain, ...]:
@@ -57,6 +69,10 @@ def read_domains(value: Any, lines: Lines, folder: Path | None = None) -> tuple[
 
 def _domain(name: str, value: Any, path: KeyPath, lines: Lines, folder: Path | None) -> Domain:
     where = lines.where(path)
+    if len(name) > LONGEST_NAME:
+        raise SpecError(
+            f"{where}: a domain's name has at most {LONGEST_NAME} characters, not {len(name)}"
+        )
     if not isinstance(value, Mapping):
         raise SpecError(f"{where}: domain '{name}': give {', '.join(KEYS)}")
     for key in value:
@@ -84,17 +100,42 @@ def _domain(name: str, value: Any, path: KeyPath, lines: Lines, folder: Path | N
             everyday=value.get("everyday", False),
         )
     except ValidationError as error:
-        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        first = error.errors()[0]
+        reason = first["msg"].removeprefix("Value error, ")
+        key = str(first["loc"][0])
+        if first["type"] != "value_error":  # it does not say what it is about
+            where, reason = lines.where((*path, key)), f"{key}: {reason}"
         raise SpecError(f"{where}: domain '{name}': {reason}") from None
 
 
 def _words(value: Any, path: KeyPath, lines: Lines, folder: Path | None) -> tuple[str, ...]:
     """A list of words, or the terms of the file that a text names."""
     if isinstance(value, str):
-        return _read(read_terms, value, path, lines, folder)
-    if isinstance(value, list) and value and all(isinstance(word, str) for word in value):
-        return tuple(value)
-    raise SpecError(f"{lines.where(path)}: give a list of words or the name of a file")
+        words = _read(read_terms, value, path, lines, folder)
+        source = f"{shown(_file(value, folder))}: "
+    elif isinstance(value, list) and value and all(isinstance(word, str) for word in value):
+        words, source = tuple(value), ""
+    else:
+        raise SpecError(f"{lines.where(path)}: give a list of words or the name of a file")
+    for word in words:
+        if (reason := _no_term(word)) is not None:
+            raise SpecError(f"{lines.where(path)}: {source}{reason}")
+    return words
+
+
+def _no_term(word: str) -> str | None:
+    """Say why a text is no term: it would be found in no passage, and nothing would tell."""
+    if len(word) > LONGEST_TERM:
+        return (
+            f"a term of {len(word):,} characters ({word[:40]!r}…); write one word or phrase a line"
+        )
+    if any(mark in word for mark in ",;\t"):
+        return f"{word!r} has several words between marks; write one term on each line"
+    if word.strip().startswith(_BULLETS):
+        return f"{word!r} begins with a bullet, which is in no text; leave it out"
+    if word.strip(_QUOTES) != word and word.strip()[:1] in _QUOTES:
+        return f"{word!r} is in quotation marks, which would have to be in the text; leave them out"
+    return None
 
 
 def _counterparts(
@@ -105,25 +146,48 @@ def _counterparts(
         return None
     path = (*path, "counterparts")
     if isinstance(value, str):
-        return _read(read_counterparts, value, path, lines, folder)
-    try:
-        roles, *rows = (tuple(row) for row in value)
-        return Counterparts(roles=roles, rows=tuple(rows))
-    except (TypeError, ValueError):
-        raise SpecError(
-            f"{lines.where(path)}: give the name of a file, or a list of rows with the roles "
-            "first and as many words in each row"
-        ) from None
+        found = _read(read_counterparts, value, path, lines, folder)
+    else:
+        try:
+            roles, *rows = (tuple(row) for row in value)
+            found = Counterparts(roles=roles, rows=tuple(rows))
+        except (TypeError, ValueError):
+            raise SpecError(
+                f"{lines.where(path)}: give the name of a file, or a list of rows with the roles "
+                "first and as many words in each row"
+            ) from None
+    if len(set(found.roles)) < len(found.roles):
+        raise SpecError(f"{lines.where(path)}: two roles have one name: {', '.join(found.roles)}")
+    return found
 
 
 def _read(
     reader: Callable[[Path], T], name: str, path: KeyPath, lines: Lines, folder: Path | None
 ) -> T:
-    places = [expanded(name)]
-    if folder is not None:
-        places.append(folder / name)
-    file = next((place for place in places if is_file(place)), places[0])
+    file = _file(name, folder)
     try:
+        size = stamp(file)[2]
+        if size > MOST_BYTES:
+            raise DataError(
+                f"{shown(file)}: {size:,} bytes, more than the limit of {MOST_BYTES:,} for a list "
+                "of words"
+            )
         return reader(file)
     except DataError as error:
         raise SpecError(f"{lines.where(path)}: {error}") from None
+
+
+def _file(name: str, folder: Path | None) -> Path:
+    """The file of a name: below the current folder, else beside the spec."""
+    places = [expanded(name)]
+    if folder is not None:
+        places.append(folder / name)
+    found = (place for place in places if is_file(place))
+    return next(found, next((place for place in places if _exists(place)), places[0]))
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

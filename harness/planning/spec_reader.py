@@ -306,6 +306,14 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
     if not spec.steps or list(spec.steps) != sorted(set(spec.steps)) or spec.steps[0] < 1:
         raise SpecError(f"{lines.where(('steps',))}: steps must ascend and start at 1 or more")
     known = registry.domains | spec.domains
+    spelled = {name.casefold(): name for name in registry.domains}
+    for domain in spec.domains:
+        other = spelled.setdefault(domain.name.casefold(), domain.name)
+        if other != domain.name:
+            raise SpecError(
+                f"{lines.where(('domains', domain.name))}: domain '{domain.name}' differs from "
+                f"'{other}' in letter case alone; choose another name"
+            )
     for key in ("source", "targets"):
         for i, domain in enumerate(getattr(spec, key)):
             _at(lines, (key, i), domain, known)

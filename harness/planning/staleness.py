@@ -61,13 +61,13 @@ def stale_results(store: Store, plan: Plan) -> list[Stale]:
 
 def describe(stale: Iterable[Stale]) -> list[str]:
     """One line for each cause, for people."""
-    found = list(stale)
+    causes = list(stale)
     lines = [
         f"{one.results} stored results are stale and will be measured again: {one.cause}"
-        for one in found[:MOST_CAUSES]
+        for one in causes[:MOST_CAUSES]
     ]
-    if len(found) > MOST_CAUSES:
-        lines.append(f"{len(found) - MOST_CAUSES} more causes of stale results are not listed")
+    if len(causes) > MOST_CAUSES:
+        lines.append(f"{len(causes) - MOST_CAUSES} more causes of stale results are not listed")
     return lines
 
 

@@ -92,8 +92,8 @@ def survey(
     there = {key for key in tasks if store is not None and store.has_record(key)}
     work = []
     for use in plan.spec.evaluators:
-        own = [task for task in tasks.values() if task.evaluator.label == use.label]
-        work.append(Work(use.label, len(own), sum(task.key in there for task in own)))
+        of_use = [task for task in tasks.values() if task.evaluator.label == use.label]
+        work.append(Work(use.label, len(of_use), sum(task.key in there for task in of_use)))
     fits = [fit for model in plan.models for fit in model.fits]
     masking = tuple(_masking(fits, tasks.values(), registry, data, texts))
     return Survey(
@@ -179,12 +179,12 @@ def _estimate(
 
 
 def _add(one: MaskEstimate, other: MaskEstimate) -> MaskEstimate:
-    known = one.cost is not None and other.cost is not None
+    priced = one.cost is not None and other.cost is not None
     return MaskEstimate(
         calls=one.calls + other.calls,
         tokens_in=one.tokens_in + other.tokens_in,
         tokens_out=one.tokens_out + other.tokens_out,
-        cost=(one.cost or 0.0) + (other.cost or 0.0) if known else None,
+        cost=(one.cost or 0.0) + (other.cost or 0.0) if priced else None,
     )
 
 
@@ -221,8 +221,8 @@ def _plugins(plan: Plan, registry: Registry) -> Iterator[Plugin[Any]]:
 def _problems(plan: Plan) -> Iterator[str]:
     seen = set()
     for model in plan.models:
-        found = [model.problem, *(task.problem for task in model.tasks())]
-        for problem in found:
+        problems = [model.problem, *(task.problem for task in model.tasks())]
+        for problem in problems:
             if problem is not None and problem not in seen:
                 seen.add(problem)
                 yield problem

@@ -39,8 +39,8 @@ class Lines:
     def note_option(self, path: Path, option: str) -> None:
         """Remember that a value comes from an option of the command, not from the file."""
         self._options[path] = option
-        for known in [known for known in self._lines if known[: len(path)] == path]:
-            del self._lines[known]
+        for inner in [inner for inner in self._lines if inner[: len(path)] == path]:
+            del self._lines[inner]
 
     def where(self, path: Path) -> str:
         """Return ``file:line`` of a path, the option that set it, or the file alone."""

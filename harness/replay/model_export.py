@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +15,7 @@ from harness import __version__
 from harness.errors import StoreError
 from harness.files import new_folder
 from harness.lm.handle import LanguageModel
+from harness.planning.plan import MeasureTask
 from harness.replay.reproduction import Agreement, reproduce
 from harness.replay.rerun import Rerun
 from harness.storage.cells import Cell
@@ -85,10 +87,13 @@ def export_model(
         if kept is not None:
             shutil.copytree(kept, folder, dirs_exist_ok=True)
         else:
+            tasks = dict(run.measured(cell, step)) if check else {}
+            base = partial(run.base, cell.model)
+            # before the debiased model is there: one model in memory at a time
+            remembered = run.remembered(tasks.values(), base, CHECKED_ITEMS)
             model, before = run.refit(cell, step)
             save_checkpoint(model, folder, before)
-            if check:
-                agreement = _checked(run, cell, step, model)
+            agreement = _checked(run, cell, tasks, model, remembered)
             del model  # room for what is merged
         if merged and forms(folder) != ("weights",):
             _merge(run, cell, folder)
@@ -109,17 +114,22 @@ def _whole_folder(path: Path) -> Iterator[Path]:
         raise StoreError(f"{path}: cannot write: {error.strerror or error}") from None
 
 
-def _checked(run: Rerun, cell: Cell, step: int, model: LanguageModel) -> tuple[Agreement, ...]:
+def _checked(
+    run: Rerun,
+    cell: Cell,
+    tasks: Mapping[str, MeasureTask],
+    model: LanguageModel,
+    remembered: Mapping[str, object],
+) -> tuple[Agreement, ...]:
     """Compare a refitted model with the stored scores of its cell.
 
     Raises:
         StoreError: the scores differ.
     """
-    tasks = list(run.measured(cell, step))
-    rows = reproduce(run, model, tasks, CHECKED_ITEMS, alone=False)
+    rows = reproduce(run, model, tasks.items(), CHECKED_ITEMS, alone=False, remembered=remembered)
     for row in rows:
         if not row.within(REFIT_TOLERANCE):
-            notes = [note for key, task in tasks for note in run.changes(key, task)]
+            notes = [note for key, task in tasks.items() for note in run.changes(key, task)]
             changed = f" ({'; '.join(dict.fromkeys(notes))})" if notes else ""
             raise StoreError(
                 f"{cell.title()}: the model that was fitted again is not the one that was measured"

@@ -63,6 +63,7 @@ def reproduce(
     sample: int | None,
     *,
     alone: bool,
+    remembered: Mapping[str, object],
 ) -> list[Agreement]:
     """Score a sample of stored items again.
 
@@ -73,6 +74,7 @@ def reproduce(
         sample: about so many items a domain; None: all.
         alone: each text by itself through the whole model, with nothing shared or kept; else as
             a run does.
+        remembered: what the evaluators know of the base model, by label; see `Rerun.remembered`.
 
     Raises:
         HarnessError: an evaluator's data cannot be read, or the model cannot score texts alone.
@@ -83,7 +85,7 @@ def reproduce(
         assert record is not None
         model.forget_scores()
         with model.alone() if alone else nullcontext():
-            measured = run.measure(task, model, sample)
+            measured = run.measure(task, model, sample, remembered)
         texts = {item.id: item.texts for item in run.listed(task, sample)}
         stored = {(m.domain, m.protocol): m for m in record.measurements}
         for measurement in measured:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from harness.boundary import list_items, measure
+from harness.boundary import list_items, measure, remember
 from harness.data.places import DataStore
 from harness.data.sampling import nested_sample
 from harness.errors import DebiasError, StoreError, did_you_mean
@@ -205,7 +205,11 @@ class Rerun:
     # -- measuring ---------------------------------------------------------------------------
 
     def measure(
-        self, task: MeasureTask, model: LanguageModel, sample: int | None = None
+        self,
+        task: MeasureTask,
+        model: LanguageModel,
+        sample: int | None = None,
+        remembered: Mapping[str, object] | None = None,
     ) -> tuple[Measurement, ...]:
         """Ask an evaluator as the run did, or for a sample of its items.
 
@@ -213,6 +217,7 @@ class Rerun:
             task: what is measured.
             model: on which model.
             sample: about so many items a domain are wanted.
+            remembered: what evaluators know of the base model, by label; see `remembered`.
 
         Raises:
             HarnessError: its data is missing, or the evaluator fails.
@@ -221,11 +226,36 @@ class Rerun:
             raise DebiasError(task.problem)
         self._reporter.phase(f"{model.name} / {task.evaluator.label}")
         entry, evaluator = self._evaluator(task)
-        asked = self._asked(task, sample)
-        request = EvaluationRequest(
-            **dict(asked), model=model, sample=sample, progress=self._reporter.progress
-        )
-        return measure(entry, evaluator, request)
+        known = (remembered or {}).get(task.evaluator.label)
+        return measure(entry, evaluator, self._request(task, model, sample, known))
+
+    def remembered(
+        self,
+        tasks: Iterable[MeasureTask],
+        base: Callable[[], LanguageModel],
+        sample: int | None = None,
+    ) -> dict[str, object]:
+        """Return what evaluators know of the base model when they measure a debiased one, by label.
+
+        Args:
+            tasks: what will be measured.
+            base: gives the base model; not called where no evaluator asks about it.
+            sample: as it will be given to `measure`.
+
+        Raises:
+            HarnessError: the model or data is missing, or an evaluator fails.
+        """
+        known: dict[str, object] = {}
+        model: LanguageModel | None = None
+        for task in tasks:
+            entry, evaluator = self._evaluator(task)
+            asks = type(evaluator).remember is not Evaluator.remember
+            if not asks or task.problem is not None or task.evaluator.label in known:
+                continue
+            model = base() if model is None else model
+            request = self._request(task, model, sample)
+            known[task.evaluator.label] = remember(entry, evaluator, request)
+        return known
 
     def listed(self, task: MeasureTask, sample: int | None = None) -> tuple[ItemTexts, ...]:
         """List the items that `measure` scores, with their texts.
@@ -240,6 +270,24 @@ class Rerun:
         name = task.evaluator.use
         evaluator = self._registry.create("evaluator", name, task.evaluator.config)
         return self._registry.get("evaluator", name), evaluator
+
+    def _request(
+        self,
+        task: MeasureTask,
+        model: LanguageModel,
+        sample: int | None,
+        remembered: object = None,
+    ) -> EvaluationRequest:
+        asked = self._asked(task, sample)
+        neutral = () if task.neutral is None else self._experiment.texts.held_out(task.neutral)
+        return EvaluationRequest(
+            **dict(asked),
+            model=model,
+            sample=sample,
+            neutral=neutral,
+            remembered=remembered,
+            progress=self._reporter.progress,
+        )
 
     def _asked(self, task: MeasureTask, sample: int | None) -> ItemsRequest:
         limits = self.spec.limits

@@ -170,12 +170,12 @@ def _wrong_use(
 
 def _is_use(uses: Any, label: str | None, plugin: Mapping[str, Any]) -> bool:
     """Whether a plugin's inputs are those of a label in the spec, and of no other one more so."""
-    known = {
+    by_label = {
         use.get("label"): _unlike(use, plugin)
         for use in (uses if isinstance(uses, list) else [])
         if isinstance(use, Mapping) and use.get("use") == plugin.get("name")
     }
-    return label in known and known[label] == min(known.values())
+    return label in by_label and by_label[label] == min(by_label.values())
 
 
 def _unlike(use: Mapping[str, Any], plugin: Mapping[str, Any]) -> int:
@@ -229,8 +229,8 @@ def _wrong_decisions(quantities: Quantities, table: ItemTable) -> Iterator[str]:
         ):
             continue
         stored, scores = table.column(name), table.columns(quantity.of)
-        known = ~np.isnan(scores).any(axis=1) & ~np.isnan(stored)
-        wrong = np.flatnonzero(known & (quantity.decide(scores) != stored))
+        complete = ~np.isnan(scores).any(axis=1) & ~np.isnan(stored)
+        wrong = np.flatnonzero(complete & (quantity.decide(scores) != stored))
         if len(wrong):
             more = f" and {len(wrong) - 1} more items" if len(wrong) > 1 else ""
             yield f"{name} of item {table.ids[wrong[0]]}{more} does not follow from its scores"

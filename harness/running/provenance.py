@@ -45,13 +45,13 @@ def provenance(device: str, plugins: Iterable[Registered]) -> Provenance:
 @cache
 def packages() -> dict[str, str]:
     """Versions of `PACKAGES`, where installed."""
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @cache

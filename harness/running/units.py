@@ -152,8 +152,8 @@ def units_of(plan: Plan, missing: set[str]) -> Iterator[Unit]:
     """
     for model in plan.models:
         for fit in (None, *model.fits):
-            own: Sequence[MeasureTask] = model.base if fit is None else fit.tasks
-            tasks = tuple(task for task in own if task.key in missing)
+            planned: Sequence[MeasureTask] = model.base if fit is None else fit.tasks
+            tasks = tuple(task for task in planned if task.key in missing)
             if tasks:
                 bare = None if fit is None else replace(fit, tasks=())
                 yield Unit(

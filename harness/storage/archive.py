@@ -122,7 +122,7 @@ def _opened(path: Path, stream: BinaryIO, results: Path, name: str | None) -> St
         for member in members:
             _check(path, member)
         names = [member.filename for member in members]
-        missing = [known for known in (INDEX, packed.RECORDS) if known not in names]
+        missing = [required for required in (INDEX, packed.RECORDS) if required not in names]
         if missing:
             raise StoreError(f"{path}: not an archive that `harness share` wrote: no {missing[0]}")
         if len(set(names)) < len(names):

@@ -154,11 +154,11 @@ class Cell(Stored):
         Raises:
             StoreError: the cell has no such step; says which it has.
         """
-        steps = [known for known in self.steps if known > 0]
+        steps = [measured for measured in self.steps if measured > 0]
         chosen = step if step is not None else max(steps, default=0)
         if chosen not in steps:
-            known = ", ".join(map(str, steps)) or "none"
-            raise StoreError(f"{self.title()} has no step {chosen} (known: {known})")
+            listed = ", ".join(map(str, steps)) or "none"
+            raise StoreError(f"{self.title()} has no step {chosen} (known: {listed})")
         return chosen
 
     def title(self) -> str:

@@ -78,8 +78,8 @@ class Declarations:
                 )
             except HarnessError:  # it, its config or its protocol is no longer there
                 self._declared[place] = None
-        known = self._declared[place]
-        return measurement if known is None else known.complete(measurement)
+        declaration = self._declared[place]
+        return measurement if declaration is None else declaration.complete(measurement)
 
     def _use(self, label: str) -> tuple[str, dict[str, Any]]:
         uses = self._index.spec.get("evaluators")

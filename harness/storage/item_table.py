@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from itertools import chain
 from operator import itemgetter
 from typing import Any
@@ -32,9 +31,12 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@dataclass
+Fields = tuple[tuple[str, ...], tuple[str | None, ...], tuple[str | None, ...]]
+"""The id, the cluster and the stratum of every item."""
+
+
 class ItemTable:
-    """The items of one measurement as columns, each made once, on first use.
+    """The items of one measurement as columns.
 
     Attributes:
         ids: stable item ids.
@@ -42,14 +44,23 @@ class ItemTable:
         strata: the half of each item; None if there are no halves.
     """
 
-    ids: list[str]
-    clusters: list[str | None]
-    strata: list[str | None]
-    _values: Sequence[Mapping[str, float]]
-    _names: list[str] | None = None
-    _columns: dict[str, Floats] = field(default_factory=dict)
-    _stacks: dict[tuple[str, ...], Floats] = field(default_factory=dict)
-    _complete: dict[tuple[str, ...], bool] = field(default_factory=dict)
+    def __init__(
+        self,
+        ids: Sequence[str],
+        clusters: Sequence[str | None],
+        strata: Sequence[str | None],
+        values: Sequence[Mapping[str, float]],
+    ) -> None:
+        """Make a table of the fields of items, and of their values by name.
+
+        Raises:
+            TypeError: a value is not a number.
+            OverflowError: a number is too large.
+        """
+        self.ids, self.clusters, self.strata = tuple(ids), tuple(clusters), tuple(strata)
+        self._columns = _columns_of(values)
+        self._stacks: dict[tuple[str, ...], Floats] = {}
+        self._complete: dict[tuple[str, ...], bool] = {}
 
     @classmethod
     def of_items(cls, items: Iterable[Item]) -> ItemTable:
@@ -71,31 +82,32 @@ class ItemTable:
             TypeError: a field is of another type than an item's.
             OverflowError: a number is too large.
         """
-        table = cls(
-            [item["id"] for item in items],
-            _each(items, "cluster", None),
-            _each(items, "stratum", None),
-            [item["values"] for item in items],
-        )
-        _check_types(table.ids, str)
-        _check_types(table.clusters, str, type(None))
-        _check_types(table.strata, str, type(None))
-        _check_types(table._values, dict)
-        values = list(chain.from_iterable(item.values() for item in table._values))
-        if _check_types(values, float, int) != {float}:
-            max(map(float, values), default=0.0)  # no whole number is too large for a float
-        return table
+        ids = [item["id"] for item in items]
+        clusters, strata = _each(items, "cluster", None), _each(items, "stratum", None)
+        values = [item["values"] for item in items]
+        _check_types(ids, str)
+        _check_types(clusters, str, type(None))
+        _check_types(strata, str, type(None))
+        _check_types(values, dict)
+        return cls(ids, clusters, strata, values)
+
+    def share(self, known: dict[Fields, Fields]) -> None:
+        """Take ids, clusters and strata from another table that has the same, to save memory.
+
+        Args:
+            known: those of earlier tables; this table's are added.
+        """
+        fields = self.ids, self.clusters, self.strata
+        self.ids, self.clusters, self.strata = known.setdefault(fields, fields)
 
     def names(self) -> list[str]:
         """Return the names of the values that items have, in order of first appearance."""
-        if self._names is None:
-            self._names = list(dict.fromkeys(chain.from_iterable(self._values)))
-        return list(self._names)
+        return list(self._columns)
 
     def column(self, name: str) -> Floats:
         """Return a value of every item, shape ``(items,)``; nan where an item has none."""
         if name not in self._columns:
-            self._columns[name] = np.array(_each(self._values, name, float("nan")), float)
+            return np.full(len(self.ids), np.nan)
         return self._columns[name]
 
     def columns(self, names: Sequence[str]) -> Floats:
@@ -137,12 +149,30 @@ class ItemTable:
         return self._complete[key]
 
 
-def _check_types(values: Iterable[object], *kinds: type) -> set[type]:
-    types = set(map(type, values))
-    strange = types - set(kinds)
+def _columns_of(values: Sequence[Mapping[str, float]]) -> dict[str, Floats]:
+    """Return the values of items as one array for each name, nan where an item has none.
+
+    The mappings themselves take several times the memory, so they are not kept.
+    """
+    first = list(values[0]) if values else []
+    if len(first) > 1 and set(map(len, values)) == {len(first)}:
+        try:  # the usual case: all items have the same values
+            flat = list(chain.from_iterable(map(itemgetter(*first), values)))
+        except KeyError:
+            pass
+        else:
+            _check_types(flat, float, int)
+            table = np.array(flat, np.float64).reshape(len(values), len(first))
+            return dict(zip(first, np.ascontiguousarray(table.T), strict=True))
+    _check_types([number for own in values for number in own.values()], float, int)
+    names = dict.fromkeys(chain.from_iterable(values))
+    return {name: np.array(_each(values, name, float("nan")), np.float64) for name in names}
+
+
+def _check_types(values: Iterable[object], *kinds: type) -> None:
+    strange = set(map(type, values)) - set(kinds)
     if strange:
         raise TypeError(f"a value is of the type {strange.pop().__name__}")
-    return types
 
 
 def _each(objects: Sequence[Mapping[str, Any]], name: str, otherwise: Any) -> list[Any]:

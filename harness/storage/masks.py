@@ -77,11 +77,6 @@ class StoredMasks:
         json.loads(text)
         return cls(sha256, text)
 
-    def spans(self) -> dict[tuple[str, str], tuple[Span, ...]]:
-        """Return the spans of each passage, by its id and the hash of its text."""
-        masks = _MASKS.validate_json(self.text)
-        return {(mask.passage, mask.text): mask.spans for mask in masks}
-
     def complete(self) -> bool:
         """Whether every passage has its final answer."""
         return all(mask.final for mask in _MASKS.validate_json(self.text))

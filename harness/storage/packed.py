@@ -25,9 +25,6 @@ MOST_PACKED = 2 * MOST_BYTES
 MOST_LINE = 64 * 2**20
 """Most bytes of one record."""
 
-TEXTS: tuple[Kind, ...] = ("records", "failures")
-"""Kinds of files that stand as text in `RECORDS`."""
-
 MEMBERS: dict[Kind, str] = {"items": "items.jsonl.gz", "masks": "masks.jsonl.gz"}
 """Kinds of files that are kept compressed, and the packed file of each."""
 

@@ -9,7 +9,7 @@ need not tell the difference.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ from harness.plugins import Registry
 from harness.quantities import Quantities
 from harness.storage.cells import Cell, MethodNames
 from harness.storage.declarations import Declarations
-from harness.storage.item_table import ItemTable
+from harness.storage.item_table import Fields, ItemTable
 from harness.storage.origin import RunOrigin
 from harness.storage.records import Failure, Record, RunIndex
 from harness.storage.store import Store
@@ -108,6 +108,9 @@ class RunReader:
         self._derived: dict[tuple[Place, Place, str], Metric] = {}
         self._failures: dict[str, Failure | None] = {}
         self._tables: dict[str, tuple[ItemTable, ...]] = {}
+        self._fields: dict[Fields, Fields] = {}
+        self._keys = {id(cell): _keys_of(cell) for cell in self.index.cells}
+        self._defined: dict[tuple[str, str], tuple[tuple[Column, bool], ...]] = {}
         self._hashes: dict[str, str | None] = {}
         self.origin = RunOrigin()
         """Software, machine and time behind the records that were read so far."""
@@ -148,7 +151,10 @@ class RunReader:
             StoreError: they cannot be read.
         """
         if place.key not in self._tables:
-            self._tables[place.key] = self.store.item_tables(place.key, self._hashes.get(place.key))
+            tables = self.store.item_tables(place.key, self._hashes.get(place.key))
+            for table in tables:
+                table.share(self._fields)
+            self._tables[place.key] = tables
         tables = self._tables[place.key]
         if place.position >= len(tables):
             raise StoreError(
@@ -157,11 +163,10 @@ class RunReader:
             )
         return tables[place.position]
 
-    def keys(self, cell: Cell, step: int, evaluator: str) -> Iterator[str]:
-        """Yield the keys of a cell's measures by an evaluator at a step."""
-        for ref in cell.measures:
-            if ref.step == step and ref.evaluator == evaluator:
-                yield ref.key
+    def keys(self, cell: Cell, step: int, evaluator: str) -> Sequence[str]:
+        """Return the keys of a cell's measures by an evaluator at a step."""
+        keys = self._keys.get(id(cell))  # a cell of the index lives as long as this reader
+        return (_keys_of(cell) if keys is None else keys).get((step, evaluator), ())
 
     def stop(self, cell: Cell, step: int) -> Stop | None:
         """Return where the fit of a cell ended; None if it went to its last step."""
@@ -235,14 +240,16 @@ class RunReader:
         Raises:
             StoreError: nothing is measured, or not what was asked for; says what is.
         """
+        shown = [
+            (ref.evaluator, ref.key)
+            for number, cell in enumerate(self.index.cells)
+            for ref in cell.measures
+            if ref.step in (0, steps.get(number))
+        ]
         found: dict[Column, bool] = {}
-        for number, cell in enumerate(self.index.cells):
-            for ref in cell.measures:
-                if ref.step not in (0, steps.get(number)):
-                    continue
-                for (protocol_, domain), measured in (self.record(ref.key) or {}).items():
-                    for name, own in measured.defined.items():
-                        found[Column(ref.evaluator, protocol_, name, domain)] = own.primary
+        for evaluator_, key in dict.fromkeys(shown):
+            for column, primary in self._columns_of(evaluator_, key):
+                found[column] = primary
         if not found:
             raise StoreError(f"{self.store.folder}: no measurement yet; `harness run` makes them")
         for what, value, position in (
@@ -265,6 +272,16 @@ class RunReader:
         order = {domain: i for i, domain in enumerate(self.index.targets)}
         chosen.sort(key=lambda c: order.get(c.domain, len(order)))
         return tuple(chosen)
+
+    def _columns_of(self, evaluator: str, key: str) -> tuple[tuple[Column, bool], ...]:
+        """The columns of a record, each with whether its metric is primary."""
+        if (evaluator, key) not in self._defined:
+            self._defined[evaluator, key] = tuple(
+                (Column(evaluator, protocol, name, domain), metric.primary)
+                for (protocol, domain), measured in (self.record(key) or {}).items()
+                for name, metric in measured.defined.items()
+            )
+        return self._defined[evaluator, key]
 
 
 def shown_step(step: int, stops: Iterable[Stop | None]) -> str:
@@ -292,3 +309,11 @@ def _stop_of(record: Record) -> Stop | None:
     if not isinstance(step, int) or not isinstance(kl, int | float):
         return None
     return Stop(step, float(kl))
+
+
+def _keys_of(cell: Cell) -> dict[tuple[int, str], list[str]]:
+    """The keys of a cell's measures, by step and evaluator."""
+    found: dict[tuple[int, str], list[str]] = {}
+    for ref in cell.measures:
+        found.setdefault((ref.step, ref.evaluator), []).append(ref.key)
+    return found

@@ -19,7 +19,7 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
@@ -30,16 +30,14 @@ from pydantic_core import from_json
 from harness.errors import StoreError, did_you_mean
 from harness.files import PARTIAL, is_real_folder, links_below, sync, sync_tree, use_usual_modes
 from harness.metrics import Item
-from harness.storage import packed
 from harness.storage.item_table import ItemTable, uncollected
 from harness.storage.locking import LockedElsewhereError, file_lock
 from harness.storage.masks import StoredMasks
-from harness.storage.packed import Pack
 from harness.storage.records import Failure, Record, RunIndex
+from harness.storage.run_files import RunFiles
 from harness.storage.run_folder import (
     BROKEN,
     INDEX,
-    SUFFIX,
     Kind,
     RunFolder,
     check_values,
@@ -64,10 +62,9 @@ class Store:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._files = RunFolder(folder)
+        self._files = RunFiles(folder)
+        self._single = self._files.single
         self._locked = False
-        self._packed: Pack | None = None
-        self._pack_read = False
 
     @classmethod
     def open(cls, folder: Path) -> Store:
@@ -91,7 +88,7 @@ class Store:
         """
         try:
             for kind in ("records", "items", "failures"):
-                self._files.folder(kind).mkdir(parents=True, exist_ok=True)
+                self._single.folder(kind).mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder, prefix=".probe-"):
                 pass
         except OSError as error:
@@ -128,10 +125,10 @@ class Store:
             raise StoreError(f"{self.folder}: cannot lock: {error.strerror or error}") from None
         self._locked = True
         try:
-            self._files.remove_partials()
+            self._single.remove_partials()
             yield
         finally:
-            self._files.remove_partials()
+            self._single.remove_partials()
             self._locked = False
             lock.__exit__(None, None, None)
 
@@ -139,7 +136,7 @@ class Store:
 
     def write_index(self, index: RunIndex) -> None:
         """Write the index."""
-        self._files.write_at(self.folder / INDEX, sealed(_json(index)))
+        self._single.write_at(self.folder / INDEX, sealed(_json(index)))
 
     def write_record(self, record: Record) -> None:
         """Write a record, and drop an earlier failure of the same task."""
@@ -148,20 +145,20 @@ class Store:
         stored = record.model_copy(
             update={"measurements": tuple(bare), "items_sha256": hashlib.sha256(items).hexdigest()}
         )
-        self._files.write("items", record.key, items)
-        self._files.write("records", record.key, sealed(_json(stored)))
-        self._files.remove("failures", record.key)
+        self._single.write("items", record.key, items)
+        self._single.write("records", record.key, sealed(_json(stored)))
+        self._single.remove("failures", record.key)
 
     def write_failure(self, failure: Failure) -> None:
         """Write why a task failed."""
-        self._files.write("failures", failure.key, sealed(_json(failure)))
+        self._single.write("failures", failure.key, sealed(_json(failure)))
 
     def write_masks(self, masks: StoredMasks) -> None:
         """Write the masks that a fit learns from, once for all fits that share them."""
-        if not self._files.has("masks", masks.sha256):
+        if not self._single.has("masks", masks.sha256):
             with suppress(FileExistsError):
-                self._files.folder("masks").mkdir()
-            self._files.write("masks", masks.sha256, compressed(masks.text))
+                self._single.folder("masks").mkdir()
+            self._single.write("masks", masks.sha256, compressed(masks.text))
 
     def scratch(self) -> Path:
         """Make a folder for checkpoints that are being written; it is removed with the lock.
@@ -169,7 +166,7 @@ class Store:
         Raises:
             StoreError: it cannot be made.
         """
-        path = self._files.folder("checkpoints") / f".{secrets.token_hex(4)}{PARTIAL}"
+        path = self._single.folder("checkpoints") / f".{secrets.token_hex(4)}{PARTIAL}"
         try:
             path.mkdir(parents=True)
         except OSError as error:
@@ -214,9 +211,9 @@ class Store:
         return path
 
     def _checkpoint_place(self, fit_key: str, step: int) -> Path:
-        self._files.path("records", fit_key)  # a key, and not a path
-        self._files.folder("checkpoints")
-        return self._files.folder(f"checkpoints/{fit_key}") / f"step-{step}"
+        self._single.path("records", fit_key)  # a key, and not a path
+        self._single.folder("checkpoints")
+        return self._single.folder(f"checkpoints/{fit_key}") / f"step-{step}"
 
     def index(self) -> RunIndex:
         """Read the index.
@@ -225,7 +222,7 @@ class Store:
             StoreError: it is missing, cannot be read, or was changed after it was written.
         """
         path = self.folder / INDEX
-        text = self._files.read_index()
+        text = self._single.read_index()
         if text is None:
             raise StoreError(f"{path}: cannot read: No such file or directory")
         return _parsed(path, text, RunIndex)
@@ -236,7 +233,7 @@ class Store:
 
     def has_record(self, key: str) -> bool:
         """Whether a task is done: a record without its items is not."""
-        return self._has("records", key) and self._has("items", key)
+        return self._files.has("records", key) and self._files.has("items", key)
 
     def record(self, key: str, *, items: bool = True) -> Record | None:
         """Read a record; None if the task is not done.
@@ -248,17 +245,17 @@ class Store:
         Raises:
             StoreError: it cannot be read, or was changed after it was written.
         """
-        text = self._read("records", key)
+        text = self._files.read("records", key)
         if text is None:
             return None
         record = _parsed(self.path("records", key), text, Record)
         if not items:
             return record
         try:
-            found = _ITEMS.validate_json(self._items(key, record.items_sha256))
+            items_of_each = _ITEMS.validate_json(self._items(key, record.items_sha256))
             full = [
-                measurement.model_copy(update={"items": own})
-                for measurement, own in zip(record.measurements, found, strict=True)
+                measurement.model_copy(update={"items": item_list})
+                for measurement, item_list in zip(record.measurements, items_of_each, strict=True)
             ]
         except BROKEN as error:
             raise self._unreadable_items(key, error) from None
@@ -300,7 +297,7 @@ class Store:
         return None
 
     def _failure(self, key: str) -> Failure | None:
-        text = self._read("failures", key)
+        text = self._files.read("failures", key)
         return None if text is None else _parsed(self.path("failures", key), text, Failure)
 
     def masks(self, sha256: str) -> StoredMasks | None:
@@ -309,7 +306,7 @@ class Store:
         Raises:
             StoreError: they cannot be read, or were changed after they were written.
         """
-        content = self._read("masks", sha256)
+        content = self._files.read("masks", sha256)
         if content is None:
             return None
         try:
@@ -321,21 +318,18 @@ class Store:
 
     def record_keys(self) -> Iterator[str]:
         """Keys of all records, sorted."""
-        return iter(sorted(self._keys("records")))
+        return iter(sorted(self._files.keys("records")))
 
     def failure_keys(self) -> Iterator[str]:
         """Keys of all failures, sorted."""
-        return iter(sorted(self._keys("failures")))
+        return iter(sorted(self._files.keys("failures")))
 
     def mask_keys(self) -> Iterator[str]:
         """Hashes of all stored masks, sorted."""
-        return iter(sorted(self._keys("masks")))
+        return iter(sorted(self._files.keys("masks")))
 
     def path(self, kind: Kind, key: str) -> Path:
         """The file that holds a record, its items, a failure or masks."""
-        pack = self._pack()
-        if pack is not None and pack.has(kind, key) and not self._files.has(kind, key):
-            return pack.path(kind)
         return self._files.path(kind, key)
 
     # -- damage ------------------------------------------------------------------------------
@@ -368,8 +362,8 @@ class Store:
             StoreError: they cannot be renamed.
         """
         kinds: tuple[Kind, ...] = ("records", "items")
-        found = [self._files.set_aside(self._files.path(kind, key)) for kind in kinds]
-        return [path for path in found if path is not None]
+        renamed = [self._single.set_aside(self._single.path(kind, key)) for kind in kinds]
+        return [path for path in renamed if path is not None]
 
     def set_damaged_aside(self) -> list[str]:
         """Rename an index and packed files that cannot be read, so that new ones can be written.
@@ -385,24 +379,21 @@ class Store:
             if self.has_index():
                 self.index()
         except StoreError as error:
-            aside = self._files.set_aside(self.folder / INDEX)
+            aside = self._single.set_aside(self.folder / INDEX)
             notes.append(f"{error}; the damaged file is kept as {aside}")
         try:
-            self._pack()
+            self._files.packed()
         except StoreError as error:
-            names = (packed.RECORDS, *packed.MEMBERS.values())
-            kept = [self._files.set_aside(self.folder / name) for name in names]
-            self._packed, self._pack_read = None, False
-            listed = ", ".join(path.name for path in kept if path is not None)
+            listed = ", ".join(path.name for path in self._files.set_packed_aside())
             notes.append(f"measuring again: {error}; the damaged files are kept as {listed}")
         return notes
 
     # -- packing -----------------------------------------------------------------------------
 
     def pack(self) -> list[Path]:
-        """Put records, items, failures and masks into a few files, and remove their folders.
+        """Combine records, items, failures and masks into a few files, and remove the single ones.
 
-        Killed at any point it leaves a whole run.
+        The run stays whole if the process is killed at any point.
 
         Returns:
             The packed files.
@@ -411,14 +402,8 @@ class Store:
             StoreError: something is damaged or cannot be written, or a run is writing here.
         """
         with self.locked():
-            self.unpack()
-            for key in self.record_keys():
-                if (wrong := self.damage(key)) is not None:
-                    raise StoreError(f"{wrong}; a damaged run is not packed")
-            written = self._pack_into(self._files)
-            self._remove_files(SUFFIX)
-            self._pack_read = False
-        return written
+            self._refuse_damage("packed")
+            return self._files.pack(lambda key, text: text)
 
     def packed_copy(self, folder: Path) -> list[Path]:
         """Write the run in its packed form into another folder; this one is only read.
@@ -433,105 +418,33 @@ class Store:
             StoreError: something is damaged or cannot be written.
         """
         index = self.index()
-        for key in self.record_keys():
-            if (wrong := self.damage(key)) is not None:
-                raise StoreError(f"{wrong}; a damaged run is not shared")
-        files = RunFolder(folder)
-        written = self._pack_into(files, traces=False)
+        self._refuse_damage("shared")
+        written = self._files.write_packed(RunFolder(folder), self._without_trace)
         Store(folder).write_index(index)
         return [folder / INDEX, *written]
 
-    def _pack_into(self, files: RunFolder, *, traces: bool = True) -> list[Path]:
-        """Write the packed files into a folder, the records first in the answer and last in time.
+    def _refuse_damage(self, use: str) -> None:
+        for key in self.record_keys():
+            if (wrong := self.damage(key)) is not None:
+                raise StoreError(f"{wrong}; a damaged run is not {use}")
 
-        Args:
-            files: the folder.
-            traces: keep the traces of failures.
-        """
-        written: list[Path] = []
-        places: list[tuple[Kind, str, int, int]] = []
-        for kind, name in packed.MEMBERS.items():
-            if keys := sorted(self._keys(kind)):
-                path = files.root / name
-                files.write_at(path, self._placed(kind, keys, places))
-                written.append(path)
-        path = files.root / packed.RECORDS
-        lines = packed.packed_lines(self._packable(traces), places)
-        files.write_at(path, packed.compressed(lines))
-        return [path, *written]
-
-    def _placed(
-        self, kind: Kind, keys: Iterable[str], places: list[tuple[Kind, str, int, int]]
-    ) -> Iterator[bytes]:
-        """Yield files one after the other, and add to ``places`` where each of them is."""
-        offset = 0
-        for key in keys:
-            content = self._read(kind, key) or b""
-            places.append((kind, key, offset, len(content)))
-            offset += len(content)
-            yield content
-
-    def _packable(self, traces: bool) -> Iterator[tuple[Kind, str, bytes]]:
-        done = self._keys("records")
-        for key in sorted(done):
-            yield "records", key, self._read("records", key) or b""
-        for key in sorted(self._keys("failures") - done):
-            failure = None if traces else self.failure(key)
-            if failure is None:
-                yield "failures", key, self._read("failures", key) or b""
-            else:
-                bare = failure.model_copy(update={"trace": None})
-                yield "failures", key, sealed(_json(bare))
+    def _without_trace(self, key: str, text: bytes) -> bytes:
+        """Return the text of a failure without its trace, which names files of this machine."""
+        failure = self.failure(key)
+        if failure is None:
+            return text
+        return sealed(_json(failure.model_copy(update={"trace": None})))
 
     def unpack(self) -> None:
-        """Put the files of a packed run back into their folders.
+        """Write the files of a packed run as single files again.
 
         Raises:
             StoreError: a packed file cannot be read or written, or a run is writing here.
         """
         with self.locked():
-            pack = self._pack()
-            if pack is None:
-                return
-            kinds: tuple[Kind, ...] = ("masks", "items", "failures", "records")
-            for kind in kinds:
-                self._files.folder(kind).mkdir(exist_ok=True)
-                for key in pack.keys(kind):
-                    if not self._files.has(kind, key):
-                        self._files.write(kind, key, pack.read(kind, key) or b"")
-            for name in (packed.RECORDS, *packed.MEMBERS.values()):
-                (self.folder / name).unlink(missing_ok=True)
-            self._packed = None
-
-    def _remove_files(self, kinds: Iterable[Kind]) -> None:
-        for kind in kinds:
-            for key in list(self._files.keys(kind)):
-                self._files.remove(kind, key)
-            with suppress(OSError):  # it holds something else, which is left there
-                self._files.folder(kind).rmdir()
+            self._files.unpack()
 
     # -- files -------------------------------------------------------------------------------
-
-    def _pack(self) -> Pack | None:
-        if not self._pack_read:
-            path = self.folder / packed.RECORDS
-            self._packed = Pack(self.folder) if path.exists() or path.is_symlink() else None
-            self._pack_read = True
-        return self._packed
-
-    def _has(self, kind: Kind, key: str) -> bool:
-        pack = self._pack()
-        return self._files.has(kind, key) or (pack is not None and pack.has(kind, key))
-
-    def _keys(self, kind: Kind) -> set[str]:
-        pack = self._pack()
-        return {*self._files.keys(kind), *(pack.keys(kind) if pack else ())}
-
-    def _read(self, kind: Kind, key: str) -> bytes | None:
-        content = self._files.read(kind, key)
-        if content is None and (pack := self._pack()) is not None:
-            return pack.read(kind, key)
-        return content
 
     def _items(self, key: str, sha256: str | None) -> bytes:
         """The JSON of a record's items.
@@ -539,7 +452,7 @@ class Store:
         Raises:
             OSError, ValueError, zlib.error: it cannot be read, or is not what was written.
         """
-        content = self._read("items", key)
+        content = self._files.read("items", key)
         if content is None:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory")
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
@@ -587,5 +500,5 @@ def find_run(name: str, results: Path) -> Store:
     for folder in (Path(name), results / name):
         if os.path.lexists(folder / INDEX):  # whatever it is, reading it says what is wrong
             return Store(folder)
-    known = [p.parent.name for p in results.glob("*/index.json")] if results.is_dir() else []
-    raise StoreError(f"no run '{name}' here or in {results}{did_you_mean(name, known)}")
+    names = [p.parent.name for p in results.glob("*/index.json")] if results.is_dir() else []
+    raise StoreError(f"no run '{name}' here or in {results}{did_you_mean(name, names)}")

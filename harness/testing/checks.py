@@ -304,7 +304,7 @@ def _check_quantities(entry: Registered, measurement: Measurement) -> None:
                 continue
             if not {name, *quantity.of} <= item.values.keys():
                 continue
-            scores = np.array([[item.values[own] for own in quantity.of]])
+            scores = np.array([[item.values[score] for score in quantity.of]])
             if item.values[name] != float(quantity.decide(scores)[0]):
                 raise _broken(
                     entry, f"item {item.id}: {name!r} does not follow from {', '.join(quantity.of)}"
@@ -321,10 +321,10 @@ def _check_listed(
     if not any(item.id in listed for item in measurement.items):
         return
     for item in measurement.items:
-        known = listed.get(item.id)
-        if known is None:
+        texts = listed.get(item.id)
+        if texts is None:
             raise _broken(entry, f"items() does not list the measured item {item.id!r}")
-        if (known.cluster, known.stratum) != (item.cluster, item.stratum):
+        if (texts.cluster, texts.stratum) != (item.cluster, item.stratum):
             raise _broken(entry, f"items() gives {item.id!r} another cluster or stratum")
 
 

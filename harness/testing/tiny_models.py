@@ -22,7 +22,7 @@ _TEXT = (
 
 
 def build_tiny(
-    kind: ModelKind = "causal", seed: int = 0
+    kind: ModelKind = "causal", seed: int = 0, context: int = CONTEXT
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Build a two-layer GPT-2 or BERT of width 32, with random weights and byte-level BPE.
 
@@ -33,7 +33,7 @@ def build_tiny(
     import torch
     from transformers import BertConfig, BertForMaskedLM, GPT2Config, GPT2LMHeadModel
 
-    tokenizer = _tokenizer(kind)
+    tokenizer = _tokenizer(kind, context)
     module: PreTrainedModel
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -41,7 +41,7 @@ def build_tiny(
             module = GPT2LMHeadModel(
                 GPT2Config(
                     vocab_size=len(tokenizer),
-                    n_positions=CONTEXT,
+                    n_positions=context,
                     n_embd=32,
                     n_layer=2,
                     n_head=2,
@@ -54,7 +54,7 @@ def build_tiny(
             module = BertForMaskedLM(
                 BertConfig(
                     vocab_size=len(tokenizer),
-                    max_position_embeddings=CONTEXT,
+                    max_position_embeddings=context,
                     hidden_size=32,
                     num_hidden_layers=2,
                     num_attention_heads=2,
@@ -66,9 +66,15 @@ def build_tiny(
     return module.eval(), tokenizer
 
 
-def save_tiny_model(folder: Path, kind: ModelKind = "causal", seed: int = 0) -> Path:
-    """Save a tiny model with its tokenizer, as `transformers` reads it; returns the folder."""
-    module, tokenizer = build_tiny(kind, seed)
+def save_tiny_model(
+    folder: Path, kind: ModelKind = "causal", seed: int = 0, context: int = CONTEXT
+) -> Path:
+    """Save a tiny model with its tokenizer, as `transformers` reads it; returns the folder.
+
+    ``context`` is its longest input in tokens. The sentences of published benchmarks need some 512:
+    a tiny tokenizer cuts words into many pieces.
+    """
+    module, tokenizer = build_tiny(kind, seed, context)
     module.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
@@ -91,7 +97,7 @@ def _handle(kind: ModelKind, seed: int) -> LanguageModel:
     return TransformersModel(module, tokenizer, kind=kind, name=f"tiny-{kind}")
 
 
-def _tokenizer(kind: ModelKind) -> PreTrainedTokenizerFast:
+def _tokenizer(kind: ModelKind, context: int) -> PreTrainedTokenizerFast:
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -124,4 +130,4 @@ def _tokenizer(kind: ModelKind) -> PreTrainedTokenizerFast:
             single="[CLS] $A [SEP]",
             special_tokens=[(name, core.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
         )
-    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=CONTEXT, **special)
+    return PreTrainedTokenizerFast(tokenizer_object=core, model_max_length=context, **special)

@@ -15,11 +15,15 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from harness.data.domains import Domains
-from harness.errors import DebiasError
+from harness.data.tabular import read_utf8
+from harness.errors import DataError, DebiasError
 from harness.families import NOT_IN_KEY
 
 LISTS_VERSION = "1"
 """Raised by each change of a list: part of the fingerprint of what uses one."""
+
+MOST_BYTES = 16 << 20
+"""Largest file of words that is read."""
 
 NO_DOMAINS = Domains()
 
@@ -154,9 +158,9 @@ def _names(lists: Mapping[str, WordRows]) -> str:
 
 def _read(path: Path) -> dict[str, WordRows]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DebiasError(f"word list {path} cannot be read: {error}") from error
+        text = read_utf8(path, MOST_BYTES)
+    except DataError as error:
+        raise DebiasError(f"word_lists: {error}") from None
     return _read_json(path, text) if path.suffix == ".json" else {ANY_DOMAIN: _read_csv(path, text)}
 
 

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from glob import glob, has_magic
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -200,7 +201,10 @@ def _digest(task: Task) -> dict[str, JsonValue]:
     if folder is not None:
         files = {path.name: file_sha256(path) for path in sorted(folder.glob("*.py"))}
     for path in _local_files(task):
-        files[path.name] = file_sha256(path)
+        name = path.name  # two files may have one name, in a folder each
+        while name in files:
+            name += "'"
+        files[name] = file_sha256(path)
     arguments = task.config.get("dataset_kwargs")
     return {
         "settings": hashlib.sha256(text.encode()).hexdigest(),
@@ -212,11 +216,23 @@ def _digest(task: Task) -> dict[str, JsonValue]:
 
 
 def _local_files(task: Task) -> list[Path]:
+    """The files on this machine that a task's data is read from, in the order they are named."""
     arguments = task.config.get("dataset_kwargs")
-    listed = arguments.get("data_files") if isinstance(arguments, dict) else None
+    named = arguments if isinstance(arguments, dict) else {}
+    listed = named.get("data_files")
     flat: list[Any] = list(listed.values()) if isinstance(listed, dict) else [listed]
     names = [name for own in flat for name in (own if isinstance(own, list) else [own])]
-    return [Path(name) for name in names if isinstance(name, str) and Path(name).is_file()]
+    names += [task.config.get("dataset_path"), named.get("data_dir")]
+    found: dict[Path, None] = {}
+    for name in (name for name in names if isinstance(name, str)):
+        if Path(name).is_file():
+            found[Path(name)] = None
+        elif Path(name).is_absolute() and Path(name).is_dir():
+            found |= dict.fromkeys(p for p in sorted(Path(name).rglob("*")) if p.is_file())
+        elif has_magic(name):
+            paths = (Path(one) for one in sorted(glob(name, recursive=True)))
+            found |= dict.fromkeys(path for path in paths if path.is_file())
+    return list(found)
 
 
 def _run(task: Task, config: LmEvalConfig, request: EvaluationRequest) -> list[Item]:

@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from pathlib import Path
 
-import harness_maskers.hooks
 import pytest
-from bench import Bench
 from sklearn.metrics import cohen_kappa_score
-from toy_plugins import TOY_SPEC, ToyPlugin
 
-from harness.analysis.mask_agreement import agreement, agreements, differing, stored_agreements
+from harness.analysis.mask_agreement import agreement, agreements, differing
 from harness.data.words import word_spans
 from harness.errors import DataError
-from harness.plugins import Origin, build_registry
-from harness.running.experiment import Experiment
 from harness.types import MaskedPassage, Passage, Span
 
 
@@ -118,28 +112,3 @@ def test_every_pair_in_the_order_given() -> None:
 def test_other_passages_are_refused() -> None:
     with pytest.raises(DataError, match="'a' and 'b' did not mask the same passages"):
         agreement("a", [_masked("a b", [])], "b", [_masked("a c", [])])
-
-
-def test_agreement_from_the_masks_of_a_run(tmp_path: Path) -> None:
-    bench = Bench(tmp_path)
-    maskers = [
-        {"use": "toy-masker", "as": "one"},
-        {"use": "toy-masker", "as": "same"},
-        {"use": "all", "as": "two"},  # one span over the whole text
-    ]
-    toys = [ToyPlugin(), harness_maskers.hooks]
-    registry = build_registry([(module, Origin("toys", "toys", "1.0")) for module in toys])
-    Experiment.from_mapping(
-        {**TOY_SPEC, "masker": maskers, "seed": [0, 1]},
-        registry=registry,
-        data=bench.data,
-        folder=bench.store.folder,
-    ).run()
-    found = {(a.first, a.second): a for a in stored_agreements(bench.store)}
-    assert list(found) == [("one", "same"), ("one", "two"), ("same", "two")]
-    same, wider = found["one", "same"], found["one", "two"]
-    assert same.passages > 0
-    assert (same.differing, same.span_overlap) == (0, 1.0)
-    assert same.kappa is None  # the run does not have the texts
-    assert wider.differing == wider.passages == same.passages
-    assert wider.span_overlap == 1.0  # each first word is in the whole text

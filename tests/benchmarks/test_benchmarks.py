@@ -9,13 +9,16 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 import torch
 from fresh_env import REPO
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import DynamicCache, GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
+
+from harness.lm.handle import TokenScores
 
 BENCHMARKS = REPO / "benchmarks"
 GROUPS = [
@@ -132,6 +135,28 @@ def test_scoring_speed_runs(
     assert "x limit" in capsys.readouterr().out
 
 
+def test_bbq_groups_are_the_texts_that_the_evaluator_scores(shared_data: Path) -> None:
+    import peers
+    from harness_evaluators import bbq
+
+    class Recorder:
+        asked: ClassVar[list[str]] = []
+
+        def continuation_scores(
+            self, contexts: Sequence[str], continuations: Sequence[str]
+        ) -> list[TokenScores]:
+            self.asked += map("".join, zip(contexts, continuations, strict=True))
+            return [TokenScores(np.array([0]), np.array([-1.0]))] * len(contexts)
+
+    recorder: Any = Recorder()
+    rows = list(bbq.parse(shared_data / "bbq"))
+    questions = [q for q in map(bbq.question_of, rows) if q is not None]
+    bbq.bbq_items(recorder, questions, "choice_sum")
+    groups = peers.suites(["bbq"], shared_data, None, 1)["bbq"]
+    assert len(groups) == len(rows)
+    assert [text for group in groups for text in group] == recorder.asked
+
+
 def test_a_worker_answers_as_the_same_bench_in_this_process(shared_data: Path) -> None:
     import peers
 
@@ -189,9 +214,10 @@ def test_the_harness_side_against_lm_eval_scores_the_pairs_given(
     figures = vs_lm_eval.compare([ours], [theirs])
     assert figures["wall"]["times_as_fast"]["lmeval_sum"] == pytest.approx(2, rel=0.01)
     assert figures["agreement"]["preferences_that_differ"] == 0
-    assert not vs_lm_eval.missed(figures, check=True)
+    assert not vs_lm_eval.missed(figures, goal=1.4)
+    assert vs_lm_eval.missed(figures, goal=3.0)
     theirs["sums"]["0"] = theirs["sums"]["0"][::-1]
-    assert vs_lm_eval.missed(vs_lm_eval.compare([ours], [theirs]), check=False)
+    assert vs_lm_eval.missed(vs_lm_eval.compare([ours], [theirs]), goal=None)
 
 
 def _keep(folder: Path, wanted: set[str]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import click
 import pytest
@@ -131,3 +133,32 @@ def test_a_bug_keeps_its_trace(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(entry, "cli", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         run()
+
+
+STORED = Path(__file__).parents[1] / "storage" / "records" / "v1"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PYTHONIOENCODING": "ascii"},
+        {"PYTHONIOENCODING": "cp1252"},
+        {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+    ],
+    ids=str,
+)
+def test_a_table_is_shown_on_a_stream_that_lacks_its_characters(settings: dict[str, str]) -> None:
+    words = [sys.executable, "-m", "harness", "matrix", str(STORED)]
+    done = subprocess.run(words, capture_output=True, check=False, env={**os.environ, **settings})
+    assert done.returncode == 0, done.stderr
+    assert b"1 fit per method" in done.stdout
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="only Linux has this device")
+def test_output_that_cannot_be_written_is_told_in_one_line() -> None:
+    words = [sys.executable, "-m", "harness", "matrix", str(STORED)]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == 8
+    assert done.stderr == b"harness: the output cannot be written: no space is left there\n"

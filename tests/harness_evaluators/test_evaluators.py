@@ -67,21 +67,36 @@ def metric(measurement: Measurement, name: str) -> float | None:
 
 # -- golden numbers --------------------------------------------------------------------------
 
-OFFICIAL = {  # reference/README.md: GPT-2, dev, intrasentence, macro
-    "gender": (62.668, 93.278, 69.645),
-    "profession": (63.975, 92.289, 66.495),
-    "race": (60.350, 89.757, 71.177),
-    "religion": (58.023, 88.460, 74.266),
-    "overall": (61.931, 91.115, 69.372),
+OFFICIAL = {
+    "intrasentence": {
+        "gender": (62.668, 93.278, 69.645),
+        "profession": (63.975, 92.289, 66.495),
+        "race": (60.350, 89.757, 71.177),
+        "religion": (58.023, 88.460, 74.266),
+        "overall": (61.931, 91.115, 69.372),
+    },
+    "intersentence": {
+        "gender": (53.380, 85.952, 80.141),
+        "profession": (52.388, 72.791, 69.315),
+        "race": (51.494, 76.505, 74.219),
+        "religion": (56.925, 75.828, 65.325),
+        "overall": (52.279, 76.265, 72.789),
+    },
 }
+"""SS, LM and ICAT of GPT-2 on the dev set, macro averages, from code/predictions.txt of github
+moinnadeem/StereoSet. The intersentence scores behind them are those of the authors' next-sentence
+head."""
 
 
-def test_stereoset_aggregation_gives_the_official_figures(shared_data: Path) -> None:
+@pytest.mark.parametrize("task", OFFICIAL)
+def test_stereoset_aggregation_gives_the_official_figures(
+    task: stereoset.Task, shared_data: Path
+) -> None:
     folder = shared_data / "stereoset"
     predictions = json.loads((folder / "predictions_gpt2_ModelNSP_GPT2LM.json").read_text())
-    by_id = {entry["id"]: entry["score"] for entry in predictions["intrasentence"]}
+    by_id = {entry["id"]: entry["score"] for entry in predictions[task]}
     items: dict[str, list[Item]] = {"overall": []}
-    for example in json.loads((folder / "dev.json").read_text())["data"]["intrasentence"]:
+    for example in json.loads((folder / "dev.json").read_text())["data"][task]:
         scores = {s["gold_label"]: by_id[s["id"]] for s in example["sentences"]}
         triple = Triple(example["id"], example["bias_type"], example["target"], "", "", "", "")
         item = triple_item(
@@ -94,8 +109,10 @@ def test_stereoset_aggregation_gives_the_official_figures(shared_data: Path) -> 
         )
         items.setdefault(triple.domain, []).append(item)
         items["overall"].append(item)
-    for domain, (ss, lm, icat) in OFFICIAL.items():
-        measured = StereoSet(StereoSetConfig()).measurement(domain, "bb_geo", items[domain])
+    protocol = "bb_geo" if task == "intrasentence" else "clm_conditional"
+    for domain, (ss, lm, icat) in OFFICIAL[task].items():
+        evaluator = StereoSet(StereoSetConfig(task=task))
+        measured = evaluator.measurement(domain, protocol, items[domain])
         found = {m.name: m.value for m in measured.metrics}
         got = (found["ss_score_macro"], found["lm_score_macro"], found["icat_macro"])
         assert tuple(round(v or 0.0, 3) for v in got) == (ss, lm, icat), domain

@@ -15,6 +15,7 @@ from harness_evaluators import bbq, blimp, redditbias, seat, winobias, winogende
 from harness_evaluators.choices import choice_scores
 from scipy import stats
 
+from harness.analysis.reported import find_publication
 from harness.data.places import DataStore
 from harness.errors import DataError
 from harness.lm.handle import LanguageModel
@@ -359,6 +360,40 @@ def test_blimp_has_67_paradigms_and_shows_gender_agreement(
     assert found["accuracy"].role == "language"
     assert found["accuracy_anaphor_gender_agreement"].n == 1
     assert sum(found[f"accuracy_{name}"].n for name in blimp.PHENOMENA) == 67
+
+
+def test_reported_blimp_accuracies_are_means_of_the_published_ones(
+    data_store: DataStore, shared_data: Path
+) -> None:
+    """They stand beside ours, so they are means over the paradigms that our metrics are over."""
+    lines = (shared_data.parent / "reference" / "blimp_models_summary.jsonl").read_text()
+    published = {row["UID"]: row["gpt2"] for row in map(json.loads, lines.splitlines())}
+    plugin = blimp.Blimp(blimp.BlimpConfig(per_paradigm=1))
+    items = [
+        Item(
+            id=item.id,
+            cluster=item.cluster,
+            stratum=item.stratum,
+            values={
+                "correct": published[str(item.cluster)],
+                **(
+                    {"correct_gender_agreement": published[str(item.cluster)]}
+                    if item.cluster == blimp.GENDER_AGREEMENT
+                    else {}
+                ),
+            },
+        )
+        for item in plugin.items(ItemsRequest(domains=(), data=data_store))
+    ]
+    ours = {
+        d.name: estimate(items, "mean", d.of, d.stratum).value
+        for d in plugin.metrics("lmeval_sum", "none")
+    }
+    reported = {n.metric: n.value for n in find_publication("warstadt2020").numbers}
+    assert reported.keys() == ours.keys()
+    for name, value in reported.items():
+        assert value == pytest.approx(100 * (ours[name] or 0.0), abs=0.0006), name
+    assert reported["accuracy"] == pytest.approx(100 * published["overall"], abs=0.001)
 
 
 @pytest.mark.parametrize(

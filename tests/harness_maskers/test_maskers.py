@@ -486,8 +486,8 @@ def test_summary_counts() -> None:
     assert (summary.words_after_first, summary.words_of_masked) == (2 + 3, 3 + 5)
     assert summary.kinds == {"attribute": 3}
     assert summary.reasons == {"gender terms: women": 3}
-    assert summary.after_share == 5 / 8
-    assert summarise([]).word_share is None
+    assert summary.spans_per_passage == 1.0
+    assert summarise([]).spans_per_passage is None
 
 
 def test_summary_of_all_leaves_nothing_behind() -> None:

@@ -83,3 +83,18 @@ def test_no_command_loses_the_old_file(tmp_path: Path, words: list[str]) -> None
     result = CliRunner().invoke(cli, [*words, str(store.folder), "--out", str(out)])
     assert result.exit_code == 0
     assert len(out.read_bytes()) > 200
+
+
+def test_a_pipe_stays_a_pipe_and_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(StoreError, match="cannot write") as caught:
+        write_file(path, b"content")  # nobody reads
+    assert "\n" not in str(caught.value)
+    assert path.is_fifo()
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    write_file(path, b"content")
+    assert os.read(reader, 100) == b"content"
+    os.close(reader)
+    assert path.is_fifo()
+    assert not list(tmp_path.glob(".pipe*"))

@@ -43,7 +43,9 @@ class Runs:
     def compare(self, store: Store, model: LanguageModel, **options: Any) -> dict[str, Agreement]:
         run = again(store, self.registry, self.data)
         tasks = run.base_measured("tiny").items()
-        rows = reproduce(run, model, tasks, options.get("sample", 6), alone=True)
+        known = run.remembered(dict(tasks).values(), lambda: model)
+        sample = options.get("sample", 6)
+        rows = reproduce(run, model, tasks, sample, alone=True, remembered=known)
         return {f"{row.evaluator}/{row.protocol}": row for row in rows}
 
     def command(self, *words: str) -> Result:
@@ -255,7 +257,7 @@ def test_the_decisions_that_bfloat16_changes_are_counted(runs: Runs) -> None:
         assert "of 288 decisions differ" in done.output
     run = again(store, runs.registry, runs.data)
     tasks = run.base_measured("tiny").items()
-    (row,) = reproduce(run, run.base("tiny", "float32"), tasks, 144, alone=True)
+    (row,) = reproduce(run, run.base("tiny", "float32"), tasks, 144, alone=True, remembered={})
     assert 1e-4 < row.largest < 0.2
     # of the items stored in half precision, counted by hand
     ((key, _),) = tasks

@@ -150,7 +150,7 @@ def agreement_row(pair: MaskAgreement) -> dict[str, Any]:
 
 def agreement_csv(pairs: Sequence[MaskAgreement]) -> str:
     """Return all comparisons as CSV."""
-    rows = map(agreement_row, pairs)
+    rows = (agreement_row(pair).values() for pair in pairs)
     return csv_bytes(rows, AGREEMENT_COLUMNS, spreadsheet_safe=False).decode()
 
 

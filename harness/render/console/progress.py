@@ -118,17 +118,17 @@ class ConsoleReporter(Reporter):
 
     def _left(self) -> str:
         """Words for the time left, from the means so far."""
-        known = {name: sum(times) / len(times) for name, times in self._seconds.items()}
-        if not known:
+        means = {name: sum(times) / len(times) for name, times in self._seconds.items()}
+        if not means:
             return ""
         measuring = sum(sum(times) for times in self._seconds.values())
         passed = time.perf_counter() - self._began
         # more measuring than time: several workers at once, and each second does so much of it
         at_once = max(1.0, measuring / passed) if passed > 0 else 1.0
         between = max(0.0, passed - measuring) / max(1, self._counted)
-        fallback = sum(known.values()) / len(known)
+        fallback = sum(means.values()) / len(means)
         left = sum(
-            count * (known.get(name, fallback) / at_once + between)
+            count * (means.get(name, fallback) / at_once + between)
             for name, count in self._pending.items()
         )
         return f"about {timedelta(seconds=round(left))} left" if left > 0 else ""

@@ -23,7 +23,8 @@ def cells_csv(tables: Iterable[Table], *, spreadsheet_safe: bool = True) -> byte
         tables: typed tables.
         spreadsheet_safe: write texts so that a spreadsheet cannot take them for formulas.
     """
-    return csv_bytes(_rows(tables), COLUMNS, spreadsheet_safe=spreadsheet_safe)
+    rows = (row.values() for row in _rows(tables))
+    return csv_bytes(rows, COLUMNS, spreadsheet_safe=spreadsheet_safe)
 
 
 def _rows(tables: Iterable[Table]) -> Iterator[dict[str, object]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from harness.render.exports.export_format import ExportFormat, ExportOptions
 from harness.storage.store import Store
@@ -14,12 +14,12 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_bytes(
-    rows: Iterable[Mapping[str, object]], columns: Collection[str], *, spreadsheet_safe: bool
+    rows: Iterable[Iterable[object]], columns: Collection[str], *, spreadsheet_safe: bool
 ) -> bytes:
     """Return a CSV file: UTF-8, a header, lines that end in a line feed, empty fields for None.
 
     Args:
-        rows: the value of each column by its name, in the order of ``columns``.
+        rows: the values of each row, in the order of ``columns``.
         columns: the names of the columns.
         spreadsheet_safe: put an apostrophe in front of texts that a spreadsheet would take for a
             formula. Numbers are never changed.
@@ -27,9 +27,9 @@ def csv_bytes(
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(columns)
-    for row in rows:
-        cells = row.values()
-        writer.writerow([harmless(cell) for cell in cells] if spreadsheet_safe else cells)
+    if spreadsheet_safe:
+        rows = ([harmless(c) if isinstance(c, str) else c for c in row] for row in rows)
+    writer.writerows(rows)
     return stream.getvalue().encode("utf-8", "backslashreplace")
 
 
@@ -43,7 +43,7 @@ def harmless(value: object) -> object:
 def _content(store: Store, options: ExportOptions) -> bytes:
     from harness.analysis.long_table import COLUMNS, tidy_rows
 
-    rows = (row.values() for row in tidy_rows(store))
+    rows = (row.cells() for row in tidy_rows(store))
     return csv_bytes(rows, COLUMNS, spreadsheet_safe=options.spreadsheet_safe)
 
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness.render.exports.export_format import ExportFormat, ExportOptions
 from harness.storage.store import Store
 
 
-def parquet_bytes(rows: Sequence[Mapping[str, object]], columns: Mapping[str, object]) -> bytes:
+def parquet_bytes(rows: Iterable[Iterable[object]], columns: Mapping[str, object]) -> bytes:
     """Return a Parquet file with one row group; all columns are nullable.
 
     Args:
-        rows: the value of each column by its name.
+        rows: the values of each row, in the order of ``columns``.
         columns: the annotated type of each column by its name.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = _schema(pa, columns)
-    arrays = [pa.array([row[name] for row in rows], schema.field(name).type) for name in columns]
+    values = list(zip(*rows, strict=True)) or [()] * len(columns)
+    arrays = [pa.array(own, field.type) for own, field in zip(values, schema, strict=True)]
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd")
     return sink.getvalue()
@@ -45,7 +46,7 @@ def _schema(pa: Any, columns: Mapping[str, object]) -> Any:
 def _content(store: Store, options: ExportOptions) -> bytes:
     from harness.analysis.long_table import COLUMNS, tidy_rows
 
-    return parquet_bytes([row.values() for row in tidy_rows(store)], COLUMNS)
+    return parquet_bytes((row.cells() for row in tidy_rows(store)), COLUMNS)
 
 
 PARQUET = ExportFormat("parquet", "the same as csv, with typed columns", _content, binary=True)

@@ -42,10 +42,10 @@ def _numbers(panel: Panel) -> Numbers:
     steps = sorted({p.step for curve in panel.curves for p in curve.points})
     rows = []
     for curve in panel.curves:
-        at = {p.step: p for p in curve.points}
+        by_step = {p.step: p for p in curve.points}
         cells = []
         for step in steps:
-            point = at.get(step)
+            point = by_step.get(step)
             bounds = interval(point.low, point.high) if point else ""
             cells.append(f"{number(point.value)} {bounds}".strip() if point else "–")
         rows.append((curve.label, *cells))

@@ -35,7 +35,7 @@ def item_lists(
     reader: RunReader, matrix: Matrix, texts: Mapping[str, Mapping[str, str]]
 ) -> list[ItemList]:
     """Return the items whose decision flipped, largest first, for each bias score and method."""
-    found = []
+    lists = []
     for column in matrix.columns:
         if matrix.role(column) != "bias":
             continue
@@ -52,8 +52,8 @@ def item_lists(
                 for c in flipped[:ITEMS_SHOWN]
             )
             title = f"{fit.label}: {column.domain}, {column.evaluator}"
-            found.append(ItemList(title, len(flipped), rows))
-    return found
+            lists.append(ItemList(title, len(flipped), rows))
+    return lists
 
 
 NOTEBOOK_ITEMS = 20
@@ -85,7 +85,7 @@ def reported_tables(
 ) -> list[tuple[Publication, Numbers]]:
     """Return the published numbers on the data sets and domains that the run measured."""
     wanted = {(c.evaluator, c.domain) for c in matrix.columns}
-    found = []
+    tables = []
     for publication in publications:
         relevant = [
             n for n in publication.numbers
@@ -119,8 +119,8 @@ def reported_tables(
                 for evaluator, metric, domain, protocol in columns
             ),
         )
-        found.append((publication, Numbers(header, rows)))
-    return found
+        tables.append((publication, Numbers(header, rows)))
+    return tables
 
 
 def _printed(value: ReportedNumber | None) -> str:

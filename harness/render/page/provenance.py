@@ -40,41 +40,41 @@ def origin_of(reader: RunReader, references: Mapping[tuple[str, str], str]) -> O
 
 
 def _facts(origin: RunOrigin) -> list[tuple[str, str]]:
-    known = origin.provenances
+    provenances = origin.provenances
 
     def every(values: Iterable[object]) -> str:
         return ", ".join(sorted({str(v) for v in values if v is not None})) or "unknown"
 
     packages: dict[str, set[str]] = {}
-    for provenance in known:
+    for provenance in provenances:
         for name, version in provenance.packages.items():
             packages.setdefault(name, set()).add(version)
     commits = [
         f"{p.commit[:12]}{' with uncommitted changes' if p.dirty else ''}"
-        for p in known
+        for p in provenances
         if p.commit
     ]
     first, last = (time[:16].replace("T", " ") for time in (origin.first, origin.last))
-    found = [
+    facts = [
         ("records", str(origin.records)),
         ("made", first if first == last else f"{first} to {last}"),
-        ("harness", every(p.harness_version for p in known)),
+        ("harness", every(p.harness_version for p in provenances)),
         ("commit", every(commits)),
-        ("Python", every(p.python for p in known)),
-        ("platform", every(p.platform for p in known)),
-        ("device", every(p.device for p in known)),
+        ("Python", every(p.python for p in provenances)),
+        ("platform", every(p.platform for p in provenances)),
+        ("device", every(p.device for p in provenances)),
         ("packages", ", ".join(f"{n} {'/'.join(sorted(v))}" for n, v in sorted(packages.items()))),
         ("wall time", ", ".join(f"{name} {v:.0f} s" for name, v in origin.seconds.items())),
         ("tokens scored", f"{origin.tokens:,}"),
     ]
-    return [(name, value) for name, value in found if value]
+    return [(name, value) for name, value in facts if value]
 
 
 def _plugins(origin: RunOrigin, references: Mapping[tuple[str, str], str]) -> TableView:
-    found = sorted((p.family, p.name, p.distribution, p.version) for p in origin.plugins)
+    plugins = sorted((p.family, p.name, p.distribution, p.version) for p in origin.plugins)
     rows = tuple(
         (name, family, f"{distribution} {version}", references.get((family, name), "–"))
-        for family, name, distribution, version in found
+        for family, name, distribution, version in plugins
     )
     header = ("plugin", "family", "from", "reference")
     return view_of_numbers(Numbers(header, rows, left=4), "Plugins")

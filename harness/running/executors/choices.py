@@ -66,25 +66,25 @@ EXECUTORS = (
             Setting(
                 "ray_address",
                 "text",
-                "Cluster: HOST:PORT, 'auto' for the one this machine is part of, 'local' for "
-                "this machine alone. [default: RAY_ADDRESS, else local]",
+                "Cluster: HOST:PORT; 'auto': the cluster of this machine; 'local': this machine "
+                "alone. [default: RAY_ADDRESS, else local]",
                 metavar="ADDRESS",
             ),
             Setting(
                 "cpus_per_task",
                 "share",
-                "Cores, and threads, of one fit with its measurements. [default: 1]",
+                "Cores and threads for one fit with its measurements. [default: 1]",
             ),
             Setting(
                 "gpus_per_task",
                 "amount",
-                "GPUs of one fit: a fraction of one (0.25) or several (2). [default: 1 if the "
+                "GPUs for one fit: a fraction (0.25) or several (2). [default: 1 if the "
                 "spec's device is a GPU]",
             ),
             Setting(
                 "retries",
                 "count",
-                "How often a fit is tried again after its worker was lost. [default: 3]",
+                "How often a fit is retried after its worker was lost. [default: 3]",
             ),
         ),
     ),
@@ -103,11 +103,11 @@ def make_executor(name: str, settings: Mapping[str, Any]) -> Executor:
         SpecError: a setting belongs to another executor.
     """
     (choice,) = (choice for choice in EXECUTORS if choice.name == name)
-    known = {setting.name for setting in choice.settings}
+    allowed = {setting.name for setting in choice.settings}
     for other in EXECUTORS:
         for setting in other.settings:
-            if setting.name not in known and settings.get(setting.name) is not None:
+            if setting.name not in allowed and settings.get(setting.name) is not None:
                 raise SpecError(f"{setting.option} is for --executor {other.name}")
-    given = {key: value for key, value in settings.items() if key in known and value is not None}
+    given = {key: value for key, value in settings.items() if key in allowed and value is not None}
     made: Executor = import_module(choice.module).make(given)
     return made

@@ -36,7 +36,7 @@ def manifest(job: Job, registry: Callable[[], Registry], put: Put, *, here: bool
         for family, use in _uses(job.units)
     }
     files = data_files((plugin for _, plugin in plugins.values()), job.data)
-    models = {use.label: own for use, own in plugins.values() if isinstance(own, Model)}
+    models = {use.label: plugin for use, plugin in plugins.values() if isinstance(plugin, Model)}
     return Run(
         spec=job.spec,
         registry=registry,
@@ -48,8 +48,8 @@ def manifest(job: Job, registry: Callable[[], Registry], put: Put, *, here: bool
         },
         software=software(),
         data=pack(files, "data", put) if files else None,
-        paths={} if here else _paths({key: own for key, (_, own) in plugins.items()}, put),
-        pinned={label: own.pinned().model_dump(mode="json") for label, own in models.items()},
+        paths={} if here else _paths({key: plugin for key, (_, plugin) in plugins.items()}, put),
+        pinned={label: plugin.pinned().model_dump(mode="json") for label, plugin in models.items()},
         cached={} if here else dict(_cached(models, job.data.cache_dir / "models", put)),
         offline=job.data.offline,
         keep=job.scratch is not None,

@@ -97,14 +97,14 @@ class RayExecutor:
             PluginError: a worker has not the driver's plugins.
         """
         ray = _import_ray()
-        own = not ray.is_initialized()
-        if own:
+        started = not ray.is_initialized()
+        if started:
             _connect(ray, self._address)
         try:
-            alone = own and self._address == "local"
+            alone = started and self._address == "local"
             yield from _Driver(ray, job, self._needs, self._registry, alone).events()
         finally:
-            if own:
+            if started:
                 ray.shutdown()
 
 
