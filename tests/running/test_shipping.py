@@ -75,6 +75,34 @@ def test_a_lone_file_keeps_its_name_and_content_names_the_place(tmp_path: Path) 
     assert unpack(two, tmp_path / "there", bytes).name == "model.gguf"
 
 
+@pytest.mark.parametrize("harm", ["altered", "cut off", "lost", "more", "unreadable"])
+def test_a_damaged_copy_on_a_worker_is_made_anew(
+    tmp_path: Path, harm: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its content would be scored under the key of the driver's."""
+    parcel = pack(files_of(fill(tmp_path / "own")), "own", bytes)
+    before = files_of(tmp_path / "own")
+    place = unpack(parcel, tmp_path / "there", bytes)
+    file = place / "a.bin"
+    if harm == "altered":
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
+    elif harm == "cut off":
+        file.write_bytes(b"")
+    elif harm == "lost":
+        file.unlink()
+    elif harm == "more":
+        (place / "b.bin").write_bytes(b"x")
+    else:
+        file.unlink()
+        file.symlink_to(file.name)
+    monkeypatch.setattr(shipping, "_checked", set())  # as in the next process
+    assert unpack(parcel, tmp_path / "there", bytes) == place
+    after = files_of(place)
+    assert {name: path.read_bytes() for name, path in after.items()} == {
+        name: path.read_bytes() for name, path in before.items()
+    }
+
+
 def test_an_interrupted_unpacking_leaves_nothing(tmp_path: Path) -> None:
     parcel = pack_at(files_of(fill(tmp_path / "own")), "models/own", bytes)
 

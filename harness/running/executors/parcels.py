@@ -65,13 +65,18 @@ def pack(files: Mapping[str, Path], name: str, put: Callable[[bytes], Any]) -> P
     Raises:
         DataError: a file cannot be read.
     """
+    return pack_at(files, f"{SHIPPED}/{_content_hash(files)}/{name}", put)
+
+
+def _content_hash(files: Mapping[str, Path]) -> str:
+    """Hash of the names and bytes of files, 24 hex digits."""
     digest = hashlib.sha256()
     for path, file in sorted(files.items()):
         content = hashlib.sha256()
         for piece in _pieces(file):
             content.update(piece)
         digest.update(f"{content.hexdigest()} {path}\n".encode())
-    return pack_at(files, f"{SHIPPED}/{digest.hexdigest()[:24]}/{name}", put)
+    return digest.hexdigest()[:24]
 
 
 def pack_at(files: Mapping[str, Path], place: str, put: Callable[[bytes], Any]) -> Parcel:
@@ -101,6 +106,8 @@ def files_of(path: Path) -> dict[str, Path]:
 def unpack(parcel: Parcel, cache: Path, fetch: Callable[[Any], bytes]) -> Path:
     """Lay a parcel out below a cache, whole or not at all; nothing is fetched if it is there.
 
+    A copy that was altered, cut off or made unreadable since is laid out anew.
+
     Args:
         parcel: what `pack` gave.
         cache: folder of this machine.
@@ -110,13 +117,14 @@ def unpack(parcel: Parcel, cache: Path, fetch: Callable[[Any], bytes]) -> Path:
         DataError: it cannot be written.
     """
     target = cache / parcel.place
-    if target.exists():
+    if _is_whole(target, parcel.place):
         return target
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             _take_turns(stack, target.parent / f".{target.name}.lock")
-            if not target.exists():
+            if not _is_whole(target, parcel.place):
+                _remove(target)
                 _lay_out(parcel, target, fetch)
     except OSError as error:
         raise DataError(
@@ -124,6 +132,33 @@ def unpack(parcel: Parcel, cache: Path, fetch: Callable[[Any], bytes]) -> Path:
             "set HARNESS_CACHE for the workers to a folder that can be written"
         ) from None
     return target
+
+
+_checked: set[Path] = set()
+"""Copies that this process has found to be what their place says."""
+
+
+def _is_whole(target: Path, place: str) -> bool:
+    """Whether a copy is there and has the content that it is named by; read once a process."""
+    if not target.exists():
+        return False
+    top, _, rest = place.partition("/")
+    if top != SHIPPED or target in _checked:  # other places are checked by whoever reads them
+        return True
+    try:
+        whole = _content_hash(files_of(target)) == rest.partition("/")[0]
+    except (DataError, OSError):
+        return False
+    if whole:
+        _checked.add(target)
+    return whole
+
+
+def _remove(target: Path) -> None:
+    if target.is_dir() and not target.is_symlink():
+        shutil.rmtree(target)
+    else:
+        target.unlink(missing_ok=True)
 
 
 def _take_turns(stack: ExitStack, lock: Path) -> None:
