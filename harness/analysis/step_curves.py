@@ -136,6 +136,7 @@ class DosePanel:
             point for each seed.
         joined: fits that were read at several steps, so that a line joins their points.
         merged: whether curves are means over sources, because there are too many.
+        unit: of a change of the score.
     """
 
     column: Column
@@ -145,6 +146,7 @@ class DosePanel:
     curves: tuple[tuple[Fit, tuple[Dosed, ...]], ...]
     joined: frozenset[Fit]
     merged: bool = False
+    unit: str = ""
 
 
 def fit_of(cell: Cell, names: MethodNames) -> Fit:
@@ -311,6 +313,7 @@ class RunCurves:
                     tuple(curves),
                     frozenset(joined),
                     merged,
+                    self._matrix.unit(column).change,
                 )
             )
         return panels
@@ -324,7 +327,8 @@ class RunCurves:
                 assert level.value is not None
                 assert score.value is not None
                 assert base.value is not None
-                points.append(Dosed(step, level.value, score.value - base.value))
+                shown = self._mean_step([cell], step)
+                points.append(Dosed(shown, level.value, score.value - base.value))
         return points
 
     def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
@@ -350,7 +354,7 @@ class RunCurves:
                     else:
                         by_step.setdefault(step, []).append((score.value, distance))
             way = tuple(
-                (self._mean_step(cells, step), sum(x for x, _ in reached) / len(reached),
+                (step, sum(x for x, _ in reached) / len(reached),
                  sum(y for _, y in reached) / len(reached))
                 for step, reached in sorted(by_step.items())
             )  # fmt: skip
@@ -361,6 +365,7 @@ class RunCurves:
         merged = len({(fit.method, way) for fit, way in paths}) > MOST_CURVES  # `identity` is one
         if merged:
             paths = _by_method(paths)
+        paths = [(fit, self._at_stops(fit, way)) for fit, way in paths]
         points = [(x, y) for _, way in paths for _, x, y in way] + ([base] if base else [])
         name = f"{ability.metric} ({ability.evaluator}, {ability.protocol})"
         front = pareto_front(points, direction)
@@ -388,6 +393,19 @@ class RunCurves:
         stops = [self._reader.stop(cell, step) for cell in cells]
         ends = [step if stop is None else stop.step for stop in stops]
         return round(sum(ends) / len(ends))
+
+    def _at_stops(self, fit: Fit, way: Way) -> Way:
+        """The way of a fit, or of a method over its sources, with the steps where fits stopped."""
+        cells = [
+            cell
+            for own, members in self.fits.items()
+            if own == fit or (fit.source is None and own._replace(source=None) == fit)
+            for cell in members
+        ]
+        return tuple(
+            (self._mean_step([c for c in cells if step in c.steps], step), x, y)
+            for step, x, y in way
+        )
 
     def _points(self, cells: Sequence[Cell], column: Column) -> tuple[Point, ...]:
         by_step: dict[int, list[float]] = {}

@@ -113,6 +113,17 @@ def test_curves_end_where_the_fits_stopped(run: Store) -> None:
     assert {way[-1][0] for fit, way in curves.trade_off.paths if not fit.control} == {49, 63}
 
 
+def test_means_over_sources_are_at_the_mean_step(tmp_path: Path) -> None:
+    methods = [f"method-{k}" for k in range(6)]  # more curves than can be told apart
+    store = make_run(tmp_path, steps=(120,), methods=methods, stops=STOPS, lean=0.9)
+    plot = RunCurves(RunReader(store), build_matrix(store)).trade_off
+    assert plot is not None
+    assert plot.merged
+    paths = {fit.method: way for fit, way in plot.paths if not fit.control}
+    assert len(paths) == len(methods)
+    assert {way[-1][0] for way in paths.values()} == {(41 + 63) // 2}
+
+
 def test_a_comparison_names_the_steps_of_both(run: Store, tmp_path: Path) -> None:
     other = make_run(tmp_path, steps=(120,), seeds=(0, 1), lean=0.9)
     cells = {cell.title: cell for cell in compare(run, other).cells}

@@ -65,7 +65,9 @@ def _draw(title: str, panel: DosePanel, looks: Looks) -> Any:
     handles.append(axis.axhline(0, color=muted, lw=0.6))
     canvas.entitle(figure, title)
     axis.set_xlabel(f"{panel.dose.metric.upper()} from the base on neutral text, nats a token")
-    axis.set_ylabel(canvas.folded(f"change of {panel.column.metric} from {panel.base:.1f}", 22))
+    unit = f", {panel.unit}" if panel.unit else ""
+    changed = f"change of {panel.column.metric} from {panel.base:.1f}{unit}"
+    axis.set_ylabel(canvas.folded(changed, 22))
     axis.set_xlim(left=0)
     figure.legend(handles, labels, loc="outside lower left", ncols=columns)
     return figure
