@@ -7,8 +7,7 @@ What cannot be done for lack of data is planned with its problem, so that the ot
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from itertools import product
@@ -18,9 +17,9 @@ from pydantic import JsonValue
 
 from harness.boundary import guarded
 from harness.data.places import DataStore
-from harness.errors import HarnessError, PluginCrashError
-from harness.families import Debiaser, Evaluator, Family
-from harness.planning.keys import ENGINE, OF_MEASURING, KeyMaker, PluginInputs
+from harness.families import Debiaser, Evaluator
+from harness.planning.key_parts import KeyParts, Part, Problem, place_of, unknown
+from harness.planning.keys import ENGINE, OF_MEASURING, KeyMaker
 from harness.planning.narrowing import Narrowing
 from harness.planning.passages import MaskedTexts, Source, Texts
 from harness.planning.spec import (
@@ -39,30 +38,6 @@ from harness.types import ControlKind, Label
 
 ONE_SHOT_STEP = 1
 """The only step of a debiaser that is fitted at once."""
-
-FASTEST_GROWTH = 4
-"""Power of the step that bounds how fast a fit's divergence from the base grows.
-
-At a constant learning rate it grows about with the square of the step, in a warm-up about with the
-fourth power. Steps that are too early for a dose by this bound are not checked.
-"""
-
-
-class Problem(str):
-    """Why something cannot be done, in one line; with the trace where it is a plugin's fault."""
-
-    trace: str | None = None
-
-    @classmethod
-    def of(cls, error: Exception) -> Problem:
-        """Describe an error."""
-        if isinstance(error, HarnessError):
-            problem = cls(error)
-            problem.trace = error.trace() if isinstance(error, PluginCrashError) else None
-        else:
-            problem = cls(" ".join(f"{type(error).__name__}: {error}".split()))
-            problem.trace = "".join(traceback.format_exception(error))
-        return problem
 
 
 @dataclass(frozen=True)
@@ -143,13 +118,6 @@ def build_plan(spec: Spec, registry: Registry, data: DataStore, texts: Texts) ->
         return planner.plan()
 
 
-class _Part(NamedTuple):
-    """A part of a key, and what keeps it from being known."""
-
-    inputs: JsonValue
-    problem: Problem | None = None
-
-
 class _Setting(NamedTuple):
     """What the seeds and sources of a method share."""
 
@@ -167,10 +135,8 @@ class _Planner:
     registry: Registry
     data: DataStore
     texts: Texts
-    _inputs: PluginInputs = field(init=False)
+    _parts: KeyParts = field(init=False)
     _keys: KeyMaker = field(init=False, default_factory=KeyMaker)
-    _parts: dict[Hashable, _Part] = field(init=False, default_factory=dict)
-    """Parts of keys that were worked out, by what they are of."""
     _domains: dict[str, list[JsonValue]] = field(init=False, default_factory=dict)
     """Domains that an evaluator is asked for, by its label."""
     _items: dict[str, JsonValue] = field(init=False)
@@ -178,7 +144,7 @@ class _Planner:
 
     def __post_init__(self) -> None:
         limits = self.spec.limits
-        self._inputs = PluginInputs(self.registry, self.data)
+        self._parts = KeyParts(self.spec, self.registry, self.data, self.texts)
         self._items = {"limit": limits.items, "seed": limits.item_seed}
         for use in self.spec.evaluators:
             # sorted: the answer does not depend on the order in which a spec names its targets
@@ -226,12 +192,12 @@ class _Planner:
             cells.append(cell)
         return ModelPlan(model, tuple(tasks.values()), tuple(fits.values()), part.problem), cells
 
-    def _pinned(self, model: PluginUse) -> tuple[PluginUse, _Part]:
+    def _pinned(self, model: PluginUse) -> tuple[PluginUse, Part]:
         try:
-            pinned = self._inputs.pinned(model)
+            pinned = self._parts.pinned(model)
         except Exception as error:  # one model's failure must not cost the others
-            return model, _unknown({"name": model.use}, error)
-        return pinned, self._plugin("model", pinned)
+            return model, unknown({"name": model.use}, error)
+        return pinned, self._parts.plugin("model", pinned)
 
     # -- fits --------------------------------------------------------------------------------
 
@@ -297,7 +263,7 @@ class _Planner:
 
     def _base(self, setting: _Setting, source: Source | None) -> list[MeasureTask]:
         """The measurements of the base model that a cell is compared with."""
-        name = (setting.model.label, None if source is None else _place(source))
+        name = (setting.model.label, None if source is None else place_of(source))
         if name not in self._bases:
             self._bases[name] = self._measures(setting.lineage, 0, source, setting.problem)
         return self._bases[name]
@@ -321,7 +287,7 @@ class _Planner:
         neutral = self.spec.neutral[0] if "neutral" in plugin.inputs else None
         parts = dict(self._fit_parts(setting, source, neutral, seed))
         if stop_at is not None:
-            parts["stop_at"] = self._stop(stop_at)
+            parts["stop_at"] = self._parts.stop(stop_at)
         problems = (setting.problem, *(part.problem for part in parts.values()))
         problem = next((problem for problem in problems if problem is not None), None)
         lineage = {**setting.lineage, **{name: part.inputs for name, part in parts.items()}}
@@ -344,23 +310,23 @@ class _Planner:
 
     def _fit_parts(
         self, setting: _Setting, source: Source | None, neutral: PluginUse | None, seed: int
-    ) -> Iterator[tuple[str, _Part]]:
+    ) -> Iterator[tuple[str, Part]]:
         """Everything that a fit depends on beside the model, by name."""
         plugin, debiaser, masker = setting.plugin, setting.debiaser, setting.masker
         domain = source.domain if source else None
-        yield "debiaser", self._plugin("debiaser", debiaser, domain)
+        yield "debiaser", self._parts.plugin("debiaser", debiaser, domain)
         if plugin.seeded or (masker is not None and self._is_seeded(masker)):
-            yield "seed", _Part(seed)
+            yield "seed", Part(seed)
         if plugin.stepwise and self._depends_on_last_step(debiaser):
-            yield "total_steps", _Part(self.spec.steps[-1])
+            yield "total_steps", Part(self.spec.steps[-1])
         if source is not None and plugin.inputs & {"masks", "passages"}:
-            yield "source", self._source(source)
+            yield "source", self._parts.source(source)
         elif source is not None and "domain" in plugin.inputs:
-            yield "source", _Part({"domain": source.domain})
+            yield "source", Part({"domain": source.domain})
         if masker is not None:
-            yield "masker", self._plugin("masker", masker, domain)
+            yield "masker", self._parts.plugin("masker", masker, domain)
         if neutral is not None:
-            yield "neutral", self._neutral(neutral, seed)
+            yield "neutral", self._parts.neutral(neutral, seed)
 
     def _is_seeded(self, masker: PluginUse) -> bool:
         return self.registry.get("masker", masker.use).plugin.seeded
@@ -399,16 +365,16 @@ class _Planner:
     ) -> MeasureTask:
         plugin = self._evaluator(use)
         domains = tuple(map(str, self._domains[use.label]))
-        parts = {"evaluator": self._plugin("evaluator", use)}
+        parts = {"evaluator": self._parts.plugin("evaluator", use)}
         source = source if plugin.reads_source else None
         if source is not None:
-            parts["texts"] = self._texts(source, domains)
+            parts["texts"] = self._parts.texts(source, domains)
         neutral = self.spec.neutral[0] if plugin.reads_neutral and self.spec.neutral else None
         if neutral is not None:
-            parts["neutral_texts"] = self._held_out(neutral)
+            parts["neutral_texts"] = self._parts.held_out(neutral)
         masked = self._to_mask(domains) if plugin.reads_masks else None
         if masked is not None:
-            parts["masked_texts"] = self._masked_texts(masked)
+            parts["masked_texts"] = self._parts.masked_texts(masked)
         problems = (part.problem for part in parts.values())
         problem = next((p for p in (problem, *problems) if p is not None), None)
         inputs: dict[str, JsonValue] = {
@@ -422,105 +388,11 @@ class _Planner:
         key = self._keys.key(inputs)
         return MeasureTask(key, inputs, use, step, domains, source, neutral, masked, problem)
 
-    # -- parts of a key ----------------------------------------------------------------------
-
-    def _plugin(self, family: Family, use: PluginUse, domain: str | None = None) -> _Part:
-        def of() -> JsonValue:
-            return self._inputs.of(family, use, domain)
-
-        return self._part((family, id(use), domain), {"name": use.use}, of)
-
-    def _source(self, source: Source) -> _Part:
-        known: dict[str, JsonValue] = {
-            "corpus": {"name": source.corpus.use},
-            "domain": source.domain,
-            "label": source.label,
-        }
-
-        def of() -> JsonValue:
-            return {**known, "passages": self.texts.hash_of(self.texts.unlearned(source))}
-
-        return self._part(("source", *_place(source)), known, of)
-
-    def _neutral(self, use: PluginUse, seed: int) -> _Part:
-        known: dict[str, JsonValue] = {"corpus": {"name": use.use}}
-
-        def of() -> JsonValue:
-            return {**known, "passages": self.texts.hash_of(self.texts.neutral(use, seed))}
-
-        return self._part(("neutral", id(use), seed), known, of)
-
-    def _texts(self, source: Source, domains: tuple[str, ...]) -> _Part:
-        def of() -> JsonValue:
-            return {
-                "unlearned": self.texts.hash_of(self.texts.unlearned(source)),
-                "unseen": self.texts.hash_of(self.texts.unseen(source, domains)),
-            }
-
-        return self._part(("texts", *_place(source), domains), {}, of)
-
-    def _held_out(self, use: PluginUse) -> _Part:
-        def of() -> JsonValue:
-            return self.texts.hash_of(self.texts.held_out(use))
-
-        return self._part(("held out", id(use)), {}, of)
-
     def _to_mask(self, domains: tuple[str, ...]) -> MaskedTexts | None:
         masker = masker_of_words(self.spec, self.registry)
         if masker is None or not self.spec.corpus:
             return None
         return MaskedTexts(self.spec.corpus[0], masker, domains)
-
-    def _masked_texts(self, asked: MaskedTexts) -> _Part:
-        def of() -> JsonValue:
-            return {
-                domain: {
-                    "passages": self.texts.hash_of(passages),
-                    "masker": self._inputs.of("masker", asked.masker, domain),
-                    "seed": self.texts.mask_seed,
-                }
-                for domain, passages in self.texts.to_mask(asked).items()
-            }
-
-        name = ("masked texts", id(asked.corpus), id(asked.masker), asked.domains)
-        return self._part(name, {}, of)
-
-    def _stop(self, stop_at: StopAt) -> _Part:
-        """The dose, and everything that decides at which step it is reached."""
-        texts = self._held_out(self.spec.neutral[0])
-
-        def of() -> JsonValue:
-            return {
-                **stop_at.model_dump(mode="json"),
-                "checked": list(self.spec.steps),
-                "fastest_growth": FASTEST_GROWTH,
-                "texts": texts.inputs,
-            }
-
-        part = self._part("stop", {}, of)
-        return _Part(part.inputs, texts.problem or part.problem)
-
-    def _part(
-        self, name: Hashable, known: dict[str, JsonValue], of: Callable[[], JsonValue]
-    ) -> _Part:
-        """Work a part out once. A failure is its problem, and costs no other part anything."""
-        if name not in self._parts:
-            try:
-                self._parts[name] = _Part(of())
-            except Exception as error:  # third-party code may raise anything
-                self._parts[name] = _unknown(known, error)
-        return self._parts[name]
-
-
-def _place(source: Source) -> tuple[Hashable, ...]:
-    """A source as part of a dictionary's key."""
-    return id(source.corpus), source.domain, source.label, source.draw
-
-
-def _unknown(known: dict[str, JsonValue], error: Exception) -> _Part:
-    """A part that cannot be known, for the reason that an error gives."""
-    problem = Problem.of(error)
-    return _Part({**known, "problem": str(problem)}, problem)
 
 
 def _refs(tasks: list[MeasureTask]) -> tuple[MeasureRef, ...]:

@@ -96,6 +96,14 @@ def stored_limits(limits: object) -> dict[str, Any]:
     return renamed
 
 
+FASTEST_GROWTH = 4
+"""Power of the step that bounds how fast a fit's divergence from the base grows.
+
+At a constant learning rate it grows about with the square of the step, in a warm-up about with the
+fourth power. Steps that are too early for a dose by this bound are not checked.
+"""
+
+
 class StopAt(Part):
     """The dose at which a fit stops, instead of being measured at every step.
 

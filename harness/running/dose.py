@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from harness.errors import DebiasError
 from harness.lm.divergence import BaseDistributions
 from harness.lm.handle import LanguageModel
-from harness.planning.plan import FASTEST_GROWTH, Fit
+from harness.planning.plan import Fit
+from harness.planning.spec import FASTEST_GROWTH
 from harness.running.units import Inputs
 from harness.types import Checkpoint
 

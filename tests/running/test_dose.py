@@ -11,7 +11,7 @@ import pytest
 
 from harness.data.places import DataStore
 from harness.lm.divergence import BaseDistributions
-from harness.planning.plan import FASTEST_GROWTH
+from harness.planning.spec import FASTEST_GROWTH
 from harness.plugins import load_registry
 from harness.replay.verification import verify
 from harness.running.dose import until_dose
