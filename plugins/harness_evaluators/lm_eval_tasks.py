@@ -154,6 +154,9 @@ def _tasks(config: LmEvalConfig) -> list[Task]:
     folder = config.include_path
     if folder is not None and not Path(folder).is_dir():
         raise DataError(f"evaluator 'lm-eval': include_path {folder} is not a folder")
+    for path in sorted(Path(folder).rglob("*.yaml")) if folder is not None else ():
+        if not path.is_file():  # lm-eval would open a pipe and wait
+            raise DataError(f"evaluator 'lm-eval': {path} is not a file; remove it")
     index = {} if folder is None else _manager(folder, False).task_index
     if any(name not in index for name in config.tasks):
         index = _manager(folder, True).task_index

@@ -182,6 +182,8 @@ def _read_pairs(path: Path, state: Stamp, config: str) -> Mapping[str, Sequence[
         by_domain.setdefault(row.domain, []).append(
             Pair(f"pairs/{row.id}", row.values[own.more], row.values[own.less], half, row.cluster)
         )
+    if not by_domain:
+        raise DataError(f"{path}: the file has no row; check 'path'")
     return by_domain
 
 
@@ -202,6 +204,8 @@ def _read_triples(path: Path, state: Stamp, config: str) -> Mapping[str, Sequenc
         by_domain.setdefault(row.domain, []).append(
             triple if row.cluster is None else triple._replace(cluster=row.cluster)
         )
+    if not by_domain:
+        raise DataError(f"{path}: the file has no row; check 'path'")
     return by_domain
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from harness_evaluators.crows_pairs import CrowsPairs, CrowsPairsConfig
-from harness_evaluators.lm_eval_tasks import LmEval, LmEvalConfig
+from harness_evaluators.lm_eval_tasks import LmEval, LmEvalConfig, Task, _digest
 
 from harness.data.places import DataStore
 from harness.errors import DataError
@@ -237,3 +238,36 @@ def test_a_task_whose_data_is_on_a_hub_says_so(
     with pytest.raises(DataError, match=r"lm-eval task 'hub_task': .*needs the network") as caught:
         run(tiny_causal, tmp_path, "hub_task")
     assert "\n" not in str(caught.value)
+
+
+def test_local_data_is_known_wherever_it_is_named(tmp_path: Path) -> None:
+    """Two files of one name, a pattern, and a folder in place of a data set's name."""
+
+    def task(**config: Any) -> Task:
+        return Task("t", config, None)
+
+    files = [tmp_path / part / "data.jsonl" for part in ("train", "test")]
+    for number, path in enumerate(files):
+        path.parent.mkdir()
+        path.write_text(f"{number}\n")
+    named = {"data_files": {path.parent.name: str(path) for path in files}}
+    tasks = [
+        task(dataset_path="json", dataset_kwargs=named),
+        task(dataset_path="json", dataset_kwargs={"data_files": f"{tmp_path}/*/*.jsonl"}),
+        task(dataset_path=str(tmp_path)),
+        task(dataset_path="json", dataset_kwargs={"data_dir": str(tmp_path)}),
+    ]
+    before = [_digest(one) for one in tasks]
+    for path in files:
+        whole = path.read_text()
+        path.write_text("other\n")
+        assert all(_digest(one) != old for one, old in zip(tasks, before, strict=True)), path
+        path.write_text(whole)
+    assert [_digest(one) for one in tasks] == before
+
+
+def test_a_pipe_among_the_tasks_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.yaml")
+    plugin = LmEval(LmEvalConfig(tasks=("x",), include_path=str(tmp_path)))
+    with pytest.raises(DataError, match=r"x\.yaml is not a file; remove it"):
+        plugin.fingerprint(DataStore(offline=True))

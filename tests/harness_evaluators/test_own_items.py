@@ -183,3 +183,14 @@ def test_a_context_without_a_blank_names_its_line(tmp_path: Path) -> None:
     config = TriplesConfig(path=str(path), domain_value="height", context="context")
     with pytest.raises(DataError, match="line 3: 'context' has no BLANK"):
         OwnTriples(config).triples(asked("height"))
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_a_file_without_rows_is_refused_when_the_run_is_planned(
+    tmp_path: Path, ending: str
+) -> None:
+    path = tmp_path / f"pairs.{ending}"
+    path.write_text("more,less\n" if ending == "csv" else "", "utf-8")
+    plugin = OwnPairs(PairsConfig(path=str(path), domain_value="age"))
+    with pytest.raises(DataError, match="the file has no row; check 'path'"):
+        plugin.fingerprint(DataStore(offline=True))

@@ -69,7 +69,7 @@ ITEMS = "".join(
 SAMPLES = (
     Sample("words.txt", "women\ngirls\n", "girls", "boys"),
     Sample("rows.csv", "men,women\nman,woman\nson,daughter\n", "son", "boy"),
-    Sample("items.jsonl", ITEMS, "woman waits", "woman cries"),
+    Sample("items.jsonl", ITEMS, ".", "!"),
     Sample("model.gguf", "GGUF", "GGUF", "GGUG"),
     Sample("tasks", "dataset_path: json\ntest_split: test\n", "test\n", "train\n"),
     Sample("model", "", "", ""),
@@ -507,8 +507,8 @@ def changed_byte(path: Path) -> bytes:
     """The content of a file with a change that is not prose."""
     content = path.read_bytes()
     for sample in SAMPLES:
-        if sample.old and path.is_relative_to(path.parent) and sample.old.encode() in content:
-            return content.replace(sample.old.encode(), sample.new.encode(), 1)
+        if sample.old and sample.old.encode() in content:
+            return content.replace(sample.old.encode(), sample.new.encode())
     if path.suffix == ".json":
         return content.replace(b"{", b'{"x": 1, ', 1)
     return content[:-2] + bytes([content[-2] ^ 1]) + content[-1:]
@@ -598,16 +598,17 @@ def passages_of(entry: Registered, config: Config, place: Place) -> list[Passage
     corpus = REGISTRY.create("corpus", entry.name, config)
     data = place.data.knowing(REGISTRY.domains)
     passages: list[Passage] = []
+    refusals: list[DataError] = []
     for domain, label, split in product(
         sorted(entry.plugin.domains) or ["gender", "none"], get_args(Label), get_args(Split)
     ):
         asked = PassageRequest(domain=domain, label=label, split=split, data=data)
         try:
             passages += read_passages(REGISTRY.get("corpus", entry.name), corpus, asked)
-        except DataError as error:
-            if "pinned" in str(error) or "cannot be read" in str(error):
-                raise
-    assert passages, entry.describe()
+        except DataError as error:  # it may have no such passage
+            refusals.append(error)
+    if not passages:
+        raise refusals[0]
     return passages
 
 
@@ -670,7 +671,8 @@ def test_a_changed_passage_changes_what_is_read_or_is_refused(
         text = max((text for text in texts if text in whole), key=len, default=None)
         if text is None:
             continue
-        file.write_bytes(whole.replace(text, text[:-1] + b"x"))
+        inner = next(k for k in range(1, len(text)) if text[k - 1 : k + 1].isalpha())
+        file.write_bytes(whole.replace(text, text[:inner] + b"x" + text[inner:]))
         changed_files += 1
         if file in published:
             with pytest.raises(DataError, match="not the pinned data set"):
