@@ -18,6 +18,7 @@ from fresh_env import REPO
 from made_runs import make_run
 
 from harness.analysis.leaderboard_tables import board_tables
+from harness.analysis.mask_rules import rule_table
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.ranking import rank
@@ -268,12 +269,25 @@ def test_the_first_screen_is_the_answer(run: Store, page: Page) -> None:
     assert answer.count("grid-table") == 3  # two maskers and `identity`
 
 
+def test_mask_rules_are_compared_where_there_are_several(run: Store, page: Page) -> None:
+    rules = rule_table(build_matrix(run))
+    assert rules is not None
+    section = page.text.split('<section id="mask-rules"')[1].split("</section>")[0]
+    shown = Page(f"<div>{section.partition('>')[2]}</div>").shown
+    assert shown.count("wordlist − random") == len(rules.rows)
+    assert all(line in shown for line in rules.legend)
+    assert 'href="#mask-rules"' in page.text
+
+
 def test_the_tables_can_be_taken_from_the_page(run: Store, page: Page) -> None:
     (link,) = (attrs for attrs in page.all("a") if "download" in attrs)
     kind, _, content = link["href"].partition(",")
     assert kind == "data:text/csv;base64"
     rows = list(csv.DictReader(io.StringIO(base64.b64decode(content).decode())))
-    tables = [*matrix_tables(build_matrix(run)), *board_tables(rank([run]))]
+    matrix = build_matrix(run)
+    rules = rule_table(matrix)
+    assert rules is not None  # the run has two maskers
+    tables = [*matrix_tables(matrix), *board_tables(rank([run])), rules]
     assert len(rows) == sum(len(t.rows) * (len(t.columns) - t.heads) for t in tables)
     for row in rows:
         if row["table"] == "matrix" and row["value"]:
