@@ -9,7 +9,7 @@ from difflib import get_close_matches
 
 
 class HarnessError(Exception):
-    """Something a user can mend."""
+    """An error that a user can fix."""
 
     exit_code = 1
 

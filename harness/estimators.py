@@ -176,7 +176,7 @@ def counts_of(estimator: Estimator, sample: Sample, units: Units) -> Floats:
 def value_of(estimator: Estimator, sums: Floats, counts: Floats) -> Floats:
     """Return `Estimator.value`, with nan wherever it is not finite.
 
-    So there is one answer to a division by zero or an overflow, whoever asks: no value.
+    So a division by zero or an overflow always means that there is no value.
     """
     with np.errstate(all="ignore"):
         value = np.asarray(estimator.value(sums, counts), dtype=np.float64)
@@ -331,7 +331,7 @@ class IcatMicro(Estimator):
 
 
 class Icat(IcatMicro):
-    """The same of macro averages over clusters (Nadeem et al. 2021, section 4)."""
+    """ICAT of macro averages over clusters (Nadeem et al. 2021, section 4)."""
 
     name = "icat"
     summary = "LM * min(SS, 100 - SS) / 50 of macro averages over clusters."

@@ -239,7 +239,7 @@ class Debiaser(Plugin[ConfigT]):
         """Whether the model at a step depends on the last step of the request.
 
         It does where a learning rate falls towards the last step. True (the default, always safe)
-        puts the last step into the content keys, so that longer fits are measured anew.
+        puts the last step into the content keys, so that longer fits are measured again.
         """
         return True
 

@@ -1,7 +1,7 @@
 """Files that may come from anyone, and files that must never be half written.
 
 Everything that the harness writes appears whole under its name or not at all: it is written
-beside its place, synced and renamed, so a link of that name is replaced, never followed. What is
+next to its place, synced and renamed, so a link of that name is replaced, never followed. What is
 read is a regular file of bounded size, so a device, a pipe or a gzip bomb can neither hang a
 command nor fill the memory.
 """

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 from click.testing import CliRunner
+from neutral_text import neutral_csv
 
 import harness.plugins
 from harness.cli.main import cli
@@ -106,12 +107,7 @@ def registry() -> Registry:
 
 
 def raw_spec(folder: Path) -> dict[str, Any]:
-    neutral = folder / "neutral.csv"
-    with neutral.open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["text"])
-        for who in ("the man", "his father", "the woman", "her mother", "a farm", "the shop"):
-            rows.writerows([f"{who} sold {what} in town."] for what in ("bread", "rope", "salt"))
+    neutral = neutral_csv(folder)
     debiasers: list[dict[str, Any]] = [
         {**entry, "as": label, "sources": [source]} for label, (entry, source, _) in CELLS.items()
     ]

@@ -14,8 +14,3 @@ class Interval(NamedTuple):
     def excludes(self, value: float) -> bool:
         """Whether ``value`` is outside."""
         return not self.low <= value <= self.high
-
-    @property
-    def half_width(self) -> float:
-        """Half of the interval's width."""
-        return (self.high - self.low) / 2.0

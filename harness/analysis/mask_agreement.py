@@ -42,7 +42,7 @@ class MaskAgreement(BaseModel):
     spans: int
     """Spans of both maskers together."""
     meeting: int
-    """Those of them that overlap a span of the other masker."""
+    """Spans that overlap a span of the other masker."""
     kappa_interval: Interval | None = None
     """95 % interval of `kappa` by the jackknife over passages; None below 8 passages."""
 

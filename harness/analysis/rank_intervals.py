@@ -91,7 +91,7 @@ def _own(effects: Sequence[Effect], which: int) -> Variance:
 
 
 def _sum_of_pairs(own: Variance) -> Variance:
-    """Of the difference of two methods, whose fits are independent."""
+    """Return the variance of the difference of each two methods, whose fits are independent."""
     value = own.value[:, None] + own.value[None, :]
     part: npt.NDArray[np.float64] = own.value**2 / np.maximum(own.df, 1e-9)
     with np.errstate(invalid="ignore", divide="ignore"):

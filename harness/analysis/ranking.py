@@ -31,13 +31,6 @@ from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
 
-__all__ = ["Leaderboard", "Standing", "build_leaderboard", "rank"]
-
-
-def build_leaderboard(stores: Sequence[Store], *, step: int | None = None) -> list[Standing]:
-    """The standings of `rank` with its defaults."""
-    return list(rank(stores, step=step).standings)
-
 
 def rank(
     stores: Sequence[Store | RunReader],

@@ -38,7 +38,7 @@ class ReportedNumber(_Reported):
 
     @model_validator(mode="after")
     def _count_gives_value(self) -> ReportedNumber:
-        """A count that stands beside a percentage gives it, to the printed two decimals."""
+        """Check that a count next to a percentage gives it, to the printed two decimals."""
         if self.numerator is None or self.n is None:
             return self
         per_item = 2 if self.metric == "lm_score" else 1

@@ -108,19 +108,6 @@ def paired_sums(metric: Metric, before: ItemTable, after: ItemTable) -> tuple[Su
     return layout.sums(old[used]), layout.sums(new[used])
 
 
-def shared_values(
-    metric: Metric, before: ItemTable, after: ItemTable
-) -> tuple[float, float] | None:
-    """A metric of both sides over the items that both have; None where it has no value there."""
-    sums = paired_sums(metric, before, after)
-    if sums is None:
-        return None
-    layout = sums[0].layout
-    counts = layout.counts.sum(axis=1)
-    old, new = (float(layout.value(own.sums.sum(axis=1), counts)) for own in sums)
-    return None if np.isnan(old) or np.isnan(new) else (old, new)
-
-
 @dataclass(frozen=True)
 class Layout:
     """How the items of a metric are summed over resampling units.

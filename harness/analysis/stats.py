@@ -48,24 +48,6 @@ class McNemar(NamedTuple):
     p: float
 
 
-def mcnemar(before: Sequence[float] | Floats, after: Sequence[float] | Floats) -> McNemar:
-    """Test whether decisions changed more often in one direction than in the other.
-
-    Args:
-        before: 0/1 decisions, one for each item.
-        after: decisions on the same items in the same order.
-
-    Raises:
-        ValueError: ``before`` and ``after`` differ in length.
-    """
-    old, new = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    if old.shape != new.shape:
-        raise ValueError(f"{len(old)} decisions before, {len(new)} after")
-    gained = int(np.count_nonzero((old == 0) & (new == 1)))
-    lost = int(np.count_nonzero((old == 1) & (new == 0)))
-    return McNemar(gained, lost, mcnemar_p(gained, lost))
-
-
 @lru_cache(maxsize=4096)
 def mcnemar_p(gained: int, lost: int) -> float:
     """Two-sided exact p-value of flip counts: without an effect, each flip is a fair coin toss.

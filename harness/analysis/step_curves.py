@@ -17,7 +17,7 @@ import numpy as np
 from harness.analysis.costs import dose
 from harness.analysis.matrix_builder import Column, Matrix
 from harness.data.domains import NO_DOMAIN, OVERALL
-from harness.metrics import LOWER, Direction, Metric
+from harness.metrics import Direction, Metric
 from harness.quantities import Nats
 from harness.storage.cells import Cell, MethodNames, is_control
 from harness.storage.reader import RunReader
@@ -264,16 +264,7 @@ class RunCurves:
         None where the run measured no bias score or no language ability.
         """
         language = [c for c in self._matrix.columns if self._matrix.role(c) == "language"]
-        return self._against(self._matrix.cost or next(iter(language), None), None)
-
-    @cached_property
-    def against_dose(self) -> TradeOff | None:
-        """Mean distance of the bias scores to their ideal against the divergence from the base.
-
-        None where the run measured no bias score or no dose.
-        """
-        found = dose(self._matrix)
-        return self._against(found.column if found is not None else None, LOWER)
+        return self._against(self._matrix.cost or next(iter(language), None))
 
     @cached_property
     def dose_panels(self) -> list[DosePanel]:
@@ -331,8 +322,8 @@ class RunCurves:
                 points.append(Dosed(shown, level.value, score.value - base.value))
         return points
 
-    def _against(self, ability: Column | None, fixed: Direction | None) -> TradeOff | None:
-        """Trajectories over a metric; ``fixed`` is its direction where it has none of its own."""
+    def _against(self, ability: Column | None) -> TradeOff | None:
+        """Return the trajectories of the fits over a metric."""
         units = self._matrix.endpoint_units
         if not units or ability is None:
             return None
@@ -348,7 +339,7 @@ class RunCurves:
                     distance = self._distance(cell, step, bias)
                     if score is None or score.value is None or distance is None:
                         continue
-                    direction = fixed or score.direction
+                    direction = score.direction
                     if step == 0:
                         base = (score.value, distance)
                     else:

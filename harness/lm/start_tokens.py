@@ -1,4 +1,4 @@
-"""Which special tokens stand in front of a text: the tokenizer's own, or one that is named."""
+"""Special tokens in front of a text: those of the tokenizer, or one that is named."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class StartTokens(NamedTuple):
     """Special tokens of a model, by the role that they have in front of a text.
 
     Attributes:
-        front: what stands in front of every text; empty where the tokenizer adds nothing.
+        front: the tokens in front of every text; empty if the tokenizer adds none.
         back: what stands behind every text of a masked model; empty for causal ones.
         start: what protocols and methods that ask for a start token get; None: there is none.
         bos: the tokenizer's BOS, else EOS, else CLS token; None: it has none of them.
@@ -53,7 +53,7 @@ def find_start_tokens(
     wanted: str = AUTO,
     separator: str | None = None,
 ) -> StartTokens:
-    """Find the special tokens that stand in front of a text of a model.
+    """Find the special tokens in front of a text of a model.
 
     Args:
         tokenizer: of the model.

@@ -337,7 +337,7 @@ class TransformersModel(LanguageModel):
             return {}
 
         def corrected(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-            """Logits of the next token of each row so far, run anew behind the prompts."""
+            """Logits of the next token of each row so far, computed again after the prompts."""
             so_far = [own[left:] for own, left in zip(ids.tolist(), padding, strict=True)]
             rows = [Row(own, [len(own) - 1], []) for own in so_far]
             return torch.cat(list(self._engine.logits(rows))).to(scores.dtype)

@@ -1,1 +1,1 @@
-"""From a spec file to a plan: parsing, overrides, tasks and their content keys."""
+"""Reads specs and makes plans: parsing, overrides, tasks and their content keys."""

@@ -25,7 +25,7 @@ def apply_override(
         data: the keys of a spec; changed in place.
         override: the assignment.
         option: what messages call the option.
-        lines: told that the value comes from the option.
+        lines: notes that the value comes from the option.
 
     Raises:
         SpecError: not of that form, or the path leads nowhere.

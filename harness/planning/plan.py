@@ -1,8 +1,8 @@
-"""From a spec to tasks, each with a content key. Loads no model.
+"""Make a plan of tasks from a spec, each with a content key. This does not load a model.
 
 A *fit* debiases one private copy of a model and passes checkpoints; a *measure task* is one
 evaluator at one checkpoint. Step 0 is the base model, measured once and shared by every cell.
-What cannot be done for lack of data is planned with its problem, so that the other cells go on.
+A task whose data is missing is planned with its problem, so that the other cells can run.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Fit:
 
     key: str
     identity: Identity
-    """Of the first cell that it is fitted for."""
+    """Identity of the first cell that it is fitted for."""
     debiaser: PluginUse
     source: Source | None
     masker: PluginUse | None

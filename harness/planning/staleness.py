@@ -53,7 +53,7 @@ def stale_results(store: Store, plan: Plan) -> list[Stale]:
         try:
             record = store.record(old, items=False)
         except StoreError:
-            continue  # damaged: it is measured anew for that
+            continue  # damaged: it is measured again for that reason
         if record is not None:
             causes.update(set(changed_inputs(record.inputs, tasks[new].inputs)))
     return [Stale(cause, count) for cause, count in causes.most_common()]

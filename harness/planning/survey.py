@@ -129,7 +129,7 @@ def _sources(fits: list[Fit], texts: Texts) -> Iterator[SourceSize]:
         try:
             passages: tuple[Passage, ...] = texts.unlearned(source)
         except HarnessError:
-            passages = ()  # told among the problems
+            passages = ()  # listed among the problems
         words = sum(len(passage.text.split()) for passage in passages)
         yield SourceSize(*key, len(passages), words)
 

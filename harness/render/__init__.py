@@ -1,1 +1,1 @@
-"""From tables to what a person reads."""
+"""Formats tables and figures for people."""

@@ -83,7 +83,7 @@ LIGHT: Mapping[str, str] = _with_shades(_LIGHT)
 DARK: Mapping[str, str] = _with_shades(_DARK)
 
 TERMINAL: Mapping[str, str] = {"better": "#2b86c9", "worse": "#cf6a1c"}
-"""On a terminal, where the background is not known: legible on black and on white."""
+"""Colours for a terminal: legible on black and on white."""
 
 
 def css() -> str:

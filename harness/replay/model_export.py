@@ -94,7 +94,7 @@ def export_model(
             model, before = run.refit(cell, step)
             save_checkpoint(model, folder, before)
             agreement = _checked(run, cell, tasks, model, remembered)
-            del model  # room for what is merged
+            del model  # frees memory for the merged model
         if merged and forms(folder) != ("weights",):
             _merge(run, cell, folder)
         holds = forms(folder)

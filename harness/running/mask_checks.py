@@ -30,7 +30,7 @@ def outdated_by_masks(
         store: the results.
         missing: keys of the tasks that have no result.
         preparer: makes masks; services may be asked.
-        reporter: told what is found.
+        reporter: receives the notes.
     """
     outdated: set[str] = set()
     for model in models:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Watch(NamedTuple):
-    """What is told about the work of a masker, by its label.
+    """Callbacks about the work of a masker, each called with its label.
 
     Attributes:
         confirm: called before a service is used; raises to prevent that.

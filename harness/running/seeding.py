@@ -21,7 +21,7 @@ class FitRandomness:
     """The global generators of Python, numpy and torch as one fit sees them.
 
     A fit draws from the same streams whichever checkpoints are asked for, because the streams are
-    seeded once and go on where the last block of `active` ended. What is drawn outside of the
+    seeded once and continue where the last block of `active` ended. What is drawn outside of the
     blocks, while a checkpoint is measured, changes nothing.
     """
 

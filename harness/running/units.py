@@ -1,8 +1,8 @@
 """Units of work that any process can do: their inputs and the events that come of them.
 
-A unit is a model's base measurements, or one fit with the measurements of its checkpoints. Its
-passages and masks are chosen by the process that owns the store, so whoever does the work needs
-the model and the evaluators' data and nothing else.
+A unit is a model's base measurements, or one fit with the measurements of its checkpoints. The
+process that owns the store chooses passages and masks. So a worker only needs the model and the
+evaluators' data.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Unit:
         return f"{self.title}{step} / {task.evaluator.label}"
 
     def without(self, done: set[str]) -> Unit:
-        """The same unit with only the tasks whose key is not among those done."""
+        """Return the unit without the tasks whose keys are in ``done``."""
         return replace(self, tasks=tuple(task for task in self.tasks if task.key not in done))
 
 
@@ -130,7 +130,7 @@ class Job:
         prepare: gives the texts of a unit; called once a unit, in the executor's own process.
         registry: the plugins.
         data: where data is looked for.
-        reporter: told what is being done.
+        reporter: receives the events.
         scratch: a folder for checkpoints on their way into the store; None: none are kept.
     """
 

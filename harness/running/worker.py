@@ -354,7 +354,7 @@ class Worker:
 
 
 def failures(unit: Unit, tasks: Iterable[MeasureTask], error: Exception) -> Iterator[Failed]:
-    """The same failure for each of some tasks of a unit."""
+    """Return one failure for each of some tasks of a unit."""
     for task in tasks:
         yield _failed(unit, task, error)
 

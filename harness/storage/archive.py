@@ -168,7 +168,7 @@ def _folder_name(path: Path, given: str, chosen: str | None) -> str:
 
     Args:
         path: the archive.
-        given: the name of its run, by whoever made it.
+        given: the name of its run in the archive.
         chosen: the name that the user wants instead.
 
     Raises:

@@ -1,7 +1,7 @@
 """The masks that a fit learned from, stored without the texts: a fit can be done again from them.
 
-Fits that share masks share one file, named by the hash of its content. The hash stands beside each
-measurement (`Record.masks`), so measurements of one fit with other masks can be told apart.
+Fits that share masks share one file, named by the hash of its content. Each record has the
+hash (`Record.masks`), so measurements of one fit with other masks can be distinguished.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 ``index.json`` (cells and keys), ``records/<key>.json`` (metrics and provenance),
 ``items/<key>.json.gz`` (the items behind them), ``failures/<key>.json``, and
-``masks/<hash>.json.gz`` (the masks that fits learned from). Each file is written beside its place,
+``masks/<hash>.json.gz`` (the masks that fits learned from). Each file is written next to its place,
 synced and renamed, items first: a task is done when its record exists, so a killed process leaves
 either a whole result or none. One run writes at a time. ``checkpoints/<fit key>/step-<n>/`` holds
 debiased models that were asked to be kept. `Store.pack` puts records and items of a finished run

@@ -48,7 +48,7 @@ class GradientAscent(TrainedDebiaser[GradientAscentConfig]):
 
 
 class NeutralAscent(GradientAscent):
-    """The same ascent on text that is about no group: what damage alone does to the scores."""
+    """Gradient ascent on neutral text: shows what damage alone does to the scores."""
 
     name = "neutral-ascent"
     summary = "Control: gradient ascent on neutral text."

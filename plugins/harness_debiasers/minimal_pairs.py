@@ -16,7 +16,7 @@ from harness_debiasers.word_lists import word_rows
 
 
 class Pair(NamedTuple):
-    """The same text about the group it is about, and about another."""
+    """A text about its group, and its counterfactual about another group."""
 
     passage: TextRow
     counterfactual: TextRow

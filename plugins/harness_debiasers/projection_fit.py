@@ -64,7 +64,7 @@ class Projection(NamedTuple):
 
 
 Fitter = Callable[["np.ndarray", "np.ndarray"], Projection]
-"""From vectors, ``(sentences, width)``, and class numbers, ``(sentences,)``, to a projection."""
+"""Returns a projection from vectors, ``(sentences, width)``, and classes, ``(sentences,)``."""
 
 
 def fit_and_apply(

@@ -52,7 +52,7 @@ def parse(path: Path) -> Iterator[tuple[str, ...]]:
 
 
 def parse_mac_roman(path: Path) -> Iterator[tuple[str, ...]]:
-    """The same of the Dutch file, which is Mac Roman with two words in UTF-8."""
+    """Parse the Dutch file, which is Mac Roman with two words in UTF-8."""
     text = read_bytes(path).decode("utf-8", errors=_MAC_ROMAN)
     reader = csv.reader(io.StringIO(text, newline="\n"), strict=True)
     header = next(reader, [])

@@ -53,7 +53,7 @@ def parse(path: Path, task: Task = "intrasentence") -> Iterator[tuple[str, ...]]
 
 
 def parse_intersentence(path: Path) -> Iterator[tuple[str, ...]]:
-    """The same of the other task, whose context is a sentence of its own."""
+    """Parse the intersentence task, whose context is a sentence of its own."""
     return parse(path, "intersentence")
 
 

@@ -75,7 +75,7 @@ class HuggingFace(Model[HuggingFaceConfig]):
         return {"id": folder} if folder.is_dir() else {}
 
     def pinned(self) -> HuggingFaceConfig:
-        """The same with the commit that a hub model's branch means.
+        """Return the config with the branch of a hub model resolved to its commit.
 
         Raises:
             ModelError: there is no such folder, model or branch.

@@ -67,7 +67,7 @@ class WheelModel(Model[WheelConfig]):
     gguf: ClassVar[str]
     """Name of the whole file."""
     sha256: ClassVar[str]
-    """Of the whole file."""
+    """SHA-256 of the whole file."""
     separator: ClassVar[str | None] = None
     """The token that separated documents in pre-training, where the tokenizer does not say."""
 

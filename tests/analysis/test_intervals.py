@@ -632,4 +632,3 @@ def test_pairwise_variances_of_ranks_are_those_of_effects() -> None:
 def test_an_interval_says_what_it_excludes() -> None:
     assert Interval(0.1, 0.3).excludes(0.0)
     assert not Interval(-0.1, 0.3).excludes(0.0)
-    assert Interval(-0.1, 0.3).half_width == pytest.approx(0.2)

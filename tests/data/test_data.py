@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Iterator
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+from loopback import served
 
 from harness.data.pins import Pin, check, items_hash, verified
 from harness.data.places import DataStore
@@ -53,10 +53,8 @@ def server(tmp_path: Path) -> Iterator[str]:
     folder.mkdir()
     (folder / "list.txt").write_bytes(CONTENT)
     handler = partial(Quiet, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as http:
-        threading.Thread(target=http.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{http.server_address[1]}"
-        http.shutdown()
+    with served(handler) as address:
+        yield address
 
 
 def store(tmp_path: Path, *, offline: bool = False, data: Path | None = None) -> DataStore:

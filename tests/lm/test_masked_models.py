@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 from harness_debiasers.hooks import harness_debiasers
+from neutral_text import neutral_csv
 
 from harness.cli.main import cli
 from harness.storage.records import Record
@@ -47,12 +47,7 @@ def save_bert(folder: Path, crows: Path) -> Path:
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory, shared_data: Path) -> Store:
     folder = tmp_path_factory.mktemp("masked")
-    neutral = folder / "neutral.csv"
-    with neutral.open("w", newline="", encoding="utf-8") as stream:
-        rows = csv.writer(stream)
-        rows.writerow(["text"])
-        for who in ("the man", "his father", "the woman", "her mother", "a farm", "the shop"):
-            rows.writerows([f"{who} sold {what} in town."] for what in ("bread", "rope", "salt"))
+    neutral = neutral_csv(folder)
     crows = shared_data / "crows_pairs" / "crows_pairs_anonymized.csv"
     bert = save_bert(folder / "bert", crows)
     spec = {

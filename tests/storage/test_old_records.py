@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from harness.analysis.matrix_builder import build_matrix
-from harness.analysis.ranking import build_leaderboard
+from harness.analysis.ranking import rank
 from harness.replay.verification import verify
 from harness.storage.records import SCHEMA_VERSION
 from harness.storage.store import Store
@@ -44,7 +44,7 @@ def test_an_old_run_loads_and_its_numbers_still_follow_from_its_items(version: i
     assert [title for title, _ in matrix.failures] == expected["failures"]
     # the one corpus of a run is no part of a method's name any more
     methods = [name.removesuffix(" + toy-corpus") for name in expected["methods"]]
-    assert [s.method for s in build_leaderboard([store])] == methods
+    assert [s.method for s in rank([store]).standings] == methods
     for key in store.record_keys():
         record = store.record(key)
         assert record is not None

@@ -11,14 +11,14 @@ import base64
 import hashlib
 import json
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
+from loopback import served
 
 LARGE = (".zip", ".parquet")
 """Endings of files that are not sent within the commit."""
@@ -152,13 +152,5 @@ def running_upload_hub() -> Iterator[UploadHub]:
             self._send({"commitUrl": f"{hub.url}/{repo}/commit/{commit}", "commitOid": commit,
                         "success": True})  # fmt: skip
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    hub.url = f"http://127.0.0.1:{server.server_address[1]}"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
+    with served(Handler) as hub.url:
         yield hub
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -1,4 +1,4 @@
-"""The C library's allocator, told to keep what it has."""
+"""Make the C library's allocator keep freed memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import platform
 from functools import cache
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
-"""Of glibc's mallopt(3)."""
+"""Parameter of glibc's mallopt(3)."""
 
 _LARGEST = 1 << 30
 
@@ -16,7 +16,7 @@ _LARGEST = 1 << 30
 def keep_freed_memory() -> None:
     """Let the activations of one batch use the memory of the last one; on glibc only.
 
-    By default every array of more than 32 MiB is asked of the kernel anew and given back, page
+    By default every array of more than 32 MiB is requested from the kernel and returned, page
     by page, which costs a CPU forward pass of a small model about a twelfth of its time.
     """
     if platform.libc_ver()[0] == "glibc":

@@ -63,7 +63,7 @@ for own in json.loads(Path("{index}").read_text())["maps"]:
 
 
 def weights_digest(model: LanguageModel) -> str | None:
-    """Hash of all weights; None where they cannot be read (a stranger's handle, offloaded)."""
+    """Hash of all weights; None if they cannot be read (third-party handle, offloaded)."""
     import torch
 
     module = getattr(model, "module", None)

@@ -88,7 +88,7 @@ class Engine:
 
     @property
     def _long_budget(self) -> int:
-        """The same of rows that are longer than a block."""
+        """Padded tokens in a batch of rows that are longer than a block."""
         on_cpu = self.device.type == "cpu"
         return min(self.budget, TOKENS_A_BATCH_LONG) if on_cpu else self.budget
 

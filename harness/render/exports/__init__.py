@@ -14,4 +14,4 @@ from harness.render.exports.parquet_file import PARQUET
 FORMATS: dict[str, ExportFormat | FolderFormat] = {
     known.name: known for known in (CSV, PARQUET, MARKDOWN, LATEX, JSON, CELLS, EVERY_EVAL_EVER)
 }
-"""By name; the first is the default."""
+"""Every export format by name; the first one is the default."""

@@ -9,12 +9,12 @@ from harness.running.units import Event, Job
 
 
 class Executor(Protocol):
-    """Carries out a job. It never touches the store: whoever reads its events does."""
+    """Carries out a job. The reader of its events writes to the store; an executor does not."""
 
     def execute(self, job: Job) -> Iterator[Event]:
         """Yield each result as soon as it exists; closing the iterator ends the work.
 
         Raises:
-            HarnessError: the work cannot be started or cannot go on. A unit that fails is an
+            HarnessError: the work cannot be started or continued. A unit that fails is an
                 event, not an error.
         """

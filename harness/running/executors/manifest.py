@@ -73,7 +73,7 @@ def _paths(plugins: dict[Any, Plugin[Any]], put: Put) -> dict[Use, dict[str, tup
         for name, given in plugin.paths().items():
             path = given.expanduser().resolve()
             if not path.exists():
-                continue  # whoever reads it says so
+                continue  # the plugin that reads it reports this
             if path not in packed:
                 packed[path] = pack(files_of(path), path.name, put)
             found.setdefault(key, {})[name] = (str(given), packed[path])

@@ -136,7 +136,7 @@ def _registry(build: Callable[[], Registry], listed: str | None) -> Registry:
 
 
 def _told(error: HarnessError) -> HarnessError:
-    """The same error, naming this machine."""
+    """Return an error that also names this machine."""
     return type(error)(f"worker on {socket.gethostname()}: {error}")
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from toy_plugins import TOY_SPEC, toy_registry
 
 from harness.analysis.matrix_builder import build_matrix
-from harness.analysis.ranking import build_leaderboard
+from harness.analysis.ranking import rank
 from harness.data.places import DataStore
 from harness.replay.verification import verify
 from harness.running.experiment import Experiment
@@ -52,7 +52,7 @@ def main() -> None:
             for entry in row.entries
         ],
         "failures": [title for title, _ in matrix.failures],
-        "methods": [s.method for s in build_leaderboard([store])],
+        "methods": [s.method for s in rank([store]).standings],
     }
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
 
