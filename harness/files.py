@@ -137,12 +137,13 @@ def write_output(path: Path, content: bytes) -> None:
     Raises:
         OSError: it cannot be written.
     """
+    mode = None
     with suppress(OSError):
         mode = path.stat().st_mode
-        if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            path.write_bytes(content)
-            return
-    write_file(path, content)
+    if mode is None or stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        write_file(path, content)
+    else:
+        path.write_bytes(content)
 
 
 @contextmanager

@@ -92,6 +92,13 @@ def test_an_output_may_be_a_device_which_stays_one(folder: Path) -> None:
     assert (folder / "file").read_bytes() == b"x"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has this device")
+def test_a_device_that_cannot_be_written_is_not_replaced_by_a_file() -> None:
+    with pytest.raises(OSError, match="No space left"):
+        write_output(Path("/dev/full"), b"x")
+    assert not Path("/dev/full").is_file()
+
+
 def test_a_new_folder_appears_whole_or_not_at_all(folder: Path) -> None:
     path = folder / "odd [name]*"
     with new_folder(path) as made:

@@ -250,6 +250,11 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda p: (p / "config.json").rename(p / "adapter_config.json"),
         "holds an adapter and no model",
     ),
+    # peft would change the scores, and its weights are not in the key
+    "a model with an adapter": (
+        lambda p: (p / "adapter_config.json").write_text('{"peft_type": "LORA"}'),
+        "holds a model and an adapter",
+    ),
     "a shard that is missing": (
         lambda p: indexed(p, "model-00001-of-00002.safetensors"),
         "00001-of-00002.safetensors: cannot be read: No such file",

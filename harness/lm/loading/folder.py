@@ -108,6 +108,11 @@ def check_folder(folder: Path) -> None:
     names = set(_shards(folder)) or _top_weights(folder)
     if not names:
         raise ModelError(f"{folder}: {_no_weights(folder)}")
+    if (folder / ADAPTER_CONFIG).is_file():
+        raise ModelError(
+            f"{folder}: holds a model and an adapter ({ADAPTER_CONFIG}), which would be applied "
+            "where peft is installed; move the adapter elsewhere, or save the merged model"
+        )
     for name in sorted(names):
         check_safetensors(folder / name)
     tokenizers = [folder / name for name in _TOKENIZER if (folder / name).is_file()]
