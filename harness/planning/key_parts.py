@@ -160,7 +160,7 @@ class KeyParts:
 
 def place_of(source: Source) -> tuple[Hashable, ...]:
     """Return what identifies a source in the dictionaries of a plan."""
-    return id(source.corpus), source.domain, source.label, source.draw
+    return id(source.corpus), *source[1:]
 
 
 def unknown(known: dict[str, JsonValue], error: Exception) -> Part:
