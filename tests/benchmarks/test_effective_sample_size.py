@@ -70,7 +70,7 @@ def test_the_ratio_is_how_many_more_items_the_sign_score_needs() -> None:
 def test_the_published_runs_favour_the_continuous_scores(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    found = benchmark.main([str(REPO / "results" / "transfer-smollm2")])
+    found = benchmark.main([str(REPO / "results" / "study-smollm2")])
     assert "relative to the sign score" in capsys.readouterr().out
     for suite in found.values():
         assert suite[benchmark.SIGN] == 1.0

@@ -38,7 +38,11 @@ class _Contrast:
 
     @property
     def verdict(self) -> str:
-        return ", ".join(dict.fromkeys(test.outcome for test in self.tests))
+        """The verdicts; "inconclusive" only where no test of the contrast says more."""
+        known = dict.fromkeys(test.outcome for test in self.tests)
+        return (
+            ", ".join(verdict for verdict in known if verdict != "inconclusive") or "inconclusive"
+        )
 
     @property
     def margin(self) -> float | None:
