@@ -178,7 +178,8 @@ class ChangeReader:
         order = {key: k for k, key in enumerate(known)}
         old = [order[id(before)] for _, (before, _) in members]
         new = [order[id(after)] for _, (_, after) in members]
-        moved = stacked[new] - stacked[old]
+        with np.errstate(invalid="ignore"):  # sums that overflowed on both sides have no change
+            moved = stacked[new] - stacked[old]
         alone = len(layout.units) == layout.items
         decided = np.zeros(len(stacked), bool)
         if layout.estimator.decided and alone and len(self._metric.of) == stacked.shape[1] == 1:

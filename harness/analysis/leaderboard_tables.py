@@ -158,7 +158,7 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "rank",
         "#",
-        "rank with its 95 % interval; none where the data cannot tell it or nothing is gained",
+        "rank with its 95 % interval; blank where the data cannot tell it or nothing is gained",
         _rank,
         "rank",
     ),

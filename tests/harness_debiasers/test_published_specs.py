@@ -46,9 +46,9 @@ def first_word(handler: Handler, body: dict[str, Any]) -> None:
 def test_they_run_on_a_tiny_model(
     name: str, data_store: DataStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("harness.testing.tiny_models.CONTEXT", 256)  # some items are long
     spec: dict[str, Any] = yaml.safe_load(find_spec(name).read_text("utf-8"))
-    spec["model"] = {"use": "hf", "id": str(save_tiny_model(tmp_path / "model")), "as": "tiny"}
+    model = save_tiny_model(tmp_path / "model", context=256)  # some items are long
+    spec["model"] = {"use": "hf", "id": str(model), "as": "tiny"}
     spec |= {"source": ["gender"], "seed": [0], "targets": ["gender"], "steps": [1, 2]}
     spec["stop_at"] = {"kl": 1e-9}
     spec["limits"] = {"passages": 8, "items": 3, "unseen": 40}

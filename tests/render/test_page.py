@@ -302,10 +302,12 @@ def test_p_values_are_there_and_hidden_until_asked_for(page: Page) -> None:
 
 
 def test_each_cell_says_what_change_its_items_can_show(run: Store, page: Page) -> None:
-    for row in build_matrix(run).rows:
+    matrix = build_matrix(run)
+    for row in matrix.rows:
         for entry in row.entries:
             if entry.after is not None and entry.detectable is not None:
-                words = f"minimum detectable change: {entry.detectable:.2f}"
+                unit = matrix.unit(entry.column).change
+                words = f"minimum detectable change: {entry.detectable:.2f} {unit}".rstrip()
                 assert f'{words}"' in page.text
     assert page.shown.count("minimum detectable change") >= 2
 
