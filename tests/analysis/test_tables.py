@@ -23,7 +23,7 @@ from harness.analysis.tables import Table
 from harness.analysis.verdict import verdict
 from harness.render.exports.latex import escape, latex_text
 from harness.render.exports.markdown import markdown_text
-from harness.render.tables.cell_text import CellText, row_texts
+from harness.render.tables.cell_text import CellText, column_title, row_texts
 from harness.storage.cells import MethodNames
 from harness.storage.reader import RunReader
 from harness.storage.store import Store
@@ -138,7 +138,7 @@ def test_every_format_has_every_header_and_legend(run: Store) -> None:
             assert plain(line) in texts["console"]
             assert plain(escape(line)) in texts["latex"]
         for column in table.columns:
-            for word in column.title.split():
+            for word in column_title(table, column).split():
                 assert plain(word) in texts["console"]
                 assert plain(escape(word)) in texts["latex"]
 
