@@ -11,7 +11,7 @@
 ``spread``  Scores of a model of which half the layers lie off the device (`device: auto`): the same
             as on one device, or it fails; and how many times as long they take.
 
-``--device cpu`` runs the same code without a GPU, where the layers that are off the device lie on
+``--device cpu`` runs the same code without a GPU, where the offloaded layers are on
 disk. Each check is one line of the history.
 """
 
@@ -279,7 +279,7 @@ def check_spread(options: Namespace) -> tuple[Figures, str | None]:
     places = devices(spread.module)
     figures: Figures = {
         "max_memory": limits,
-        "weights lie on": places,
+        "weights are on": places,
         "texts": len(texts),
         "s on one device": round(seconds, 3),
         "s spread": round(longer, 3),
@@ -287,7 +287,7 @@ def check_spread(options: Namespace) -> tuple[Figures, str | None]:
     }
     problem = None
     if "," not in places:
-        problem = f"all weights lie on {places}"
+        problem = f"all weights are on {places}"
     elif apart > BOUND:
         problem = f"scores are {apart:.1e} nats a token apart"
     return figures, problem

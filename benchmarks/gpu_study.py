@@ -141,7 +141,7 @@ def _serve(
         while True:
             unit, inputs = pipe.recv()
             try:
-                for event in worker.carry_out(unit, lambda inputs=inputs: inputs):  # type: ignore[misc]
+                for event in worker.carry_out(unit, lambda inputs=inputs: inputs):  # type: ignore[misc]  # mypy cannot infer it
                     pipe.send(event)
             except StoreError as error:
                 pipe.send(error)

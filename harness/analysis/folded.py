@@ -168,7 +168,7 @@ def _after_selection(
     rest = deviation - slope * centre
     with np.errstate(divide="ignore", invalid="ignore"):
         ends = np.stack([(-reach - rest) / slope, (reach - rest) / slope])
-    first, last = ends.min(axis=0), ends.max(axis=0)  # left out: what lies between them
+    first, last = ends.min(axis=0), ends.max(axis=0)  # left out: what is between them
     side = np.where(centre >= last, 1.0, -1.0)
     x, first, last = (
         side * centre,
@@ -193,7 +193,7 @@ def _after_selection(
 
 
 def _between(first: Floats, last: Floats, mean: Floats, error: Floats) -> Floats:
-    """The probability that a normal number lies between two others."""
+    """The probability that a normally distributed number is between two bounds."""
     found: Floats = special.ndtr((last - mean) / error) - special.ndtr((first - mean) / error)
     return found
 

@@ -87,7 +87,7 @@ def test_records_and_figures_come_back_and_a_failed_part_costs_the_others_nothin
     assert (out / "parts.txt").read_text("utf-8").splitlines() == lines
     figures = [json.loads(line) for line in (out / "figures.jsonl").read_text("utf-8").splitlines()]
     assert [line["case"] for line in figures] == ["spread cpu"]
-    assert figures[-1]["figures"]["weights lie on"] == "cpu, disk"
+    assert figures[-1]["figures"]["weights are on"] == "cpu, disk"
     with tarfile.open(out / "records.tar.gz") as packed:
         packed.extractall(tmp_path / "back", filter="data")
     assert len(list(Store.open(tmp_path / "back" / "study").record_keys())) == 2
