@@ -1,7 +1,6 @@
 """The leaderboard and what follows from it, as typed tables.
 
-To add a column to the leaderboard, add an entry to `BOARD_COLUMNS`. Every format shows it, with its
-description in the legend.
+To add a column to the leaderboard, add an entry to `BOARD_COLUMNS`. Every format shows it.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ class BoardColumn:
     Attributes:
         key: short unique name, for exports.
         title: the header; ``{control}`` is replaced by the leaderboard's control.
-        description: one sentence for the legend.
+        description: for the legend; empty where the header says it all.
         cell: makes the cell of a method.
         form: how the cell is printed, see `harness.analysis.tables`.
         shown: whether a leaderboard has the column; default: always.
@@ -155,51 +154,33 @@ def _measured(standing: Standing, board: Leaderboard) -> TableCell:
 
 
 BOARD_COLUMNS: tuple[BoardColumn, ...] = (
-    BoardColumn(
-        "rank",
-        "#",
-        "rank with its 95 % interval; blank where the data cannot tell it or nothing is gained",
-        _rank,
-        "rank",
-    ),
+    BoardColumn("rank", "#", "", _rank, "rank"),
     BoardColumn("method", "method", "", _name, "text"),
-    BoardColumn(
-        "distance",
-        "distance",
-        "of the bias scores from their ideals (root mean square, less sampling error)",
-        _distance,
-        "number",
-    ),
+    BoardColumn("distance", "distance to ideal", "", _distance, "number"),
     BoardColumn(
         "improvement",
         "improvement",
-        "how much nearer than the base; ~: the base may be at the ideal, so the mean change",
+        "how much nearer to the ideal than the base; ~ or undefined: the base may be at the ideal, "
+        "so the mean change",
         _improvement,
         "effect",
     ),
     BoardColumn(
-        "net",
-        "net of {control}",
-        "the same less that of the control",
-        _net,
-        "effect",
-        lambda board: board.control is not None,
+        "net", "net of {control}", "", _net, "effect", lambda board: board.control is not None
     ),
     BoardColumn("in_domain", "on source", "", _in_domain, "effect"),
-    BoardColumn(
-        "transfer", "elsewhere", "improvement on other domains than the source", _transfer, "effect"
-    ),
+    BoardColumn("transfer", "elsewhere", "", _transfer, "effect"),
     BoardColumn(
         "harmed",
-        "harmed",
-        "scores further from the ideal (significant ones; exploratory)",
+        "scores harmed",
+        "further from the ideal (of these significant; exploratory)",
         _harmed,
         "count",
     ),
     BoardColumn(
         "dose",
         "dose",
-        "mean divergence from the base on neutral text, in nats a token",
+        "KL from the base on neutral text, nats a token",
         _dose,
         "number",
         lambda board: board.dose is not None,
@@ -207,8 +188,8 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     ),
     BoardColumn(
         "stopped",
-        "stopped at",
-        "step at which the fits stopped, first to last (stop_at)",
+        "stopped at step",
+        "",
         _stopped,
         "text",
         lambda board: any(standing.stops for standing in board.standings),
@@ -216,15 +197,15 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "undefined",
         "undefined",
-        "scores that can be neither",
+        "",
         _undefined,
         "count",
         lambda board: any(standing.undefined for standing in board.standings),
     ),
     BoardColumn(
         "measured",
-        "measured",
-        "scores measured of those planned",
+        "scores measured",
+        "",
         _measured,
         "count",
         lambda board: any(s.compared < s.expected for s in board.standings),
@@ -264,7 +245,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
             )
             for standing in board.standings
         ),
-        legend=tuple(_board_legend(board, columns, language)),
+        legend=tuple(_board_legend(board, columns)),
         notes=tuple(_board_notes(board)),
         heads=2,
         unit=board.unit,
@@ -320,19 +301,14 @@ def _board_row(standing: Standing, board: Leaderboard, cells: Sequence[TableCell
     )
 
 
-def _board_legend(
-    board: Leaderboard, columns: Sequence[BoardColumn], language: Sequence[Column]
-) -> list[str]:
+def _board_legend(board: Leaderboard, columns: Sequence[BoardColumn]) -> list[str]:
+    """Two lines: columns that their header does not explain, then the marks."""
     titled = [_titled(column, board) for column in columns]
     parts = [f"{column.title}: {column.description}" for column in titled if column.description]
-    if language:
-        parts.append("last: language, and its change")
-    lines = ["; ".join(parts) + ". Intervals: 95 %."]
+    marks = ["[ ]: 95 % interval", "no rank: nothing gained, or too uncertain"]
     if any(s.pareto for s in board.standings):
-        lines.append(
-            "◆ Pareto front: improves, and no other method improves more at a lower or equal cost."
-        )
-    return lines
+        marks.append("◆: no other method improves more at a lower or equal cost (Pareto front)")
+    return ["; ".join(parts) + ".", "; ".join(marks) + "."]
 
 
 def _board_notes(board: Leaderboard) -> list[str]:
