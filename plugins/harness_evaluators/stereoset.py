@@ -170,7 +170,7 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
 
     def _triples(
         self, request: ItemsRequest, domains: Sequence[str]
-    ) -> dict[str, Sequence[Triple]]:
+    ) -> Mapping[str, Sequence[Triple]]:
         rows = pinned_rows(PINS[self.config.task], self.config, request.data)
         by_domain = {
             domain: [_triple(row) for row in rows if row[1] == domain] for domain in domains
