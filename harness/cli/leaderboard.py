@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import results_option
+from harness.cli.options import Amount, results_option
 from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
 
@@ -23,21 +23,21 @@ from harness.cli.session import Session, pass_session
 @click.option(
     "--max-perplexity-increase",
     "budget",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     metavar="PERCENT",
     help="Do not rank methods that cost more, in percent of the base's perplexity.",
 )
 @click.option(
     "--at-perplexity-increase",
     "match_at",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     metavar="PERCENT",
     help="Compare at this cost; default: the largest that every method's curve reaches.",
 )
 @click.option(
     "--at-dose",
     "dose_at",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     metavar="NATS",
     help="Compare at this divergence from the base; default: the largest common one.",
 )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import results_option, set_option
+from harness.cli.options import Amount, results_option, set_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
 @click.option("--from", "earlier", metavar="RUN", help="Take the noise from this run's items.")
 @click.option(
     "--item-sd",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(positive=True),
     help="Without --from: standard deviation of an item's contrast, in the endpoint's unit.",
 )
 @click.option(
     "--fit-sd",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     default=0.0,
     help="Without --from: standard deviation between fits of the contrast of all items.",
 )
 @click.option(
     "--rest-sd",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     default=0.0,
     help="Without --from: standard deviation of one item in one fit that neither explains.",
 )
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--effect",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(positive=True),
     help="Also show the power at this contrast, and how many fits or items it needs.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
