@@ -11,7 +11,6 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.data.pins import Pin
-from harness.data.sampling import nested_sample
 from harness.data.tabular import read_utf8
 from harness.errors import DataError, ModelError
 from harness.families import PinnedConfig, pinned_rows
@@ -19,6 +18,7 @@ from harness.lm.handle import LanguageModel, ModelKind
 from harness.metrics import Item
 from harness.quantities import LogProb, Probability
 from harness.types import ItemsRequest
+from harness_evaluators.categories import sampled
 from harness_evaluators.scorers import DEFAULT, with_start
 from harness_evaluators.triples import (
     NEUTRAL,
@@ -170,20 +170,12 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
             return conditional_items(model, triples, neutrals=self.config.neutrals)
         return super().score(model, triples, scorer)
 
-    def _triples(
-        self, request: ItemsRequest, domains: Sequence[str]
-    ) -> dict[str, Sequence[Triple]]:
-        found: dict[str, Sequence[Triple]] = {}
+    def _triples(self, request: ItemsRequest, domains: Sequence[str]) -> dict[str, list[Triple]]:
         rows = pinned_rows(PINS[self.config.task], self.config, request.data)
-        for domain in domains:
-            own = [_triple(row) for row in rows if row[1] == domain]
-            if not own:
-                raise DataError(
-                    f"evaluator 'stereoset' has no item for '{domain}' "
-                    f"(it has: {', '.join(DOMAINS)})"
-                )
-            found[domain] = nested_sample(own, request.limit, request.seed, lambda t: t.id)
-        return found
+        by_domain = {
+            domain: [_triple(row) for row in rows if row[1] == domain] for domain in domains
+        }
+        return sampled(self, by_domain, request, lambda triple: triple.id)
 
 
 def conditional_items(
