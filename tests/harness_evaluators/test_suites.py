@@ -18,6 +18,7 @@ from scipy import stats
 from harness.analysis.reported import find_publication
 from harness.data.places import DataStore
 from harness.errors import DataError
+from harness.estimators import install
 from harness.lm.handle import LanguageModel
 from harness.metrics import Item, Metric, estimate
 from harness.types import EvaluationRequest, ItemsRequest, Measurement, no_progress
@@ -293,6 +294,7 @@ def test_the_slope_is_that_of_least_squares() -> None:
 
 
 def test_seat_effect_size_and_permutations() -> None:
+    install(seat.ESTIMATORS)
     rng = np.random.default_rng(5)
     x, y = rng.normal(0.5, size=8), rng.normal(size=8)
     items = [
