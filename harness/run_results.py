@@ -13,11 +13,12 @@ from typing import Any
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.text import Text
 
+from harness.analysis.entry import Entry
 from harness.analysis.item_changes import CellChanges, ItemChange, ItemChanges
 from harness.analysis.leaderboard import Leaderboard, Standing
 from harness.analysis.leaderboard_tables import board_tables
 from harness.analysis.mask_rules import rule_table
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.tables import Table
 from harness.analysis.verdict import Verdict, verdict

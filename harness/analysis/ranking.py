@@ -17,10 +17,11 @@ from harness.analysis.comparability import differences, settings_of
 from harness.analysis.controls import PREFERENCE, alike, labelled, mean_net
 from harness.analysis.costs import Cost, dose, language_cost
 from harness.analysis.effects import Estimated, combined, mean_effect
+from harness.analysis.entry import Entry
 from harness.analysis.gains import gain_of
 from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Rank, Standing
 from harness.analysis.matched_cost import Curves, Matched, common_cost, levels, matched
-from harness.analysis.matrix import Entry, Matrix, Row, fit_summary
+from harness.analysis.matrix import Matrix, Row, fit_summary
 from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.rank_intervals import MOST_OF_THE_BOARD, rank_intervals
 from harness.analysis.reported import Publication

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from bench import Bench
 
-from harness.analysis.matrix import close_squares
+from harness.analysis.entry import close_squares
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.ranking import rank
 from harness.analysis.verdict import verdict
