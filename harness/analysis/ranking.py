@@ -2,15 +2,14 @@
 
 Methods are ordered by how far their bias scores are from the ideal. What they cost in language
 ability is shown beside it and is never mixed in. Controls are not ranked: methods are compared with
-them. A method has a rank only if it improves on the base, its run is comparable with the first
-one, and the data can tell its place (`harness.analysis.rank_intervals`).
+them. `harness.analysis.standing_order` gives the ranks.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.comparability import differences, settings_of
@@ -19,12 +18,12 @@ from harness.analysis.costs import Cost, dose, language_cost
 from harness.analysis.effects import Estimated, combined, mean_effect
 from harness.analysis.entry import Entry
 from harness.analysis.gains import gain_of
-from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Rank, Standing
+from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Standing
 from harness.analysis.matched_cost import Curves, Matched, common_cost, levels, matched
 from harness.analysis.matrix import Matrix, Row, fit_summary
 from harness.analysis.matrix_builder import matrix_of
-from harness.analysis.rank_intervals import MOST_OF_THE_BOARD, rank_intervals
 from harness.analysis.reported import Publication
+from harness.analysis.standing_order import ordered, with_front, with_ranks
 from harness.analysis.stats import FitSummary
 from harness.analysis.transfer import by_method
 from harness.errors import StoreError
@@ -103,7 +102,7 @@ def rank(
         for group, standing in zip(groups, standings, strict=True)
     ]
     return Leaderboard(
-        tuple(_ordered(_with_front(_with_ranks(standings)))),
+        tuple(ordered(with_front(with_ranks(standings)))),
         control=chosen,
         levels=costs,
         doses=doses,
@@ -476,81 +475,3 @@ def _warnings(bias: Sequence[tuple[Row, Entry]]) -> tuple[str, ...]:
         for row, entry in bias
         if entry.warning
     )
-
-
-def _with_ranks(standings: Sequence[Standing]) -> list[Standing]:
-    """Ranks of the methods that can have one, with their intervals."""
-    found: dict[int, Rank] = {}
-    able: list[tuple[int, Standing]] = []
-    for position, standing in enumerate(standings):
-        reason = _no_rank(standing)
-        if reason:
-            found[position] = Rank(None, reason=reason)
-        else:
-            able.append((position, standing))
-    able.sort(key=lambda pair: _square(pair[1]))
-    intervals = rank_intervals([s.distance.square for _, s in able if s.distance is not None])
-    for place, ((position, _), (low, high)) in enumerate(zip(able, intervals, strict=True), 1):
-        if len(able) == 1:
-            found[position] = Rank(None, reason="there is no other method to rank it against")
-        elif high - low + 1 > MOST_OF_THE_BOARD * len(able):
-            reason = f"could be anywhere from {low} to {high} of {len(able)}"
-            found[position] = Rank(None, low, high, reason)
-        else:
-            found[position] = Rank(place, low, high)
-    return [replace(standing, rank=found[k]) for k, standing in enumerate(standings)]
-
-
-def _no_rank(standing: Standing) -> str:
-    """Why a method cannot be ranked, whatever its place would be; empty if it can."""
-    if standing.control:
-        return "control"
-    if not standing.comparable:
-        return "its run has other limits or protocols than the first one"
-    if standing.distance is None:
-        return "failed" if standing.failed else "no bias score is measured"
-    if standing.in_budget is False:
-        return "costs more than the budget, or its cost is not known"
-    if standing.improvement is None:
-        return "the base cannot be told from the ideal, so improvement is undefined"
-    if standing.improvement.value <= 0:
-        return "no nearer to the ideal than doing nothing"
-    return ""
-
-
-def _square(standing: Standing) -> float:
-    return standing.distance.square.value if standing.distance is not None else math.inf
-
-
-def _ordered(standings: Sequence[Standing]) -> list[Standing]:
-    """Nearest to the ideal first: comparable runs within the budget before the others."""
-    return sorted(
-        standings,
-        key=lambda s: (not s.comparable, s.in_budget is False, _square(s), s.method),
-    )
-
-
-def _with_front(standings: Sequence[Standing]) -> list[Standing]:
-    """Mark the improving methods of each model that no other beats in improvement and cost."""
-    points: Mapping[int, tuple[float, float]] = {
-        k: (s.improvement.value, s.cost)
-        for k, s in enumerate(standings)
-        if not s.control and s.improvement is not None and s.cost is not None
-    }
-
-    def beaten(k: int) -> bool:
-        gain, cost = points[k]
-        return any(
-            other != k
-            and (standings[other].run, standings[other].model)
-            == (standings[k].run, standings[k].model)
-            and more >= gain
-            and less <= cost
-            and (more, less) != (gain, cost)
-            for other, (more, less) in points.items()
-        )
-
-    return [
-        replace(s, pareto=k in points and points[k][0] > 0 and not beaten(k))
-        for k, s in enumerate(standings)
-    ]
