@@ -29,8 +29,8 @@ def fit_of(cell: Cell, names: MethodNames) -> Fit:
 
 def fits(reader: RunReader) -> dict[Fit, list[Cell]]:
     """Return the debiased cells by fit, in the order of the index."""
-    found: dict[Fit, list[Cell]] = {}
+    by_fit: dict[Fit, list[Cell]] = {}
     for cell in reader.index.cells:
         if not cell.is_base:
-            found.setdefault(fit_of(cell, reader.names), []).append(cell)
-    return found
+            by_fit.setdefault(fit_of(cell, reader.names), []).append(cell)
+    return by_fit

@@ -85,25 +85,25 @@ def _improvement(standing: Standing, board: Leaderboard) -> TableCell:
 UNDEFINED = "the base cannot be told from the ideal: mean signed change instead of improvement"
 
 
-def effect_cell(found: Estimated | None, *, marked: bool = True) -> TableCell:
+def effect_cell(estimate: Estimated | None, *, marked: bool = True) -> TableCell:
     """A cell of form ``effect``: an estimate with its interval, better above zero."""
-    if found is None:
+    if estimate is None:
         return NONE
     mark: Mark = "same"
-    if marked and found.value:
-        mark = "better" if found.value > 0 else "worse"
+    if marked and estimate.value:
+        mark = "better" if estimate.value > 0 else "worse"
     return TableCell(
-        value=found.value,
-        interval=found.interval,
-        interval_covers=found.covers if found.interval is not None else "",
+        value=estimate.value,
+        interval=estimate.interval,
+        interval_covers=estimate.covers if estimate.interval is not None else "",
         mark=mark,
-        evidence=_evidence(found),
+        evidence=_evidence(estimate),
     )
 
 
-def _evidence(found: Estimated) -> Evidence | None:
+def _evidence(estimate: Estimated) -> Evidence | None:
     """Means over cells are not tested; an interval without zero is the evidence there is."""
-    return "untested" if found.interval is None else None
+    return "untested" if estimate.interval is None else None
 
 
 def _net(standing: Standing, board: Leaderboard) -> TableCell:

@@ -73,7 +73,7 @@ def _in_unit(title: str, board: Leaderboard) -> str:
 
 def _language_titles(columns: Sequence[Column]) -> dict[Column, str]:
     """The metric, with as much of evaluator, protocol and domain as tells columns apart."""
-    found = {}
+    titles = {}
     for column in columns:
         title = column.metric.replace("_", " ")
         alike = [other for other in columns if other.metric == column.metric and other != column]
@@ -83,8 +83,8 @@ def _language_titles(columns: Sequence[Column]) -> dict[Column, str]:
             title += f" {column.protocol}"
         if any(other.domain != column.domain for other in alike):
             title += f" {column.domain}"
-        found[column] = title
-    return found
+        titles[column] = title
+    return titles
 
 
 def _cost(cost: LanguageCost | None) -> TableCell:
@@ -125,15 +125,15 @@ def _board_legend(
 
 
 def _board_notes(board: Leaderboard) -> list[str]:
-    found = []
+    notes = []
     if board.differences:
         what = "; ".join(board.differences[:6])
         if len(board.differences) > 6:
             what += f"; and {len(board.differences) - 6} more"
         if board.left_out:
-            found.append(f"Left out, because it differs: {', '.join(board.left_out)}: {what}.")
+            notes.append(f"Left out, because it differs: {', '.join(board.left_out)}: {what}.")
         else:
-            found.append(
+            notes.append(
                 f"Not ranked together, because the runs differ: {what}. --only-comparable leaves "
                 "the others out."
             )
@@ -143,27 +143,27 @@ def _board_notes(board: Leaderboard) -> list[str]:
         )
         units = {unit for _, unit in board.other_scores} - {board.unit, ""}
         hint = f" --unit {shlex.quote(min(units))} ranks by those." if len(units) == 1 else ""
-        found.append(f"In no mean here, for it has another unit or no ideal value: {names}.{hint}")
+        notes.append(f"In no mean here, for it has another unit or no ideal value: {names}.{hint}")
     stops = [stop for standing in board.standings for stop in standing.stops]
     if stops:
-        found.append(stops_in_words(stops))
+        notes.append(stops_in_words(stops))
     if board.budget is not None:
-        found.append(
+        notes.append(
             f"over: costs more than {board.budget:g} % by the language metric, or its cost is not "
             "known; not ranked."
         )
     unranked = [s for s in board.standings if s.rank.low is not None and s.rank.value is None]
     if unranked:
-        found.append(
+        notes.append(
             f"{len(unranked)} methods have no rank, because the data cannot tell their place: "
             "# shows the ranks that each could have."
         )
-    found += [f"No interval of {few}." for few in board.few]
+    notes += [f"No interval of {few}." for few in board.few]
     for s in board.standings:
         if 0 < s.compared < s.expected:
             name = standing_name(s, board)
-            found.append(f"{name}: {s.compared} of {s.expected} scores are measured.")
-    return found
+            notes.append(f"{name}: {s.compared} of {s.expected} scores are measured.")
+    return notes
 
 
 def nets_table(board: Leaderboard) -> Table | None:
@@ -225,14 +225,14 @@ def fits_table(board: Leaderboard) -> Table | None:
     )
 
 
-def _summary(found: FitSummary | None) -> TableCell:
-    if found is None:
+def _summary(summary: FitSummary | None) -> TableCell:
+    if summary is None:
         return NONE
-    mark: Mark = "same" if not found.mean else "better" if found.mean > 0 else "worse"
+    mark: Mark = "same" if not summary.mean else "better" if summary.mean > 0 else "worse"
     return TableCell(
-        value=found.mean,
-        spread=found.sd,
-        interval=found.interval,
+        value=summary.mean,
+        spread=summary.sd,
+        interval=summary.interval,
         interval_covers="fits",
         mark=mark,
     )
@@ -256,9 +256,9 @@ def matched_table(board: Leaderboard, *, dosed: bool = False) -> Table | None:
     for standing in board.standings:
         cells = [name_cell(standing, board)]
         read = standing.dosed if dosed else standing.matched
-        for found in read:
-            cells += [_matched(found, net=False), _matched(found, net=True)]
-        if any(found.gain is not None for found in read):
+        for at_cost in read:
+            cells += [_matched(at_cost, net=False), _matched(at_cost, net=True)]
+        if any(at_cost.gain is not None for at_cost in read):
             rows.append(_board_row(standing, board, cells))
         elif not standing.control:
             missing.append(standing_name(standing, board))
@@ -292,20 +292,20 @@ def matched_table(board: Leaderboard, *, dosed: bool = False) -> Table | None:
     )
 
 
-def _matched(found: Matched, *, net: bool) -> TableCell:
-    estimate, spread = (found.net, found.net_spread) if net else (found.gain, found.spread)
+def _matched(at_cost: Matched, *, net: bool) -> TableCell:
+    estimate, spread = (at_cost.net, at_cost.net_spread) if net else (at_cost.gain, at_cost.spread)
     if estimate is None:
-        return TableCell(absent="–", note=found.reason)
+        return TableCell(absent="–", note=at_cost.reason)
     return replace(effect_cell(estimate), spread=spread.sd if spread is not None else None)
 
 
 def board_tables(board: Leaderboard) -> list[Table]:
     """The leaderboard and the tables that follow from it, those that have rows."""
-    found = [
+    tables = [
         leaderboard_table(board),
         nets_table(board),
         matched_table(board, dosed=True),
         matched_table(board),
         fits_table(board),
     ]
-    return [table for table in found if table is not None]
+    return [table for table in tables if table is not None]

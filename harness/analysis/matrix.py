@@ -97,12 +97,12 @@ class Matrix:
         A suite may show several scores of one domain (`preference` and the sign score). They say
         the same of the same items, so a mean takes one of them.
         """
-        found: dict[tuple[str, str, str], Column] = {}
+        first_of_suite: dict[tuple[str, str, str], Column] = {}
         for column in self.columns:
             if self.role(column) == "bias":
                 suite = (column.evaluator, column.protocol, column.domain)
-                found.setdefault(suite, column)
-        return tuple(found.values())
+                first_of_suite.setdefault(suite, column)
+        return tuple(first_of_suite.values())
 
     def endpoints_in(self, unit: str) -> tuple[Column, ...]:
         """The endpoints that have a distance to an ideal, in one unit: a mean is over these.
@@ -127,10 +127,10 @@ class Matrix:
 
     @cached_property
     def _with_target(self) -> frozenset[Column]:
-        found = {c for (_, c), metric in self.base.items() if metric.direction.kind == "target"}
+        columns = {c for (_, c), metric in self.base.items() if metric.direction.kind == "target"}
         for row in self.rows:
-            found.update(entry.column for entry in row.entries if entry.towards_target)
-        return frozenset(found)
+            columns.update(entry.column for entry in row.entries if entry.towards_target)
+        return frozenset(columns)
 
     @cached_property
     def cost(self) -> Column | None:
@@ -153,13 +153,13 @@ class Matrix:
     @cached_property
     def failures(self) -> tuple[tuple[str, str], ...]:
         """Title and reason of every failed entry, each once."""
-        found = {
+        failed = {
             (f"{row.cell.title()} / step {row.step}", entry.reason or "")
             for row in self.rows
             for entry in row.entries
             if entry.status == "failed"
         }
-        return tuple(sorted(found))
+        return tuple(sorted(failed))
 
     def tested(self, role: Role) -> Iterator[Entry]:
         """The pooled entries of a family of tests, each once."""
@@ -183,4 +183,6 @@ def fit_summary(values: Sequence[tuple[Cell, float]]) -> FitSummary | None:
         fits.setdefault(cell.seed, set()).add(cell.fit_key)
     if len(by_seed) < 2 or len({frozenset(keys) for keys in fits.values()}) < 2:
         return None
-    return over_fits([math.fsum(own) / len(own) for own in by_seed.values()])
+    return over_fits(
+        [math.fsum(seed_values) / len(seed_values) for seed_values in by_seed.values()]
+    )

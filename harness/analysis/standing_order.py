@@ -16,25 +16,25 @@ from harness.analysis.rank_intervals import MOST_OF_THE_BOARD, rank_intervals
 
 def with_ranks(standings: Sequence[Standing]) -> list[Standing]:
     """Ranks of the methods that can have one, with their intervals."""
-    found: dict[int, Rank] = {}
+    ranks: dict[int, Rank] = {}
     able: list[tuple[int, Standing]] = []
     for position, standing in enumerate(standings):
         reason = _no_rank(standing)
         if reason:
-            found[position] = Rank(None, reason=reason)
+            ranks[position] = Rank(None, reason=reason)
         else:
             able.append((position, standing))
     able.sort(key=lambda pair: _square(pair[1]))
     intervals = rank_intervals([s.distance.square for _, s in able if s.distance is not None])
     for place, ((position, _), (low, high)) in enumerate(zip(able, intervals, strict=True), 1):
         if len(able) == 1:
-            found[position] = Rank(None, reason="there is no other method to rank it against")
+            ranks[position] = Rank(None, reason="there is no other method to rank it against")
         elif high - low + 1 > MOST_OF_THE_BOARD * len(able):
             reason = f"could be anywhere from {low} to {high} of {len(able)}"
-            found[position] = Rank(None, low, high, reason)
+            ranks[position] = Rank(None, low, high, reason)
         else:
-            found[position] = Rank(place, low, high)
-    return [replace(standing, rank=found[k]) for k, standing in enumerate(standings)]
+            ranks[position] = Rank(place, low, high)
+    return [replace(standing, rank=ranks[k]) for k, standing in enumerate(standings)]
 
 
 def _no_rank(standing: Standing) -> str:

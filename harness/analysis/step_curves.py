@@ -85,7 +85,7 @@ class RunCurves:
                     points = self._with_interval(points, cells[0], column)
                 curves[fit] = Curve(fit.label, fit.source or "", fit.method, points)
                 metrics = (self._value(cells[0], step, column) for step in cells[0].steps)
-                metric = next((own for own in metrics if own is not None), None)
+                metric = next((known for known in metrics if known is not None), None)
                 ideal = metric.direction.target if metric else ideal
             title = f"{column.metric}, {column.evaluator} ({column.protocol})"
             unit = self._matrix.unit(column).value
@@ -150,21 +150,21 @@ class RunCurves:
         Over several seeds it is the mean at each step; a fit that is read once, as where it stops
         at a dose, is one point for each seed. Empty where the run measured no dose.
         """
-        found = dose(self._matrix)
+        dose_cost = dose(self._matrix)
         panels = []
-        for column in self._matrix.endpoints if found is not None else ():
-            assert found is not None
+        for column in self._matrix.endpoints if dose_cost is not None else ():
+            assert dose_cost is not None
             base: Metric | None = None
             curves: list[tuple[Fit, tuple[Dosed, ...]]] = []
             joined = set()
             for fit, cells in self.fits.items():
-                each = [self._dosed(cell, column, found.column) for cell in cells]
+                each = [self._dosed(cell, column, dose_cost.column) for cell in cells]
                 base = base or self._value(cells[0], 0, column)
                 if any(len(points) > 1 for points in each):
                     joined.add(fit)
-                    points = mean_by_step([point for own in each for point in own])
+                    points = mean_by_step([point for dosed in each for point in dosed])
                 else:
-                    points = tuple(point for own in each for point in own)
+                    points = tuple(point for dosed in each for point in dosed)
                 if points:
                     curves.append((fit, points))
             if not curves or base is None or base.value is None:
@@ -175,7 +175,7 @@ class RunCurves:
             panels.append(
                 DosePanel(
                     column,
-                    found.column,
+                    dose_cost.column,
                     base.value,
                     base.direction.target,
                     tuple(curves),
@@ -266,8 +266,8 @@ class RunCurves:
         """The way of a fit, or of a method over its sources, with the steps where fits stopped."""
         cells = [
             cell
-            for own, members in self.fits.items()
-            if own == fit or (fit.source is None and own._replace(source=None) == fit)
+            for other, members in self.fits.items()
+            if other == fit or (fit.source is None and other._replace(source=None) == fit)
             for cell in members
         ]
         return tuple(
@@ -282,13 +282,13 @@ class RunCurves:
                 metric = self._value(cell, step, column)
                 if metric is not None and metric.value is not None:
                     by_step.setdefault(step, []).append(metric.value)
-        found = []
+        points = []
         for step, values in sorted(by_step.items()):
             several = len(values) > 1 and step > 0
             low, high = (min(values), max(values)) if several else (None, None)
             shown = self._mean_step(cells, step)
-            found.append(Point(shown, sum(values) / len(values), low, high))
-        return tuple(found)
+            points.append(Point(shown, sum(values) / len(values), low, high))
+        return tuple(points)
 
     @cached_property
     def _rows(self) -> dict[tuple[object, int], int]:
@@ -311,29 +311,29 @@ class RunCurves:
     @cached_property
     def _perplexity_columns(self) -> list[Column]:
         """The first perplexity of each measurement (a second one has another formula)."""
-        found: dict[Column, None] = {}
+        columns: dict[Column, None] = {}
         keys = {ref.key: ref for cell in self._reader.index.cells for ref in cell.measures}
         for key, ref in keys.items():
             for (protocol, domain), measured in (self._reader.record(key) or {}).items():
                 for name, metric in measured.metrics.items():
                     if isinstance(measured.quantities.get(metric.of[0]), Nats):
-                        found[Column(ref.evaluator, protocol, name, domain)] = None
+                        columns[Column(ref.evaluator, protocol, name, domain)] = None
                         break
         return sorted(
-            found, key=lambda c: (c.domain != NO_DOMAIN, c.protocol != "unlearned", c.domain)
+            columns, key=lambda c: (c.domain != NO_DOMAIN, c.protocol != "unlearned", c.domain)
         )
 
     def _distance(self, cell: Cell, step: int, columns: Sequence[Column]) -> float | None:
         """Mean distance; None unless every score of the base was measured here too."""
-        found = []
+        distances = []
         for column in columns:
             metric = self._value(cell, step, column)
             if metric is None or metric.value is None:
                 if self._value(cell, 0, column) is not None:
                     return None
                 continue
-            found.append(metric.direction.distance(metric.value))
-        return sum(found) / len(found) if found else None
+            distances.append(metric.direction.distance(metric.value))
+        return sum(distances) / len(distances) if distances else None
 
 
 def _text_label(column: Column) -> str:

@@ -116,7 +116,7 @@ def by_method(paths: Iterable[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:
     groups: dict[tuple[str, str, bool], list[Way]] = {}
     for fit, way in paths:
         groups.setdefault((fit.model, fit.method, fit.control), []).append(way)
-    found: list[tuple[Fit, Way]] = []
+    means: list[tuple[Fit, Way]] = []
     for (model, method, control), ways in groups.items():
         at = [{step: (x, y) for step, x, y in way} for way in ways]
         steps = sorted(set.intersection(*(set(reached) for reached in at)))
@@ -129,8 +129,8 @@ def by_method(paths: Iterable[tuple[Fit, Way]]) -> list[tuple[Fit, Way]]:
             for step in steps
         )
         if mean:
-            found.append((Fit(model, method, None, control), mean))
-    return found
+            means.append((Fit(model, method, None, control), mean))
+    return means
 
 
 def pareto_front(
