@@ -1,7 +1,6 @@
 """The columns of the leaderboard.
 
-To add one, add an entry to `BOARD_COLUMNS`. Every format shows it, with its description in the
-legend.
+To add one, add an entry to `BOARD_COLUMNS`. Every format shows it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ class BoardColumn:
     Attributes:
         key: short unique name, for exports.
         title: the header; ``{control}`` is replaced by the leaderboard's control.
-        description: one sentence for the legend.
+        description: for the legend; empty where the header says it all.
         cell: makes the cell of a method.
         form: how the cell is printed, see `harness.analysis.tables`.
         shown: whether a leaderboard has the column; default: always.
@@ -148,51 +147,33 @@ def _measured(standing: Standing, board: Leaderboard) -> TableCell:
 
 
 BOARD_COLUMNS: tuple[BoardColumn, ...] = (
-    BoardColumn(
-        "rank",
-        "#",
-        "rank with its 95 % interval; blank where the data cannot tell it or nothing is gained",
-        _rank,
-        "rank",
-    ),
+    BoardColumn("rank", "#", "", _rank, "rank"),
     BoardColumn("method", "method", "", name_cell, "text"),
-    BoardColumn(
-        "distance",
-        "distance",
-        "of the bias scores from their ideals (root mean square, less sampling error)",
-        _distance,
-        "number",
-    ),
+    BoardColumn("distance", "distance to ideal", "", _distance, "number"),
     BoardColumn(
         "improvement",
         "improvement",
-        "how much nearer than the base; ~: the base may be at the ideal, so the mean change",
+        "how much nearer to the ideal than the base; ~ or undefined: the base may be at the ideal, "
+        "so the mean change",
         _improvement,
         "effect",
     ),
     BoardColumn(
-        "net",
-        "net of {control}",
-        "the same less that of the control",
-        _net,
-        "effect",
-        lambda board: board.control is not None,
+        "net", "net of {control}", "", _net, "effect", lambda board: board.control is not None
     ),
     BoardColumn("in_domain", "on source", "", _in_domain, "effect"),
-    BoardColumn(
-        "transfer", "elsewhere", "improvement on other domains than the source", _transfer, "effect"
-    ),
+    BoardColumn("transfer", "elsewhere", "", _transfer, "effect"),
     BoardColumn(
         "harmed",
-        "harmed",
-        "scores further from the ideal (significant ones; exploratory)",
+        "scores harmed",
+        "further from the ideal (of these significant; exploratory)",
         _harmed,
         "count",
     ),
     BoardColumn(
         "dose",
         "dose",
-        "mean divergence from the base on neutral text, in nats a token",
+        "KL from the base on neutral text, nats a token",
         _dose,
         "number",
         lambda board: board.dose is not None,
@@ -200,8 +181,8 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     ),
     BoardColumn(
         "stopped",
-        "stopped at",
-        "step at which the fits stopped, first to last (stop_at)",
+        "stopped at step",
+        "",
         _stopped,
         "text",
         lambda board: any(standing.stops for standing in board.standings),
@@ -209,15 +190,15 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn(
         "undefined",
         "undefined",
-        "scores that can be neither",
+        "",
         _undefined,
         "count",
         lambda board: any(standing.undefined for standing in board.standings),
     ),
     BoardColumn(
         "measured",
-        "measured",
-        "scores measured of those planned",
+        "scores measured",
+        "",
         _measured,
         "count",
         lambda board: any(s.compared < s.expected for s in board.standings),

@@ -53,7 +53,7 @@ def leaderboard_table(board: Leaderboard) -> Table:
             )
             for standing in board.standings
         ),
-        legend=tuple(_board_legend(board, columns, language)),
+        legend=tuple(_board_legend(board, columns)),
         notes=tuple(_board_notes(board)),
         heads=2,
         unit=board.unit,
@@ -109,19 +109,14 @@ def _board_row(standing: Standing, board: Leaderboard, cells: Sequence[TableCell
     )
 
 
-def _board_legend(
-    board: Leaderboard, columns: Sequence[BoardColumn], language: Sequence[Column]
-) -> list[str]:
+def _board_legend(board: Leaderboard, columns: Sequence[BoardColumn]) -> list[str]:
+    """Two lines: columns that their header does not explain, then the marks."""
     titled = [_titled(column, board) for column in columns]
     parts = [f"{column.title}: {column.description}" for column in titled if column.description]
-    if language:
-        parts.append("last: language, and its change")
-    lines = ["; ".join(parts) + ". Intervals: 95 %."]
+    marks = ["[ ]: 95 % interval", "no rank: nothing gained, or too uncertain"]
     if any(s.pareto for s in board.standings):
-        lines.append(
-            "◆ Pareto front: improves, and no other method improves more at a lower or equal cost."
-        )
-    return lines
+        marks.append("◆: no other method improves more at a lower or equal cost (Pareto front)")
+    return ["; ".join(parts) + ".", "; ".join(marks) + "."]
 
 
 def _board_notes(board: Leaderboard) -> list[str]:

@@ -92,17 +92,20 @@ def _cell(cell: TableCell, strongest: float) -> GridCell:
 
 
 def bias_tables(tables: Iterable[Table]) -> list[Table]:
-    """Return the matrix tables of bias metrics that have grids, those with improvements first.
+    """Return the matrix tables of bias metrics that have grids, the most readable first.
 
-    A metric whose base is at its ideal has no improvement to show, only changes.
+    That is the one with most targets whose improvement is defined, then the one with most targets.
+    A target whose base is at its ideal has only changes to show.
     """
     found = [table for table in tables if table.role == "bias" and grids(table)]
 
-    def improves(table: Table) -> bool:
-        return any(cell.improvement is not None and cell.evidence != "exact"
-                   for row in table.rows for cell in row.cells)  # fmt: skip
+    def readable(table: Table) -> tuple[int, int]:
+        columns = list(zip(*(row.cells[table.heads :] for row in table.rows), strict=True))
+        defined = [any(c.improvement is not None and c.evidence != "exact" for c in column)
+                   for column in columns]  # fmt: skip
+        return sum(defined), len(columns)
 
-    return sorted(found, key=lambda table: not improves(table))
+    return sorted(found, key=readable, reverse=True)
 
 
 def width_of(found: Sequence[Grid]) -> int:
