@@ -179,7 +179,9 @@ def run_debiaser(
 def measure(
     entry: Registered, evaluator: Evaluator[Any], request: EvaluationRequest
 ) -> tuple[Measurement, ...]:
-    """Ask an evaluator; measurements must be of domains asked for, each once a protocol."""
+    """Ask an evaluator; measurements must be of domains asked for, each once a protocol, and hold
+    something.
+    """
     if request.model.kind not in evaluator.kinds:
         raise PluginError(
             f"evaluator '{entry.name}' works on {' and '.join(sorted(evaluator.kinds))} models; "
@@ -206,6 +208,8 @@ def measure(
         seen.add(key)
         if len({item.id for item in measurement.items}) != len(measurement.items):
             raise _breach(entry, "evaluate", f"item ids of {' / '.join(key)} are not unique")
+        if not measurement.items and not measurement.metrics:
+            raise _breach(entry, "evaluate", f"gave neither items nor metrics of {' / '.join(key)}")
     return tuple(
         measurement
         if measurement.quantities

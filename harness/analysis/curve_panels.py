@@ -30,6 +30,12 @@ class Point(NamedTuple):
     low: float | None = None
     high: float | None = None
 
+    def over(self, first: float) -> Point:
+        """Return the point and its range as multiples of a first value."""
+        low = None if self.low is None else self.low / first
+        high = None if self.high is None else self.high / first
+        return Point(self.step, self.value / first, low, high)
+
 
 @dataclass(frozen=True)
 class Curve:
@@ -139,10 +145,3 @@ def band(name: str, curves: Sequence[Curve]) -> Curve:
             low, middle, high = (float(q) for q in np.percentile(values, [10, 50, 90]))
             points.append(Point(step, middle, low, high))
     return Curve(f"{name} ({len(curves)} curves)", name, name, tuple(points))
-
-
-def scaled(point: Point, first: float) -> Point:
-    """Return a point and its range as multiples of a first value."""
-    low = None if point.low is None else point.low / first
-    high = None if point.high is None else point.high / first
-    return Point(point.step, point.value / first, low, high)

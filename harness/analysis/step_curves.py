@@ -17,7 +17,6 @@ from harness.analysis.curve_panels import (
     Point,
     band,
     readable,
-    scaled,
 )
 from harness.analysis.fits import Fit, fits
 from harness.analysis.matrix_builder import Column, Matrix
@@ -112,7 +111,7 @@ class RunCurves:
                     continue
                 first = points[0].value
                 label = _text_label(column)
-                scaled = tuple(scaled(point, first) for point in points)
+                scaled = tuple(point.over(first) for point in points)
                 curves.append(Curve(f"{label} (base {first:.1f})", label, label, scaled))
             if curves:
                 panels.append(

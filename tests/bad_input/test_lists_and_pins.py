@@ -6,9 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from command_line import invoke
 from harness_corpora.dghs import DGHS
 from harness_corpora.hatecheck import HATECHECK
 from harness_corpora.redditbias import REDDITBIAS
+from harness_debiasers.word_lists import word_rows
 from harness_evaluators.crows_pairs import PIN as CROWS_PAIRS
 from harness_evaluators.stereoset import PIN as STEREOSET
 from odd_files import NOT_FILES, one_line, written
@@ -16,7 +18,7 @@ from odd_files import NOT_FILES, one_line, written
 from harness.data.pins import Pin, check
 from harness.data.places import DataStore
 from harness.data.terms import read_counterparts, read_terms
-from harness.errors import DataError
+from harness.errors import DataError, DebiasError
 
 pytestmark = pytest.mark.usefixtures("no_hang")
 
@@ -32,12 +34,45 @@ pytestmark = pytest.mark.usefixtures("no_hang")
         (b"caf\xe9\n", "line 1, byte 3 (0xe9) is not UTF-8"),
         (b"a\n\0b\n", "line 2: a NUL character"),
         ("a\n".encode("utf-16"), "is UTF-16"),
+        (b"# words\nhe\n\nshe, her\n", "line 4: 'she, her' has several words between marks"),
+        (b"he\nshe;her\n", "line 2: 'she;her' has several words between marks"),
+        (b"he\nshe\ther\n", "line 2: 'she\\ther' has several words between marks"),
+        (b"- he\n", "line 1: '- he' begins with a bullet"),
+        (b'he\n"she"\n', "line 2: '\"she\"' is in quotation marks"),
+        (b"he\n" + b"x" * 201 + b"\n", "line 2: a term of 201 characters"),
     ],
 )
 def test_term_lists(content: bytes, words: str, tmp_path: Path) -> None:
     path = written(tmp_path / "terms.txt", content)
     with pytest.raises(DataError) as caught:
         read_terms(path)
+    assert words in one_line(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_a_table_is_not_taken_for_the_word_list_of_a_masker(tmp_path: Path) -> None:
+    """Each of its lines would be one term, found in no text: nothing would be masked."""
+    path = written(tmp_path / "terms.csv", b"term,group\nwoman,women\n")
+    rules = ("--set", "rules=file", "--set", f"path={path}")
+    result = invoke("mask", *rules)
+    assert isinstance(result.exception, DataError), result.output
+    assert f"{path}: line 1: 'term,group' has several words" in one_line(result.exception)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.csv", b"men,women\nhe,she\n'man',woman\n", "line 3: \"'man'\" is in quotation marks"),
+        ("a.csv", b"men,women\nhe;she,her\n", "line 2: 'he;she' has several words"),
+        ("a.json", b'{"gender": [["he", "she, her"]]}', "gender.0: 'she, her' has several words"),
+        ("a.json", b'{"a": [["x", "y"]], "a": [["z", "w"]]}', "the key 'a' is given twice"),
+        ("a.json", b'{"a": [["x", "\\ud83d"]]}', "half of a character"),
+    ],
+)
+def test_rows_of_words_of_a_debiaser(name: str, content: bytes, words: str, tmp_path: Path) -> None:
+    path = written(tmp_path / name, content)
+    with pytest.raises(DebiasError) as caught:
+        word_rows("gender", path)
     assert words in one_line(caught.value)
     assert str(path) in str(caught.value)
 
@@ -51,6 +86,7 @@ def test_term_lists(content: bytes, words: str, tmp_path: Path) -> None:
         (b"a,b\nx\n", "line 2: give 2 words"),
         (b"a,b\nx,y,z\n", "line 2: give 2 words"),
         (b"a,b\n# fine\nx,\n", "line 3: give 2 words"),
+        (b'a,b\n"x",y\n', "line 2: '\"x\"' is in quotation marks"),
     ],
 )
 def test_counterparts(content: bytes, words: str, tmp_path: Path) -> None:

@@ -402,7 +402,8 @@ def test_reported_blimp_accuracies_are_means_of_the_published_ones(
     ("suite", "file", "text", "message"),
     [
         ("bbq", "Age.jsonl", '{"example_id": 1}\n', "Age.jsonl: line 1: "),
-        ("seat", "sent-weat6.jsonl", "{", "sent-weat6.jsonl: not a SEAT test"),
+        ("seat", "sent-weat6.jsonl", "[]", "sent-weat6.jsonl: not a SEAT test"),
+        ("seat", "sent-weat6.jsonl", "{", "sent-weat6.jsonl: not JSON"),
         ("winobias", "pro_stereotyped_type1.txt.dev", "1 No marks.\n", "line 1"),
         ("winogender", "all_sentences.tsv", "sentid\tsentence\nx\ty\n", "line 2: id 'x' is odd"),
         ("blimp", "adjunct_island.jsonl", "not json\n", "adjunct_island.jsonl: line 1"),
