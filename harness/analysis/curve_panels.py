@@ -55,10 +55,10 @@ class Panel:
         title: what they are of.
         unit: of the vertical axis.
         curves: in order; of a summary, the median with the middle 80 % as the range.
-        ideal: where to draw a rule: the best value, or that of no change; None: nowhere.
+        ideal: where to draw a rule: the best value, or that of no change; None: no rule.
         rule: what the rule means.
         ranges: whether to draw the range of each point.
-        summary: whether each curve stands for many fits.
+        summary: whether each curve summarises many fits.
     """
 
     title: str

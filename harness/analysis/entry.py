@@ -320,7 +320,7 @@ class Entry:
 
     @cached_property
     def passed(self) -> bool:
-        """Whether the score moved past the ideal, so that nearer and further cannot be told."""
+        """Whether the score moved past the ideal, and may be nearer or further now."""
         known = self.after or self.base
         if known is None or known.direction.target is None or self.base is None:
             return False

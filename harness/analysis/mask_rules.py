@@ -75,7 +75,7 @@ class RuleSpread:
 
     @property
     def widest(self) -> RulePair:
-        """The two rules that are furthest apart."""
+        """The two rules that differ the most."""
         return max(self.pairs, key=lambda pair: abs(pair.difference.value))
 
 

@@ -56,7 +56,7 @@ class TransformersModel(LanguageModel):
             tokenizer: of the model.
             kind: causal or masked.
             name: shown in messages.
-            starts: what stands in front of a text; None: as the tokenizer has it.
+            starts: the tokens before a text; None: as the tokenizer has it.
 
         Raises:
             ModelError: the tokenizer cannot be used.

@@ -69,7 +69,7 @@ class Runner:
 
         Args:
             plan: what to do.
-            fresh: measure everything anew, in place of the stored results.
+            fresh: measure everything again and replace the stored results.
 
         Raises:
             StoreError: results cannot be written, or another run writes there; what was written

@@ -20,7 +20,7 @@ USUAL_LABEL = "hateful"
 
 
 class Identity(NamedTuple):
-    """The axes that tell the cells of a run apart, in the order of exported columns.
+    """The axes in which the cells of a run differ, in the order of exported columns.
 
     The base model has a `model` and nothing else. Axes that a method does not depend on (the
     masker of a method that reads no masks) are None.

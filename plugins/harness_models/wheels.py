@@ -55,7 +55,7 @@ class Piece(NamedTuple):
 
 
 class WheelConfig(PluginConfig):
-    """What stands in front of a text."""
+    """The tokens before a text."""
 
     start_token: str = Field(AUTO, examples=["<|endoftext|>"], description=START_TOKEN_HELP)
 
@@ -92,7 +92,7 @@ class WheelModel(Model[WheelConfig]):
         )
 
     def cached(self, cache_dir: Path) -> Path:
-        """The converted model; converted anew where its files are not what was written.
+        """The converted model; converted again if its files are not what was written.
 
         Raises:
             ModelError: the wheels are not installed or altered, or it cannot be written.

@@ -69,7 +69,7 @@ def print_reported(
 
 
 def _column(reported: ReportedNumber) -> Column:
-    """The column that a reported number would stand in."""
+    """The column of a reported number."""
     return Column(reported.evaluator, reported.protocol, reported.metric, reported.domain)
 
 

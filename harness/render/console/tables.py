@@ -100,7 +100,7 @@ def _cell(
 
 
 def _heading(row: TableRow, text: CellText, column: TableColumn) -> Text:
-    """Return a name; the tags of a method stand apart from it."""
+    """Return a name, without the tags of a method."""
     if column.key != "method":
         return Text(text.value, "dim" if row.kind == "detectable" else "")
     style = {"base": "bold", "detectable": "dim"}.get(row.kind, "")
