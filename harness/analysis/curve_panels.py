@@ -79,7 +79,7 @@ def readable(panel: Panel, curves: Mapping[Fit, Curve], domain: str | None) -> l
         domain: the target; a summary separates fits from it from the others. None: it has none.
 
     Returns:
-        Empty where the curves have two points at the most and are too many: the matrix has them.
+        Empty where there are too many curves of two points or fewer: the matrix shows them.
     """
     return _by_source(panel) or _summary(panel, curves, domain)
 

@@ -35,7 +35,7 @@ class Block:
     """Estimates of some fits on the same units.
 
     Attributes:
-        fits: names of the fits; equal names are the same fits, in whatever column. A single
+        fits: names of the fits; equal names are the same fits in all columns. A single
             empty name means a model that has no fit, such as the base.
         units: names of the units.
         values: estimate of each fit, shape ``(fits,)``.

@@ -1,4 +1,4 @@
-"""One cell of a transfer matrix: a metric of a debiased model beside that of its base."""
+"""One cell of a transfer matrix: a metric of a debiased model, compared with the base."""
 
 from __future__ import annotations
 

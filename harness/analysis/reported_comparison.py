@@ -1,4 +1,4 @@
-"""A run beside published numbers."""
+"""A run compared with published numbers."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def offsets_by_decoding(
 def _normalised(text: str, form: Literal["NFC", "NFKC"]) -> tuple[str, list[tuple[int, int]]]:
     """A text as SentencePiece normalises it, and the characters that each of its characters is of.
 
-    White space becomes single spaces, none at the ends; what is invisible goes.
+    White space becomes single spaces, none at the ends; invisible characters are dropped.
     """
     written: list[str] = []
     places: list[tuple[int, int]] = []
@@ -104,4 +104,4 @@ def _normalised(text: str, form: Literal["NFC", "NFKC"]) -> tuple[str, list[tupl
 
 
 _INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
-"""What SentencePiece drops beside white space; joiners stay, as they make emoji of several."""
+"""What SentencePiece drops in addition to white space; joiners stay, which make one emoji of many."""

@@ -197,7 +197,7 @@ def in_common(cells: Sequence[Cell]) -> Cell:
 
 
 def method_of(cell: Cell) -> Identity:
-    """Return the identity of a cell's model and method, whatever its source and seed."""
+    """Return the identity of a cell's model and method, without its source and seed."""
     others = [axis for axis in AXES if axis != "model" and axis not in METHOD_AXES]
     return cell.identity.without(*others)
 

@@ -280,7 +280,7 @@ def places_of(target: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=8)
 def _labelled(rows: tuple[Row, ...], config: DghsConfig, label: Label) -> list[str]:
-    """The training texts of a label, whatever their domain."""
+    """The training texts of a label, of all domains."""
     return [
         text
         for _, text, own, split, _ in rows

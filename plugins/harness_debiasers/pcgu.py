@@ -110,9 +110,8 @@ def lowest_cosines(
         lengths = a.norm(dim=1) * b.norm(dim=1)
         cosine = (a * b).sum(1) / lengths.clamp_min(1e-30)  # 0 where one side is 0
         cosines.append(torch.where((pull != 0).any(dim=1), cosine, torch.inf))
-    joined = torch.cat(
-        [cosine.to(cosines[0].device) for cosine in cosines]
-    )  # layers may be on different devices
+    # layers may be on different devices
+    joined = torch.cat([cosine.to(cosines[0].device) for cosine in cosines])
     marked = torch.zeros_like(joined, dtype=torch.bool)
     least = torch.topk(joined, min(count, len(joined)), largest=False)
     marked[least.indices[least.values.isfinite()]] = True

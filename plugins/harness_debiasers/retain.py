@@ -1,4 +1,4 @@
-"""What unlearning keeps: a loss on neutral text beside the one that forgets."""
+"""What unlearning keeps: a loss on neutral text, added to the one that forgets."""
 
 from __future__ import annotations
 

@@ -239,7 +239,7 @@ def _join(pieces: Sequence[Path], target: Path) -> Path:
 
 @contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
-    """A folder to write in, locked, beside the one that is to appear; it goes in the end."""
+    """A locked folder to write in, next to the final one; it is removed in the end."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_PARTIAL))

@@ -139,7 +139,7 @@ def _parts(
     headers: Mapping[int, str],
     width: int,
 ) -> Iterator[list[int]]:
-    """Yield columns in groups that fit the width beside the headings of the rows."""
+    """Yield columns in groups that fit the width next to the headings of the rows."""
 
     def needs(k: int) -> int:
         lines = [line for i in range(len(table.rows)) for line in cells[i, k].plain.split("\n")]
