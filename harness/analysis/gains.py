@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.analysis.effects import Distance, Effect, Estimated, combined, mean_distance, nearer
+from harness.analysis.entry import Entry
 from harness.analysis.interval import Interval
-from harness.analysis.matrix import Entry
 from harness.analysis.stats import ratio_interval
 
 UNDEFINED = "the base cannot be told from the ideal"

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.analysis.effects import Distance, Estimated
+from harness.analysis.entry import Entry
 from harness.analysis.interval import Interval
 from harness.analysis.matched_cost import Matched
-from harness.analysis.matrix import Entry, Row
+from harness.analysis.matrix import Row
 from harness.analysis.reported import Publication
 from harness.analysis.stats import FitSummary
 from harness.storage.reader import Column, Stop

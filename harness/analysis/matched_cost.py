@@ -21,8 +21,9 @@ from typing import NamedTuple, TypeVar
 from harness.analysis.changes import Change, ChangeReader, Side
 from harness.analysis.costs import Cost
 from harness.analysis.effects import Estimated, mean_distance, nearer
+from harness.analysis.entry import distance_of
 from harness.analysis.gains import Gain
-from harness.analysis.matrix import Row, distance_of, fit_summary
+from harness.analysis.matrix import Row, fit_summary
 from harness.analysis.stats import FitSummary
 from harness.arrays import Floats
 from harness.metrics import Metric

@@ -13,7 +13,8 @@ import numpy as np
 
 from harness.analysis.changes import Change, ChangeReader
 from harness.analysis.corrections import ALPHA, CORRECTIONS, DEFAULT, adjust
-from harness.analysis.matrix import Entry, Half, Matrix, Row, Status
+from harness.analysis.entry import Entry, Half, Status
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.stats import (
     FEWEST_UNITS,
     crossed_blocks,

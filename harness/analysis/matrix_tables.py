@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Sequence
 
 from harness.analysis.corrections import CORRECTIONS
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.entry import Entry
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.matrix_builder import ANY
 from harness.analysis.stats import FEWEST_FITS, FEWEST_UNITS
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.analysis.effects import Estimated, combined, estimated
+from harness.analysis.entry import Entry
 from harness.analysis.gains import Gain, Ratio, gain_of, ratio
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.matrix import Matrix, Row
 from harness.storage.cells import Identity, MethodNames, in_common, is_control, method_of
 
 __all__ = ["Asymmetry", "MethodRows", "Pairwise", "Transfer", "by_method", "ratio", "transfers"]

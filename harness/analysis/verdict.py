@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.analysis.costs import language_cost
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.entry import Entry
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.units import PERCENT
 from harness.storage.cells import is_control
 from harness.storage.reader import Column

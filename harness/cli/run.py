@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("spec")
 @set_option
 @results_option
-@click.option("--fresh", is_flag=True, help="Measure everything again, whatever is stored.")
+@click.option("--fresh", is_flag=True, help="Measure everything again, even what is stored.")
 @executor_options
 @pass_session
 def run_command(

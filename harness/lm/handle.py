@@ -66,6 +66,7 @@ class LanguageModel(ABC):
 
         Raises:
             ModelError: a text is empty, or longer than the model's context.
+            DataError: a text holds half of a character (a lone surrogate).
         """
 
     def continuation_scores(

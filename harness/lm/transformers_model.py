@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 import sys
+import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 
-from harness.errors import ModelError
+from harness.data.words import COMBINING
+from harness.errors import DataError, ModelError
 from harness.lm import projection
 from harness.lm.continuation import continued
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
@@ -117,7 +120,7 @@ class TransformersModel(LanguageModel):
 
     def token_text(self, token: int) -> str:
         """See `LanguageModel.token_text`."""
-        return str(self.tokenizer.convert_ids_to_tokens(token))
+        return str(self.tokenizer.convert_ids_to_tokens(int(token)))
 
     def _token(self, token: int | None, what: str) -> int:
         if token is None:
@@ -358,6 +361,7 @@ class TransformersModel(LanguageModel):
         return list(_long_texts[key])
 
     def _encoded(self, text: str) -> list[int]:
+        _check_characters(text)
         found = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return self._embedded(list(found))
 
@@ -381,7 +385,9 @@ class TransformersModel(LanguageModel):
         """See `LanguageModel.encode_with_offsets`."""
         if not getattr(self.tokenizer, "is_fast", False):
             ids = self._encoded(text)
-            return ids, _offsets_by_decoding(self.tokenizer, text, ids, self.name)
+            offsets = _offsets_by_decoding(self.tokenizer, text, ids, self.name)
+            return ids, self._without_lead(ids, offsets)
+        _check_characters(text)
         found = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
@@ -390,7 +396,20 @@ class TransformersModel(LanguageModel):
             while start < end and text[start].isspace():  # byte-level BPE: the space in front
                 start += 1
             offsets.append((int(start), int(end)))
-        return self._embedded(list(found["input_ids"])), offsets
+        ids = self._embedded(list(found["input_ids"]))
+        return ids, self._without_lead(ids, offsets)
+
+    def _without_lead(
+        self, ids: Sequence[int], offsets: list[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """The offsets, where a space that the tokenizer itself puts in front covers nothing.
+
+        SentencePiece writes a space before a text. Where it is a token of its own, tokenizers say
+        that it covers the first character; inside a text such a token covers a space alone.
+        """
+        if offsets and not self.token_text(ids[0]).strip("\u2581\u0120 "):
+            offsets[0] = (offsets[0][0], offsets[0][0])
+        return offsets
 
     def _checked(self, text: str, lead: Sequence[int], room: int = 0) -> list[int]:
         """Token ids of a text that fits, with ``room`` tokens to follow."""
@@ -459,15 +478,32 @@ class TransformersModel(LanguageModel):
             raise ModelError(f"{what} needs a {kind} model; '{self.name}' is a {self.kind} one")
 
 
+def _check_characters(text: str) -> None:
+    """Refuse half of a character: tokenizers fail on it, each with an error of its own.
+
+    Raises:
+        DataError: there is one.
+    """
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        near = text[max(0, error.start - 20) : error.start + 1]
+        raise DataError(
+            f"a text holds half of a character (a lone surrogate, as of an emoji that was cut in "
+            f"two) at the end of {near!r}; repair the text"
+        ) from None
+
+
 def _offsets_by_decoding(
     tokenizer: Any, text: str, ids: Sequence[int], name: str
 ) -> list[tuple[int, int]]:
     """Character spans of tokens of a tokenizer that gives none, from what they decode to.
 
-    A token that ends inside a character covers that character, as the next one does.
+    A token that ends inside a character covers that character, as the next one does. The tokens may
+    decode to the text as it is or as SentencePiece normalises it.
 
     Raises:
-        ModelError: the tokens do not decode to the text.
+        ModelError: the tokens decode to neither.
     """
 
     def decoded(count: int) -> str:
@@ -477,7 +513,15 @@ def _offsets_by_decoding(
             )
         )
 
-    if decoded(len(ids)) != text:
+    whole_text = decoded(len(ids))
+    places = [(k, k + 1) for k in range(len(text))]
+    for form in ("NFC", "NFKC") if whole_text != text else ():
+        compared, places = _normalised(text, form)
+        if compared == whole_text:
+            break
+    else:
+        compared = text
+    if compared != whole_text:
         raise ModelError(
             f"the tokenizer of model '{name}' does not say which characters its tokens cover, and "
             f"they do not decode to the text {text[:30]!r}; use a model with a fast tokenizer"
@@ -485,17 +529,49 @@ def _offsets_by_decoding(
     spans, start = [], 0
     for count in range(1, len(ids) + 1):
         so_far = decoded(count)
-        alike = (a == b for a, b in zip(so_far, text, strict=False))
-        whole = next((i for i, same in enumerate(alike) if not same), min(len(so_far), len(text)))
+        alike = (a == b for a, b in zip(so_far, compared, strict=False))
+        shorter = min(len(so_far), len(compared))
+        whole = next((i for i, same in enumerate(alike) if not same), shorter)
         # bytes of a character that is not whole yet decode to another one, or to nothing
-        inside = not text.startswith(so_far) or so_far == decoded(count - 1)
-        end = min(len(text), whole + 1) if inside else whole
+        inside = not compared.startswith(so_far) or so_far == decoded(count - 1)
+        end = min(len(compared), whole + 1) if inside else whole
         first = start
-        while first < end and text[first].isspace():
+        while first < end and compared[first].isspace():
             first += 1
-        spans.append((first, max(first, end)))
+        if first < end:
+            spans.append((places[first][0], places[end - 1][1]))
+        else:
+            at = places[first][0] if first < len(places) else len(text)
+            spans.append((at, at))
         start = whole
     return spans
+
+
+def _normalised(text: str, form: Literal["NFC", "NFKC"]) -> tuple[str, list[tuple[int, int]]]:
+    """A text as SentencePiece normalises it, and the characters that each of its characters is of.
+
+    White space becomes single spaces, none at the ends; what is invisible goes.
+    """
+    written: list[str] = []
+    places: list[tuple[int, int]] = []
+    for cluster in re.finditer(rf".[{COMBINING}]*", text, re.DOTALL):
+        for char in unicodedata.normalize(form, cluster.group()):
+            if char.isspace():
+                if not written or written[-1] == " ":
+                    continue
+                char = " "
+            elif char in _INVISIBLE:
+                continue
+            written.append(char)
+            places.append(cluster.span())
+    if written and written[-1] == " ":
+        written.pop()
+        places.pop()
+    return "".join(written), places
+
+
+_INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
+"""What SentencePiece drops beside white space; joiners stay, as they make emoji of several."""
 
 
 def _context(module: torch.nn.Module, tokenizer: Any) -> int:

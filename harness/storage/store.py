@@ -27,7 +27,7 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from harness.errors import StoreError, did_you_mean
+from harness.errors import StoreError, did_you_mean, first_problem
 from harness.files import PARTIAL, is_real_folder, links_below, sync, sync_tree, use_usual_modes
 from harness.metrics import Item
 from harness.storage.item_table import ItemTable, uncollected
@@ -480,11 +480,7 @@ def _parsed(path: Path, text: bytes, kind: type[M]) -> M:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return f"{where}: {first['msg']}" if where else str(first["msg"])
-    return first_line(error)
+    return first_problem(error) if isinstance(error, ValidationError) else first_line(error)
 
 
 def _json(value: BaseModel) -> bytes:

@@ -6,21 +6,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import TextRow, sequence_logprobs
-from harness_debiasers.minimal_pairs import Pair, minimal_pairs
-from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
-from harness_debiasers.word_lists import WordListFile, rows_fingerprint
+from harness_debiasers.minimal_pairs import Pair, PairTrainedDebiaser, PairTrainingConfig
+from harness_debiasers.training import train
 
 if TYPE_CHECKING:
     import torch
 
 
-class PcguConfig(TrainingConfig):
+class PcguConfig(PairTrainingConfig):
     """Which part of the weights is moved, and how. Published on BERT."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
@@ -34,26 +32,19 @@ class PcguConfig(TrainingConfig):
         "decrease",
         description="decrease the passage's probability, or increase its counterfactual's",
     )
-    target_tokens: int = Field(200, ge=1, description="tokens of a text that are used")
-    word_lists: WordListFile = None
 
 
-class Pcgu(TrainedDebiaser[PcguConfig]):
+class Pcgu(PairTrainedDebiaser[PcguConfig]):
     """Unlearns passages in the weights that treat their counterfactuals differently."""
 
     name = "pcgu"
     summary = "Unlearning in the rows of weights where a pair's gradients disagree most."
     reference = "Yu et al. 2023, https://aclanthology.org/2023.findings-acl.375"
-    inputs = frozenset({"passages", "domain"})
-
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Return the version of the built-in word lists, or the words of your file."""
-        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
         config = self.config
-        pairs = minimal_pairs(request, config.word_lists, config.target_tokens)
+        pairs = self.pairs(request)
 
         def objective(
             model: LanguageModel, batch: Sequence[Pair]

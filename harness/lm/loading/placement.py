@@ -129,11 +129,6 @@ def devices(module: torch.nn.Module) -> str:
     return ", ".join(found)
 
 
-def off_device(module: torch.nn.Module) -> bool:
-    """Whether weights lie on disk or beside their device, and are fetched whenever they are run."""
-    return any(parameter.is_meta for parameter in module.parameters())
-
-
 def _place(name: str) -> Place:
     return int(name) if name.isdecimal() else name
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.analysis.leaderboard import Leaderboard
-from harness.analysis.leaderboard_tables import board_tables, standing_name
+from harness.analysis.leaderboard_columns import standing_name
+from harness.analysis.leaderboard_tables import board_tables
 from harness.analysis.reported import Publication, ReportedNumber
 from harness.render.console.failures import print_failures
 from harness.render.console.tables import print_with_legend

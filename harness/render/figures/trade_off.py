@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.analysis.step_curves import TradeOff
+from harness.analysis.trade_off import TradeOff
 from harness.render import palette
 from harness.render.figures import canvas
 from harness.render.figures.canvas import Figure, Numbers
