@@ -236,7 +236,7 @@ def test_bbq_says_when_accuracy_is_at_chance() -> None:
     wrong = [question(id=str(k), ambiguous=False, right=1) for k in range(30)]
     note = bbq._note(bbq.bbq_items(fixed, wrong, "choice_sum"), 0, "choice_sum")
     assert note is not None
-    assert "no better than chance" in note
+    assert "0.0 %, not significantly above chance" in note
     assert bbq._note(bbq.bbq_items(fixed, right, "choice_sum"), 0, "choice_sum") is None
     assert len(questions) == 30
 
