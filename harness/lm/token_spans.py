@@ -104,4 +104,4 @@ def _normalised(text: str, form: Literal["NFC", "NFKC"]) -> tuple[str, list[tupl
 
 
 _INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
-"""What SentencePiece drops, in addition to white space. Joiners stay: they make one emoji of many."""
+"""What SentencePiece drops, beside white space. Joiners stay: they make one emoji of several."""
