@@ -179,7 +179,9 @@ def run_debiaser(
 def measure(
     entry: Registered, evaluator: Evaluator[Any], request: EvaluationRequest
 ) -> tuple[Measurement, ...]:
-    """Ask an evaluator; measurements must be of domains asked for, each once a protocol."""
+    """Ask an evaluator; measurements must be of domains asked for, each once a protocol, and hold
+    something.
+    """
     if request.model.kind not in evaluator.kinds:
         raise PluginError(
             f"evaluator '{entry.name}' works on {' and '.join(sorted(evaluator.kinds))} models; "
@@ -206,6 +208,8 @@ def measure(
         seen.add(key)
         if len({item.id for item in measurement.items}) != len(measurement.items):
             raise _breach(entry, "evaluate", f"item ids of {' / '.join(key)} are not unique")
+        if not measurement.items and not measurement.metrics:
+            raise _breach(entry, "evaluate", f"gave neither items nor metrics of {' / '.join(key)}")
     return tuple(
         measurement
         if measurement.quantities
@@ -264,9 +268,7 @@ def declared(entry: Registered, evaluator: Evaluator[Any], protocol: str, domain
     try:
         quantities = _QUANTITIES.validate_python(dict(evaluator.quantities(protocol)))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _breach(entry, "quantities", f"answer[{where}]: {first['msg']}") from None
+        raise _invalid(entry, "quantities", error) from None
     return Declared(quantities, {definition.name: definition for definition in definitions})
 
 
@@ -305,9 +307,13 @@ def _checked(adapter: TypeAdapter[T], answer: object, entry: Registered, method:
     try:
         return adapter.validate_python(elements)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _breach(entry, method, f"answer[{where}]: {first['msg']}") from None
+        raise _invalid(entry, method, error) from None
+
+
+def _invalid(entry: Registered, method: str, error: ValidationError) -> PluginError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return _breach(entry, method, f"answer[{where}]: {first['msg']}")
 
 
 def _breach(entry: Registered, method: str, what: str) -> PluginError:

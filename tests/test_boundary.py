@@ -225,6 +225,12 @@ def test_measurements() -> None:
         *where,
         "item ids of gender / p are not unique",
     )
+    empty = measurement().model_copy(update={"items": (), "metrics": ()})
+    breach(
+        lambda: measurements([measurement("none"), empty]),
+        *where,
+        "gave neither items nor metrics of gender / p",
+    )
 
 
 def test_measurements_must_be_of_domains_asked_for() -> None:

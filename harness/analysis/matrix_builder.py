@@ -14,7 +14,8 @@ import numpy as np
 
 from harness.analysis.changes import Change, ChangeReader
 from harness.analysis.corrections import ALPHA, CORRECTIONS, DEFAULT, adjust
-from harness.analysis.matrix import Entry, Half, Matrix, Row, Status
+from harness.analysis.entry import Entry, Half, Status
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.stats import (
     FEWEST_UNITS,
     crossed_blocks,
@@ -310,7 +311,7 @@ def _halves(
 
 
 def over_fits_of(rows: Sequence[Row]) -> list[Row]:
-    """Rows over the fits that differ in nothing but their seed, in order."""
+    """Rows over the fits that differ in their seed only, in order."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.cell.identity.without("seed"), row.step), []).append(row)

@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Sequence
 
 from harness.analysis.corrections import CORRECTIONS
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.entry import Entry
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.matrix_builder import ANY
 from harness.analysis.stats import FEWEST_FITS, FEWEST_UNITS
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
@@ -225,13 +226,9 @@ def stops_in_words(stops: Sequence[Stop]) -> str:
 
 def _notes(rows: Sequence[Row], entries: Sequence[Entry]) -> list[str]:
     found = []
-    few = [e for e in entries if e.changes and e.units < FEWEST_UNITS and not e.exact]
-    if few:
-        units = sorted({entry.units for entry in few})
-        counts = f"{units[0]}" if len(units) == 1 else f"{units[0]} to {units[-1]}"
+    if any(e.changes and e.units < FEWEST_UNITS and not e.exact for e in entries):
         found.append(
-            f"No interval and no star with fewer than {FEWEST_UNITS} independent units: "
-            f"{len(few)} cells have {counts}."
+            f"Cells with fewer than {FEWEST_UNITS} independent units have no interval and no star."
         )
     stops = [stop for row in rows for stop in row.stops]
     if stops:

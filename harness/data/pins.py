@@ -162,11 +162,17 @@ def verified(pin: Pin, path: Path, *, verify: bool = True) -> tuple[Row, ...]:
         verify: False accepts any items that can be parsed (a plugin's ``verify: false``).
 
     Raises:
-        DataError: it cannot be read or parsed, or an item is altered, missing or added.
+        DataError: it cannot be read or parsed, holds nothing, or an item is altered, missing or
+            added.
     """
     checked = check(pin, path)
     if verify and checked.state == "altered":
         raise DataError(altered(pin, path, len(checked.rows)))
+    if not checked.rows:
+        raise DataError(
+            f"{path}: holds no item of data set '{pin.name}'; name a file that has some with "
+            f"'path', or restore this one (`harness data fetch {pin.name}`)"
+        )
     return checked.rows
 
 

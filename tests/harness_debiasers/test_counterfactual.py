@@ -161,7 +161,7 @@ def test_a_list_of_ones_own(tmp_path: Path) -> None:
     swapper = Swapper(word_rows("trades", path))
     assert swapper.swap("A Baker needs flour") == "A Smith needs iron"
     path.write_text("bakers,smiths\nbaker\n", encoding="utf-8")
-    with pytest.raises(DebiasError, match=r"rows\.csv:2: a row needs two words"):
+    with pytest.raises(DebiasError, match=r"rows\.csv: line 2: give 2 words"):
         word_rows("trades", path)
 
 

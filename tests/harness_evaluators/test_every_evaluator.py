@@ -306,6 +306,36 @@ def test_altered_data_is_refused_in_one_line(
         assert str(folder / pin.filename) in one_line(caught)
 
 
+@pytest.mark.parametrize("content", [b"", b" \n\n \n", b"[]"], ids=["empty", "blank", "a list"])
+@pytest.mark.parametrize("name", PINNED)
+def test_a_file_with_nothing_in_it_is_one_line_that_names_it(
+    name: str, content: bytes, data_store: DataStore, tmp_path: Path, settings: Any
+) -> None:
+    """Also where the user's own version is allowed: nothing was measured, which is no result."""
+    model = byte_model()
+    named = {**settings.get(name, {}), "path": str(tmp_path), "verify": False}
+    plugin = EVALUATORS[name](EVALUATORS[name].Config(**named))
+    for pin, _ in plugin.reads():
+        copy(pin, data_store, tmp_path)
+        for file in [tmp_path / pin.filename / part.filename for part in pin.files]:
+            file.write_bytes(content)
+        if not pin.files:
+            (tmp_path / pin.filename).write_bytes(content)
+    if content == b"[]" and name == "wikitext2-perplexity":
+        return  # a text like any other
+    with pytest.raises(DataError) as caught:
+        plugin.evaluate(request(model, plugin, data_store))
+    assert str(tmp_path) in one_line(caught)
+
+
+def test_a_text_without_a_token_to_score_is_one_line(data_store: DataStore, tmp_path: Path) -> None:
+    (tmp_path / "wiki.test.raw").write_text("a")
+    config = {"path": str(tmp_path / "wiki.test.raw"), "verify": False, "window": 16}
+    plugin = EVALUATORS["wikitext2-perplexity"](EVALUATORS["wikitext2-perplexity"].Config(**config))
+    with pytest.raises(DataError, match=r"'wikitext2' has 1 token\(s\).* nothing to measure"):
+        plugin.evaluate(request(byte_model(), plugin, data_store))
+
+
 def copy(pin: Pin, data: DataStore, folder: Path) -> None:
     source, target = data.locate(pin), folder / pin.filename
     target.parent.mkdir(parents=True, exist_ok=True)

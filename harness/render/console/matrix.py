@@ -87,7 +87,7 @@ def print_transfer(console: Terminal, found: Iterable[Transfer]) -> None:
         console.print(
             "Improvement on the sources and elsewhere, with 95 % intervals; ratio: the "
             "second by the first, undefined unless the gain on the source is significant; nearer, "
-            "harmed: scores of other domains (significant ones in brackets).",
+            "harmed: scores of other domains (of these significant; exploratory).",
             style="dim",
         )
     for transfer in (row for rows in groups.values() for row in rows):

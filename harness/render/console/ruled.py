@@ -6,6 +6,7 @@ longer than the statistics in it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,8 +30,7 @@ class Ruled:
         header: names of the columns, of one line or of several.
         rows: cells, of one line or of several.
         left: positions of the columns that are flush left; the others are flush right.
-        fold: positions of the columns whose cells are folded between words where room is short,
-            the widest first.
+        fold: positions of the columns whose cells are folded where room is short, the widest first.
     """
 
     title: str
@@ -59,7 +59,7 @@ class Ruled:
             yield from self._line([[(name, bold)] for name in heads], widths)
         yield from (Segment(" " + RULE * (total - 2), dim), Segment.line())
         for row in self.rows:
-            cells = [self._lines(console, k, cell, widths[k]) for k, cell in enumerate(row)]
+            cells = [self._lines(k, cell, widths[k]) for k, cell in enumerate(row)]
             for number in range(max(map(len, cells))):
                 parts = [lines[number] if number < len(lines) else None for lines in cells]
                 while parts and parts[-1] is None:
@@ -75,9 +75,9 @@ class Ruled:
                 return
             widths[widest] -= 1
 
-    def _lines(self, console: Console, k: int, cell: Text, width: int) -> Sequence[Text]:
+    def _lines(self, k: int, cell: Text, width: int) -> Sequence[Text]:
         if k in self.fold and _width(cell) > width:
-            return list(cell.wrap(console, width))
+            return [line for part in cell.split("\n") for line in _wrapped(part, width)]
         return list(cell.split("\n")) if "\n" in cell.plain else [cell]
 
     def _line(
@@ -103,6 +103,22 @@ def _width(cell: Text) -> int:
     if "\n" in cell.plain:
         return max(line.cell_len for line in cell.split("\n"))
     return cell.cell_len
+
+
+def _wrapped(cell: Text, width: int) -> Iterator[Text]:
+    """Yield lines of a width, broken between words, or in a name after a hyphen or underscore."""
+    start = 0
+    for part in re.finditer(r"[^\s_-]*[\s_-]*", cell.plain):
+        while cell_len(cell.plain[start : part.end()].rstrip()) > width:
+            end = part.start() if part.start() > start else start + width
+            yield _stripped(cell[start:end])
+            start = end
+    yield _stripped(cell[start:])
+
+
+def _stripped(line: Text) -> Text:
+    line.rstrip()
+    return line
 
 
 def _spans(console: Console, cell: Text | None) -> Sequence[tuple[str, Style | None]]:
