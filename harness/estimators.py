@@ -514,7 +514,8 @@ def _strata(sample: Sample, names: Sequence[str | None]) -> Floats:
     number = {**dict.fromkeys(sample.strata, -1), **{name: k for k, name in enumerate(names)}}
     of_item = np.fromiter(map(number.__getitem__, sample.strata), np.intp, len(sample.strata))
     masks = of_item == np.arange(len(names))[:, None]
-    return masks[masks.any(axis=1)].astype(np.float64)
+    found: Floats = masks[masks.any(axis=1)].astype(np.float64)
+    return found
 
 
 def _mean_of_strata(sums: Floats, counts: Floats) -> Floats:

@@ -25,7 +25,7 @@ from harness.analysis.stats import (
 )
 from harness.analysis.units import column_units
 from harness.errors import StoreError
-from harness.metrics import Metric
+from harness.metrics import Metric, Role
 from harness.storage.cells import Cell, in_common
 from harness.storage.item_table import ItemTable, uncollected
 from harness.storage.reader import Column, Measured, Place, RunReader
@@ -410,10 +410,13 @@ def corrected(rows: Sequence[Row], correction: str) -> list[Row]:
     A measurement that several rows share is one test. Models without any change are not tested.
     """
     families: dict[str, dict[tuple[int, ...], float]] = {}
-    tested = {id(e): e for row in rows for e in row.entries if e.p is not None}
-    places = {number: (entry.role, _test_key(entry)) for number, entry in tested.items()}
-    for number, (role, test) in places.items():
-        families.setdefault(role, {})[test] = tested[number].p or 0.0
+    tested: dict[int, tuple[Entry, Role, tuple[int, ...]]] = {}
+    for row in rows:
+        for entry in row.entries:
+            if entry.p is not None and id(entry) not in tested:
+                family, test = entry.role, _test_key(entry)
+                tested[id(entry)] = entry, family, test
+                families.setdefault(family, {})[test] = entry.p
     adjusted: dict[str, tuple[Mapping[tuple[int, ...], float], float]] = {}
     for role, tests in families.items():
         p_values = adjust(list(tests.values()), correction)
@@ -421,11 +424,9 @@ def corrected(rows: Sequence[Row], correction: str) -> list[Row]:
         level = CORRECTIONS[correction].level(ALPHA, len(tests), significant)
         adjusted[role] = dict(zip(tests, p_values, strict=True)), level
     done: dict[int, Entry] = {}
-    for number, (role, test) in places.items():
-        by_test, level = adjusted[role]
-        done[number] = _with(
-            tested[number], adjusted_p=by_test[test], level=level, family=len(by_test)
-        )
+    for number, (entry, family, test) in tested.items():
+        by_test, level = adjusted[family]
+        done[number] = _with(entry, adjusted_p=by_test[test], level=level, family=len(by_test))
     return [replace(row, entries=tuple(done.get(id(e), e) for e in row.entries)) for row in rows]
 
 

@@ -132,8 +132,14 @@ class ItemTable:
         kept = ~np.isnan(values).any(axis=1)
         if stratum is not None:
             kept &= np.array([name == stratum for name in self.strata], dtype=bool)
-        fields = (list(compress(own, kept)) for own in (self.ids, self.clusters, self.strata))
-        return Sample(values[kept], *fields, reference)
+        chosen: list[bool] = np.asarray(kept).tolist()
+        return Sample(
+            values[chosen],
+            list(compress(self.ids, chosen)),
+            list(compress(self.clusters, chosen)),
+            list(compress(self.strata, chosen)),
+            reference,
+        )
 
     def complete(self, names: Sequence[str]) -> bool:
         """Whether every item has all of these values."""
