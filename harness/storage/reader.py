@@ -159,7 +159,7 @@ class RunReader:
         if place.position >= len(tables):
             raise StoreError(
                 f"{self.store.folder}: the items of record {place.key} are not those of its "
-                "measurements; run the spec again to measure it anew"
+                "measurements; run the spec again to measure it again"
             )
         return tables[place.position]
 
