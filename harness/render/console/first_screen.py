@@ -17,6 +17,9 @@ from harness.render.grids import Grid, GridCell, bias_tables, grids, what_is_sho
 MOST_GRIDS = 9
 """Grids on the first screen; the table below has all methods."""
 
+MOST_NAMED = 8
+"""Further bias scores that the first screen names."""
+
 MOST_SOURCE = 24
 """Letters of a source that are shown; longer names are of a user's own domains."""
 
@@ -47,7 +50,10 @@ def print_first_screen(
     for line in explained(first, found):
         console.print(line, style="dim")
     more = [f"{len(found) - MOST_GRIDS} more methods below"] if len(found) > MOST_GRIDS else []
-    more += [f"also measured: {', '.join(table.title for table in others)}"] if others else []
+    if others:
+        named = ", ".join(table.title for table in others[:MOST_NAMED])
+        unnamed = len(others) - MOST_NAMED
+        more.append(f"also measured: {named}" + (f", and {unnamed} more" if unnamed > 0 else ""))
     if more:
         console.print("; ".join(more), style="dim")
     console.print()
