@@ -20,7 +20,7 @@ class HarnessError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """Return the message as one line, whatever names and values it quotes."""
+        """Return the message as one line, even if it quotes names or values of several."""
         return " ".join(super().__str__().splitlines())
 
 

@@ -194,7 +194,7 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def _literal(name: str) -> str:
-    """A name for `Path.glob` that stands for itself."""
+    """Escape a name for `Path.glob`, so that it matches itself only."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 

@@ -158,7 +158,7 @@ class Registry:
             raise PluginError(f"unknown {family} '{name}'{hint}{lost}") from None
 
     def find(self, name: str) -> list[Registered]:
-        """Every plugin of that name, whatever its family."""
+        """Every plugin of that name, of any family."""
         return [entry for (_, own), entry in self._plugins.items() if own == name]
 
     @overload

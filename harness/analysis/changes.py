@@ -78,7 +78,7 @@ class Change:
     Attributes:
         before, after: both models.
         direction: of the metric.
-        units: names of the units; equal names are equal items, in whatever metric.
+        units: names of the units; equal names are equal items in all metrics.
         items: how many items both models have.
         flips: of a share of 0/1 decisions over independent items; None for any other metric.
         few: units in the smallest part, where an estimator combines parts (halves, strata) and

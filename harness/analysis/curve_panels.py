@@ -55,10 +55,10 @@ class Panel:
         title: what they are of.
         unit: of the vertical axis.
         curves: in order; of a summary, the median with the middle 80 % as the range.
-        ideal: where to draw a rule: the best value, or that of no change; None: nowhere.
+        ideal: where to draw a rule: the best value, or that of no change; None: no rule.
         rule: what the rule means.
         ranges: whether to draw the range of each point.
-        summary: whether each curve stands for many fits.
+        summary: whether each curve summarises many fits.
     """
 
     title: str
@@ -79,7 +79,7 @@ def readable(panel: Panel, curves: Mapping[Fit, Curve], domain: str | None) -> l
         domain: the target; a summary separates fits from it from the others. None: it has none.
 
     Returns:
-        Empty where the curves have two points at the most and are too many: the matrix has them.
+        Empty where there are too many curves of two points or fewer: the matrix shows them.
     """
     return _by_source(panel) or _summary(panel, curves, domain)
 

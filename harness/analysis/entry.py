@@ -1,4 +1,4 @@
-"""One cell of a transfer matrix: a metric of a debiased model beside that of its base."""
+"""One cell of a transfer matrix: a metric of a debiased model, compared with the base."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ class Entry:
 
     @cached_property
     def passed(self) -> bool:
-        """Whether the score moved past the ideal, so that nearer and further cannot be told."""
+        """Whether the score moved past the ideal, and may be nearer or further now."""
         known = self.after or self.base
         if known is None or known.direction.target is None or self.base is None:
             return False

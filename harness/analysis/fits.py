@@ -23,7 +23,7 @@ class Fit(NamedTuple):
 
 
 def fit_of(cell: Cell, names: MethodNames) -> Fit:
-    """Return the fit that a cell belongs to, whatever its seed."""
+    """Return the fit that a cell belongs to; its seeds are one fit."""
     return Fit(cell.model, names.name(cell), cell.source, is_control(cell))
 
 

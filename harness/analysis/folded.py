@@ -9,9 +9,9 @@ With a and b the deviations of two scores from their ideal,
 so the limits of the differences p·a - m·b are combined in the same way. A root mean square over
 fits, √(b² + s²), is the maximum over m from -1 to 1 of m·b + s·√(1 - m²).
 
-How much nearer a score came is shown only where its base can be told from the ideal. Such a base
-seems to be further away than it is. So the limits are those of the distribution that this
-selection leaves: a normal one without its middle (Lee, Sun, Sun and Taylor 2016).
+How much nearer a score came is shown only where its base differs significantly from the ideal.
+Such a base seems to be further away than it is. So the limits are those of the distribution that
+this selection leaves: a normal one without its middle (Lee, Sun, Sun and Taylor 2016).
 """
 
 from __future__ import annotations
@@ -74,7 +74,8 @@ def folded_interval(
         before: of the score that the other is compared with.
         after: of the other score.
         covariance: of both over items, which they share.
-        selected: whether there is a result only because ``before`` can be told from the ideal.
+        selected: whether there is a result only because ``before`` differs significantly from the
+            ideal.
 
     Returns:
         None where no unit changed the score.

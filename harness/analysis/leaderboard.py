@@ -82,7 +82,7 @@ class Standing:
         in_domain: improvement on the source domains themselves.
         transfer: improvement on the other domains.
         gained, harmed, undefined: bias scores that came nearer to their ideal, got further from
-            it, or whose base cannot be told from the ideal, of `compared`.
+            it, or whose base may be at the ideal, of `compared`.
         surely_gained, surely_harmed: of these, the significant ones.
         expected: bias scores that the run is to have; `compared` are fewer where some failed.
         costs: the language metrics, by column.

@@ -72,7 +72,7 @@ def _in_unit(title: str, board: Leaderboard) -> str:
 
 
 def _language_titles(columns: Sequence[Column]) -> dict[Column, str]:
-    """The metric, with as much of evaluator, protocol and domain as tells columns apart."""
+    """The metric, with evaluator, protocol and domain where they differ between columns."""
     titles = {}
     for column in columns:
         title = column.metric.replace("_", " ")

@@ -35,7 +35,7 @@ FEWEST_STEPS = 4
 
 PERCENTS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 DOSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Round costs at which curves are read beside the largest that all of them reach."""
+"""Round costs at which curves are read, in addition to the largest that all of them reach."""
 MOST_LEVELS = 4
 
 

@@ -306,7 +306,7 @@ def _halves(
 
 
 def over_fits_of(rows: Sequence[Row]) -> list[Row]:
-    """Rows over the fits that differ in nothing but their seed, in order."""
+    """Rows over the fits that differ in their seed only, in order."""
     groups: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.cell.identity.without("seed"), row.step), []).append(row)

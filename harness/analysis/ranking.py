@@ -1,8 +1,8 @@
 """From the stores of one or more runs to a ranking of their methods.
 
 Methods are ordered by how far their bias scores are from the ideal. What they cost in language
-ability is shown beside it and is never mixed in. Controls are not ranked: methods are compared with
-them. `harness.analysis.standing_order` gives the ranks.
+ability is a column of its own and does not change the rank. Controls are not ranked: methods are
+compared with them. `harness.analysis.standing_order` gives the ranks.
 """
 
 from __future__ import annotations
@@ -56,9 +56,9 @@ def rank(
             all methods were measured.
         dose_at: the same for the dose (KL divergence from the base).
         unit: rank by the bias scores in this unit (``points``, ``nats``), for scores of different
-            units have no common mean; default: the unit that the most of them have.
+            units have no common mean; default: the most common unit.
         only_comparable: leave out runs that differ from the first one in limits or protocols.
-        reported: publications to show beside.
+        reported: publications to show below the ranking.
 
     Raises:
         StoreError: a run has no record, not that step, or no run has that control or unit.

@@ -1,4 +1,4 @@
-"""Two runs side by side: paired where they share items, values beside each other where not."""
+"""Two runs side by side: paired where they share items, else only their values."""
 
 from __future__ import annotations
 

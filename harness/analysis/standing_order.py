@@ -38,7 +38,7 @@ def with_ranks(standings: Sequence[Standing]) -> list[Standing]:
 
 
 def _no_rank(standing: Standing) -> str:
-    """Why a method cannot be ranked, whatever its place would be; empty if it can."""
+    """Why a method has no rank at all; empty if it can have one."""
     if standing.control:
         return "control"
     if not standing.comparable:

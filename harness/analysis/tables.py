@@ -46,7 +46,7 @@ Form = Literal["text", "rank", "number", "score", "effect", "cost", "count"]
 
 Mark = Literal["better", "worse", "same", "undefined"]
 """Direction of a change: ``better`` is nearer to the ideal, ``worse`` further from it, ``same`` is
-no change. ``undefined``: the base cannot be told from the ideal, so a change has a sign but is
+no change. ``undefined``: the base may be at the ideal, so a change has a sign but is
 neither an improvement nor harm."""
 
 Evidence = Literal["significant", "not significant", "untested", "exact"]

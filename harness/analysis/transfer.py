@@ -56,7 +56,7 @@ class Transfer:
         on_sources, on_targets: improvement over the sources and over the other domains; None
             where it is undefined.
         gained, harmed, undefined: scores of other domains that came nearer to the ideal, got
-            further from it, or whose base cannot be told from the ideal, of ``compared``.
+            further from it, or whose base may be at the ideal, of ``compared``.
         surely_gained, surely_harmed: of these, the significant ones.
         source_harmed: sources that got worse themselves, of ``sources``.
         unit: of the improvements.

@@ -32,9 +32,7 @@ class Moved:
         where: on the source domains themselves, or elsewhere.
         scores: how many there are.
         better, worse: significant changes nearer to the ideal, and further from it.
-        undefined: significant changes that are neither, because the base cannot be told from the
-            ideal.
-        not_significant: tested changes that can be chance.
+        undefined: significant changes that are neither, because the base may be at the ideal.
         untested: changes of too few units to be tested.
     """
 
@@ -43,7 +41,6 @@ class Moved:
     better: int
     worse: int
     undefined: int
-    not_significant: int
     untested: int
 
 
@@ -183,7 +180,6 @@ def _moved(where: Where, scores: Sequence[tuple[Row, Entry]]) -> Moved:
         significant.count("better"),
         significant.count("worse"),
         significant.count("undefined") + significant.count("same"),
-        len(entries) - len(significant) - untested,
         untested,
     )
 

@@ -101,7 +101,7 @@ class Rerun:
 
     def kept(self, cell: Cell, step: int) -> Path | None:
         """Return the folder of a checkpoint that the run kept; None if it kept none."""
-        return None if cell.fit_key is None else self.store.kept_checkpoint(cell.fit_key, step)
+        return None if cell.fit_key is None else self.store.checkpoints.find(cell.fit_key, step)
 
     def base(self, model: str, dtype: str | None = None) -> LanguageModel:
         """Load a base model.

@@ -41,7 +41,7 @@ class Column(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a measurement lies: its record and its position in it."""
+    """Where a measurement is: its record and its position in it."""
 
     key: str
     position: int

@@ -81,9 +81,9 @@ def nullspace(
 ) -> Projection:
     """Return the projection on the common nullspace of classifiers trained one after another.
 
-    Each classifier takes its own directions away. On correlated vectors these are not those along
-    which the class means differ, so that the next one still finds some of the difference: hence
-    as many classifiers as it takes, rather than a fixed number.
+    Each classifier removes its own directions. On correlated vectors these are not the directions
+    along which the class means differ, so the next classifier still finds some of the difference.
+    So there are as many classifiers as needed, not a fixed number.
 
     Args:
         vectors: ``(sentences, width)``.

@@ -1,4 +1,4 @@
-"""Passages beside their counterfactuals: what methods that learn from minimal pairs share."""
+"""Passages paired with their counterfactuals: what methods that learn from minimal pairs share."""
 
 from __future__ import annotations
 

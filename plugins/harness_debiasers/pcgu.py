@@ -1,5 +1,7 @@
-"""Partitioned contrastive gradient unlearning (Yu et al. 2023): only the rows of weights whose
-gradients tell the two texts of a minimal pair apart are moved."""
+"""Partitioned contrastive gradient unlearning (Yu et al. 2023).
+
+Only those rows of weights change whose gradients differ most between the texts of a minimal pair.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,8 @@ def lowest_cosines(
         lengths = a.norm(dim=1) * b.norm(dim=1)
         cosine = (a * b).sum(1) / lengths.clamp_min(1e-30)  # 0 where one side is 0
         cosines.append(torch.where((pull != 0).any(dim=1), cosine, torch.inf))
-    joined = torch.cat([cosine.to(cosines[0].device) for cosine in cosines])  # layers may lie apart
+    # layers may be on different devices
+    joined = torch.cat([cosine.to(cosines[0].device) for cosine in cosines])
     marked = torch.zeros_like(joined, dtype=torch.bool)
     least = torch.topk(joined, min(count, len(joined)), largest=False)
     marked[least.indices[least.values.isfinite()]] = True

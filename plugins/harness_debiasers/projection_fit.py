@@ -160,7 +160,7 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
 
 
 def sentences_of(texts: Sequence[str]) -> list[str]:
-    """Split texts into sentences after a full stop, question or exclamation mark and a space."""
+    """Split texts into sentences: after a full stop, ? or ! that white space follows."""
     found = [part.strip() for text in texts for part in re.split(r"(?<=[.!?])\s+", text)]
     return list(dict.fromkeys(part for part in found if part))
 

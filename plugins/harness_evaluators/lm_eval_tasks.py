@@ -1,4 +1,4 @@
-"""Any task of lm-evaluation-harness, measured on the model at hand (extra ``[lm-eval]``)."""
+"""Any task of lm-evaluation-harness, measured on the loaded model (extra ``[lm-eval]``)."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ def joined(module: Any) -> Any:
 def standing_in(module: torch.nn.Module) -> Iterator[None]:
     """Let weights that are off their device look as if they were there, for whoever adds to them.
 
-    What stands there is one zero for all their elements; it takes no memory and is not to be read.
+    Their place holds a single zero for all elements, which takes no memory and must not be read.
     """
     away = [
         (part, name, weight)

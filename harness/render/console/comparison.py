@@ -37,7 +37,7 @@ def print_comparison(console: Terminal, found: Comparison) -> None:
 def print_reported(
     console: Terminal, run: str, publication: Publication, found: Sequence[Beside]
 ) -> None:
-    """Print a run's numbers beside those of a publication."""
+    """Print a run's numbers next to those of a publication."""
     groups: dict[tuple[str, int | None], list[Beside]] = {}
     for own in found:
         groups.setdefault((own.title, own.step), []).append(own)
@@ -69,7 +69,7 @@ def print_reported(
 
 
 def _column(reported: ReportedNumber) -> Column:
-    """The column that a reported number would stand in."""
+    """The column of a reported number."""
     return Column(reported.evaluator, reported.protocol, reported.metric, reported.domain)
 
 

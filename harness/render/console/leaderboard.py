@@ -14,7 +14,7 @@ MOST_WARNINGS = 4
 
 
 def print_leaderboard(console: Terminal, board: Leaderboard) -> None:
-    """Print methods by distance to the ideal, with what they cost beside it."""
+    """Print methods by distance to the ideal, with what they cost."""
     for table in board_tables(board):
         print_with_legend(console, table)
     _warnings(console, board)

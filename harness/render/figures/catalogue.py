@@ -123,7 +123,7 @@ def run_figures(
 
 
 def _perplexity(panels: Sequence[Panel]) -> Iterator[tuple[Panel, Looks]]:
-    """Yield panels with looks of their own: their colours stand for texts, not for sources."""
+    """Yield panels with looks of their own: their colours show texts, not sources."""
     groups = list(dict.fromkeys(curve.group for panel in panels for curve in panel.curves))
     looks = Looks(groups, [curve.style for panel in panels for curve in panel.curves])
     for panel in panels:
