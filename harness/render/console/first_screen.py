@@ -43,13 +43,15 @@ def print_first_screen(
     if not bias:
         return
     first, *others = bias
-    shown_grids = grids(first)
+    by_method = grids(first)
     console.print(Text.assemble((first.title, "bold"), f": {what_is_shown(first)}"))
     console.print()
-    _print_grids(console, shown_grids[:MOST_GRIDS])
-    for line in explained(first, shown_grids):
+    _print_grids(console, by_method[:MOST_GRIDS])
+    for line in explained(first, by_method):
         console.print(line, style="dim")
-    more = [f"{len(shown_grids) - MOST_GRIDS} more methods below"] if len(shown_grids) > MOST_GRIDS else []
+    more = (
+        [f"{len(by_method) - MOST_GRIDS} more methods below"] if len(by_method) > MOST_GRIDS else []
+    )
     if others:
         named = ", ".join(table.title for table in others[:MOST_NAMED])
         unnamed = len(others) - MOST_NAMED
@@ -59,9 +61,9 @@ def print_first_screen(
     console.print()
 
 
-def explained(table: Table, shown_grids: Sequence[Grid]) -> list[str]:
+def explained(table: Table, shown: Sequence[Grid]) -> list[str]:
     """Return the two lines that explain the grids of a table."""
-    cells = [cell for grid in shown_grids for _, row in grid.rows for cell in row]
+    cells = [cell for grid in shown for _, row in grid.rows for cell in row]
     parts = ["bold and *: significant after correction", "pale: may be chance"]
     if any(cell.cell.own for cell in cells):
         parts.append("[ ]: source and target are the same")
@@ -72,22 +74,22 @@ def explained(table: Table, shown_grids: Sequence[Grid]) -> list[str]:
     return ["; ".join(parts) + ".", *[line for line in table.legend if "Minimum det" in line][:1]]
 
 
-def _print_grids(console: Terminal, shown_grids: Sequence[Grid]) -> None:
-    source = min(MOST_SOURCE, max(len(row) for grid in shown_grids for row, _ in grid.rows))
+def _print_grids(console: Terminal, every: Sequence[Grid]) -> None:
+    source = min(MOST_SOURCE, max(len(row) for grid in every for row, _ in grid.rows))
     source = max(source, len("from \\ to"))
     widths = [
-        max(8, *(_longest(grid.targets[j]) + 1 for grid in shown_grids if j < len(grid.targets)))
-        for j in range(max(len(grid.targets) for grid in shown_grids))
+        max(8, *(_longest(grid.targets[j]) + 1 for grid in every if j < len(grid.targets)))
+        for j in range(max(len(grid.targets) for grid in every))
     ]
     shown = _fitting(widths, console.width - source - 2)
     if shown < len(widths):  # as many targets as fit, then the others
-        _print_grids(console, [_part(grid, 0, shown) for grid in shown_grids])
-        _print_grids(console, [_part(grid, shown, len(widths)) for grid in shown_grids])
+        _print_grids(console, [_part(grid, 0, shown) for grid in every])
+        _print_grids(console, [_part(grid, shown, len(widths)) for grid in every])
         return
     across = source + 1 + sum(widths)
     columns = max(1, (console.width - 1) // (across + 3))
-    for k in range(0, len(shown_grids), columns):
-        band = shown_grids[k : k + columns]
+    for k in range(0, len(every), columns):
+        band = every[k : k + columns]
         blocks = [_block(grid, source, widths) for grid in band]
         tall = max(map(len, blocks))
         heads = max(len(block) - len(grid.rows) for block, grid in zip(blocks, band, strict=True))
