@@ -194,7 +194,7 @@ def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tupl
         if label in labels[:i]:
             raise SpecError(
                 f"{lines.where((key, i))}: two entries of '{key}' are called '{label}'; "
-                "tell them apart with `as: LABEL`"
+                "give each a label of its own with `as: LABEL`"
             )
     return tuple(uses)
 

@@ -414,7 +414,7 @@ class Store:
         reason = getattr(error, "strerror", None) or first_line(error)
         return StoreError(
             f"{self.path('items', key)}: cannot read the items of record {key}: {reason}; run the "
-            "spec again to measure it anew"
+            "spec again to measure it again"
         )
 
 
@@ -426,7 +426,7 @@ def _parsed(path: Path, text: bytes, kind: type[M]) -> M:
     except (ValidationError, *BROKEN) as error:
         raise StoreError(
             f"{path}: not a {kind.__name__} this version can read: {_reason(error)}; run the spec "
-            "again to make it anew"
+            "again to write a new one"
         ) from None
 
 
