@@ -120,8 +120,9 @@ def shown(store: Store, reported: Sequence[str] = ()) -> tuple[str, str]:
 def generated(store: Store, figures: list[Path], reported: Sequence[str] = ()) -> str:
     """The part of a README that is written anew each time."""
     matrix, board = shown(store, reported)
-    images = [path for path in figures if path.suffix == ".png"]
-    pictures = [f"![{path.stem}](figures/{path.name})" for path in images]
+    first = [next((path for path in figures if path.stem.startswith(kind)), None)
+             for kind in ("matrix-", "bias-against-")]  # fmt: skip
+    pictures = [f"![{path.stem}](figures/{path.name})" for path in first if path]
     parts = [
         BEGIN,
         f"{counted(store)}. [report.html](report.html) is the whole run as one page, "
@@ -199,9 +200,7 @@ def publish(
     shutil.rmtree(target / "figures", ignore_errors=True)
     reader, matrix = RunReader(store), build_matrix(store)
     every = [figure for figure in figures_of(reader, matrix) if "items-" not in figure.name]
-    shown_first = [f for f in every if f.name.startswith(("matrix", "bias-against", "perplexity"))]
     figures = write_figures(every, target / "figures", ("svg",))
-    figures += write_figures(shown_first, target / "figures", ("png",), dpi=120)
     made = generated(store, figures, reported)
     path = target / "README.md"
     path.write_text(readme(path, store, spec_name, made), "utf-8")

@@ -268,9 +268,7 @@ def declared(entry: Registered, evaluator: Evaluator[Any], protocol: str, domain
     try:
         quantities = _QUANTITIES.validate_python(dict(evaluator.quantities(protocol)))
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _breach(entry, "quantities", f"answer[{where}]: {first['msg']}") from None
+        raise _invalid(entry, "quantities", error) from None
     return Declared(quantities, {definition.name: definition for definition in definitions})
 
 
@@ -309,9 +307,13 @@ def _checked(adapter: TypeAdapter[T], answer: object, entry: Registered, method:
     try:
         return adapter.validate_python(elements)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _breach(entry, method, f"answer[{where}]: {first['msg']}") from None
+        raise _invalid(entry, method, error) from None
+
+
+def _invalid(entry: Registered, method: str, error: ValidationError) -> PluginError:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return _breach(entry, method, f"answer[{where}]: {first['msg']}")
 
 
 def _breach(entry: Registered, method: str, what: str) -> PluginError:

@@ -4,8 +4,14 @@ The command line prints them without a trace. Anything else that escapes is a bu
 trace. ``exit_code`` is what the ``harness`` command ends with.
 """
 
+from __future__ import annotations
+
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 
 class HarnessError(Exception):
@@ -14,7 +20,7 @@ class HarnessError(Exception):
     exit_code = 1
 
     def __str__(self) -> str:
-        """Return the message as one line, whatever names and values it quotes."""
+        """Return the message as one line, even if it quotes names or values of several."""
         return " ".join(super().__str__().splitlines())
 
 
@@ -75,6 +81,13 @@ class StoreError(HarnessError):
     """The results folder cannot be read or written."""
 
     exit_code = 8
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return where the first problem of a pydantic error is, and what it is; not the input."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, first["loc"]))
+    return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -7,8 +7,7 @@ items (``harness verify``), and a reader can compute a metric that a run did not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from fractions import Fraction
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
 Role = Literal["bias", "language", "diagnostic"]
 """What a metric tells: ``bias`` is what a method should change, ``language`` is what that may
 cost, ``diagnostic`` explains the others and is in no summary."""
-
-ROUNDING = 1e-12
-"""Differences below this share of the compared numbers are rounding, not a change."""
 
 
 class Item(BaseModel):
@@ -64,16 +60,6 @@ class Direction(BaseModel):
             assert self.target is not None
             return abs(value - self.target)
         return {"lower": value, "higher": -value}.get(self.kind, 0.0)
-
-    def improvement(self, before: float, after: float) -> float:
-        """How much nearer to the ideal ``after`` is than ``before`` (negative: harm).
-
-        A difference that only rounding can have made is 0, so that mirrored scores, such as 40
-        and 60 with a target of 50, are equally far from the ideal.
-        """
-        change = self.distance(before) - self.distance(after)
-        largest = max(abs(before), abs(after), abs(self.target or 0.0))
-        return 0.0 if abs(change) <= ROUNDING * largest else change
 
 
 HIGHER = Direction(kind="higher")
@@ -135,6 +121,18 @@ class MetricDefinition(BaseModel):
             role: Role = "bias" if self.direction.kind == "target" else other
             object.__setattr__(self, "role", role)  # frozen, and not yet seen by anyone
         return self
+
+    def halves(self, strata: Iterable[str]) -> Iterator[MetricDefinition]:
+        """Yield the metric of each stratum alone, called ``NAME_STRATUM``; none is primary."""
+        for stratum in strata:
+            yield self.model_copy(
+                update={
+                    "name": f"{self.name}_{stratum}",
+                    "stratum": stratum,
+                    "primary": False,
+                    "whole": self.name,
+                }
+            )
 
     @property
     def needs_base(self) -> bool:
@@ -225,29 +223,6 @@ class Metric(MetricDefinition):
             whole=whole,
         )
         return definition.compute(items)
-
-    def improvement_on(self, base: Metric) -> float | None:
-        """How much nearer to the ideal than the base this value is.
-
-        None without both values, or where the metric has no ideal. Percentages with a count of
-        hits are compared as fractions, so that k of n and n − k of n are exactly as far from 50.
-        """
-        if self.value is None or base.value is None or self.direction.kind == "none":
-            return None
-        before, after = base._exactly(), self._exactly()
-        if before is None or after is None:
-            return self.direction.improvement(base.value, self.value)
-        target = Fraction(self.direction.target or 0.0)
-        kind = self.direction.kind
-        if kind == "target":
-            return float(abs(before - target) - abs(after - target))
-        return float(before - after if kind == "lower" else after - before)
-
-    def _exactly(self) -> Fraction | None:
-        """The percentage as a fraction, where it has a count of hits."""
-        if self.numerator is None or not self.n or not float(self.numerator).is_integer():
-            return None
-        return Fraction(100 * int(self.numerator), self.n * len(self.of))
 
 
 def estimate(

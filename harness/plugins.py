@@ -158,7 +158,7 @@ class Registry:
             raise PluginError(f"unknown {family} '{name}'{hint}{lost}") from None
 
     def find(self, name: str) -> list[Registered]:
-        """Every plugin of that name, whatever its family."""
+        """Every plugin of that name, of any family."""
         return [entry for (_, own), entry in self._plugins.items() if own == name]
 
     @overload
@@ -294,19 +294,13 @@ def _collect_commands(module: Any, origin: Origin) -> list[tuple[str, click.Comm
     import click
 
     offered: list[tuple[str, click.Command]] = []
-    for answer in _manager(module, origin).hook.harness_commands():
-        if isinstance(answer, str) or not isinstance(answer, Sequence):
+    for command in _offered(_manager(module, origin), "harness_commands", "click commands"):
+        if not isinstance(command, click.Command) or not command.name:
             raise PluginError(
-                "hook harness_commands must return a list of click commands, "
-                f"not {type(answer).__name__}"
+                f"hook harness_commands returned {command!r}, which is not a click command "
+                "with a name"
             )
-        for command in answer:
-            if not isinstance(command, click.Command) or not command.name:
-                raise PluginError(
-                    f"hook harness_commands returned {command!r}, which is not a click command "
-                    "with a name"
-                )
-            offered.append((command.name, command))
+        offered.append((command.name, command))
     return offered
 
 
@@ -383,32 +377,32 @@ def _manager(module: Any, origin: Origin) -> pluggy.PluginManager:
     return manager
 
 
+def _offered(manager: pluggy.PluginManager, hook: str, what: str) -> Iterator[Any]:
+    """Yield what a hook returns, one object after another; they are not checked yet."""
+    for answer in getattr(manager.hook, hook)():
+        if isinstance(answer, str) or not isinstance(answer, Sequence):
+            raise PluginError(
+                f"hook {hook} must return a list of {what}, not {type(answer).__name__}"
+            )
+        yield from answer
+
+
 def _collect(module: Any, origin: Origin) -> list[Registered]:
     manager = _manager(module, origin)
     entries: list[Registered] = []
     for family, hook in HOOKS.items():
-        for answer in getattr(manager.hook, hook)():
-            if isinstance(answer, str) or not isinstance(answer, Sequence):
-                raise PluginError(
-                    f"hook {hook} must return a list of classes, not {type(answer).__name__}"
-                )
-            for plugin in answer:
-                _check_class(plugin, family, hook)
-                entries.append(Registered(plugin, origin))
+        for plugin in _offered(manager, hook, "classes"):
+            _check_class(plugin, family, hook)
+            entries.append(Registered(plugin, origin))
     return entries
 
 
 def _collect_domains(module: Any, origin: Origin) -> list[Domain]:
     domains: list[Domain] = []
-    for answer in _manager(module, origin).hook.harness_domains():
-        if isinstance(answer, str) or not isinstance(answer, Sequence):
-            raise PluginError(
-                f"hook harness_domains must return a list of Domain, not {type(answer).__name__}"
-            )
-        for domain in answer:
-            if not isinstance(domain, Domain):
-                raise PluginError(f"hook harness_domains returned {domain!r}, not a Domain")
-            domains.append(domain)
+    for domain in _offered(_manager(module, origin), "harness_domains", "Domain"):
+        if not isinstance(domain, Domain):
+            raise PluginError(f"hook harness_domains returned {domain!r}, not a Domain")
+        domains.append(domain)
     return domains
 
 
@@ -422,15 +416,9 @@ def _with_named(domains: Domains, registered: Iterable[Registered]) -> Domains:
 
 def _collect_estimators(module: Any, origin: Origin) -> list[Estimator]:
     estimators: list[Estimator] = []
-    for answer in _manager(module, origin).hook.harness_estimators():
-        if isinstance(answer, str) or not isinstance(answer, Sequence):
-            raise PluginError(
-                "hook harness_estimators must return a list of estimators, "
-                f"not {type(answer).__name__}"
-            )
-        for estimator in answer:
-            _check_estimator(estimator)
-            estimators.append(estimator)
+    for estimator in _offered(_manager(module, origin), "harness_estimators", "estimators"):
+        _check_estimator(estimator)
+        estimators.append(estimator)
     return estimators
 
 

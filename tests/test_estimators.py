@@ -301,33 +301,6 @@ def test_wrong_answers_to_the_hook_cost_one_clear_line() -> None:
 # -- which way is good -----------------------------------------------------------------------
 
 
-def share(k: int, n: int, direction: Direction = TOWARDS_50) -> Metric:
-    rows = [Item(id=str(i), values={"hit": float(i < k)}) for i in range(n)]
-    return Metric.of_items("s", rows, estimator="percent", of=("hit",), direction=direction)
-
-
-def test_mirrored_shares_are_no_change() -> None:
-    """k of n and n - k of n are equally far from 50; their floats are often not."""
-    floats = 0
-    for n in range(2, 120):
-        for k in range(n // 2 + 1):
-            low, high = share(k, n), share(n - k, n)
-            assert low.value is not None
-            assert high.value is not None
-            assert high.improvement_on(low) == low.improvement_on(high) == 0.0
-            assert TOWARDS_50.improvement(low.value, high.value) == 0.0
-            floats += abs(abs(low.value - 50) - abs(high.value - 50)) > 0
-    assert floats > 100  # what made this necessary
-
-
-def test_improvements_of_shares_have_their_sign_and_size() -> None:
-    assert share(60, 100).improvement_on(share(70, 100)) == 10.0
-    assert share(71, 100).improvement_on(share(30, 100)) == -1.0
-    assert share(3, 4, HIGHER).improvement_on(share(2, 4, HIGHER)) == 25.0
-    assert share(3, 4, LOWER).improvement_on(share(2, 4, LOWER)) == -25.0
-    assert share(1, 3).improvement_on(share(0, 0)) is None
-
-
 def test_roles_follow_from_direction_and_rank_unless_they_are_given() -> None:
     def role(direction: Direction, **options: Any) -> str | None:
         return MetricDefinition(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from harness.analysis.corrections import CORRECTIONS
-from harness.analysis.matrix import Entry
+from harness.analysis.entry import Entry
 from harness.analysis.run_comparison import ComparedCell, Comparison
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
 from harness.analysis.units import NO_UNIT, MetricUnit

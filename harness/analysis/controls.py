@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.analysis.effects import Estimated
+from harness.analysis.entry import Entry
 from harness.analysis.gains import net_gain
-from harness.analysis.matrix import Entry, Row
+from harness.analysis.matrix import Row
 from harness.errors import StoreError, did_you_mean
 from harness.storage.cells import Cell, method_labels, shared_axes
 from harness.types import ControlKind

@@ -103,5 +103,5 @@ def adjust(p_values: Sequence[float], correction: str = DEFAULT) -> list[float]:
 
 def correction_help() -> str:
     """Describe the choices of `--correction` in one sentence."""
-    choices = "; ".join(f"{c.name}: {c.title}, limits {c.controls}" for c in CORRECTIONS.values())
-    return f"Correction of the p-values of each family of tests ({choices})."
+    choices = "; ".join(f"{c.name} ({c.title}) limits {c.controls}" for c in CORRECTIONS.values())
+    return f"How to correct the p-values of each family of tests: {choices}."

@@ -35,8 +35,8 @@ class Block:
     """Estimates of some fits on the same units.
 
     Attributes:
-        fits: names of the fits; equal names are the same fits, in whatever column. A single
-            empty name stands for a model that has no fit, such as the base.
+        fits: names of the fits; equal names are the same fits in all columns. A single
+            empty name means a model that has no fit, such as the base.
         units: names of the units.
         values: estimate of each fit, shape ``(fits,)``.
         influences: of each unit on each fit, shape ``(fits, units)``; None: not known.
@@ -276,7 +276,7 @@ class Distance:
 
     @cached_property
     def distinguishable(self) -> bool:
-        """Whether the scores can be told from their ideals: an F test at 5 %.
+        """Whether the scores differ significantly from their ideals: an F test at 5 %.
 
         For one score that is whether its 95 % interval excludes the ideal.
         """

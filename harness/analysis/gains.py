@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from harness.analysis.effects import Distance, Effect, Estimated, combined, mean_distance, nearer
+from harness.analysis.entry import Entry
 from harness.analysis.interval import Interval
-from harness.analysis.matrix import Entry
 from harness.analysis.stats import ratio_interval
 
 UNDEFINED = "the base cannot be told from the ideal"
@@ -28,7 +28,7 @@ class Gain:
 
     @property
     def defined(self) -> bool:
-        """Whether the base can be told from the ideal, so that nearer and further differ."""
+        """Whether the base differs significantly from the ideal, so that nearer has a meaning."""
         return self.before.distinguishable
 
     @cached_property
@@ -63,7 +63,7 @@ def net_gain(entries: Sequence[Entry], controls: Sequence[Entry]) -> Estimated |
 
     Returns:
         None where a score of either is missing. The base cancels, so this is defined even where
-        the base cannot be told from the ideal, as long as the control can.
+        the base is not significantly different from the ideal, as long as the control is.
     """
     mine = [e.distance for e in entries if e.distance is not None]
     theirs = [e.distance for e in controls if e.distance is not None]

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from harness.analysis.fits import Fit, fit_of
 from harness.analysis.matrix_builder import Column, Entry, Matrix
-from harness.analysis.step_curves import Fit, fit_of
 from harness.metrics import Metric
 from harness.storage.cells import is_control
 

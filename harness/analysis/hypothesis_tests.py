@@ -18,8 +18,9 @@ from scipy import special
 
 from harness.analysis.corrections import adjust
 from harness.analysis.effects import Effect, combined, mean_effect
+from harness.analysis.entry import Entry
 from harness.analysis.interval import Interval
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.matrix_builder import matrix_of, over_fits_of
 from harness.analysis.stats import FEWEST_UNITS, t_interval
 from harness.errors import StoreError

@@ -1,6 +1,6 @@
 """How much nearer to the ideal the scores of many entries came, computed at once.
 
-`harness.analysis.matrix.Entry.improved` computes the same for one entry. A long table has tens of
+`harness.analysis.entry.Entry.improved` computes the same for one entry. A long table has tens of
 thousands of entries, nearly all of one fit, and arrays of them take a tenth of the time.
 """
 
@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from harness.analysis.effects import Estimated, nearer_value, over_units
+from harness.analysis.entry import Entry
 from harness.analysis.folded import Deviation, folded_intervals
-from harness.analysis.matrix import Entry
 from harness.analysis.stats import Variance
 from harness.arrays import Floats
 

@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from harness.analysis.matrix import Entry, Matrix, Row
-from harness.analysis.step_curves import Fit, fit_of
+from harness.analysis.entry import Entry
+from harness.analysis.fits import Fit, fit_of
+from harness.analysis.matrix import Matrix, Row
 from harness.arrays import Floats
 from harness.errors import StoreError, did_you_mean
 from harness.estimators import Sample

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.analysis.effects import Distance, Estimated
+from harness.analysis.entry import Entry
 from harness.analysis.interval import Interval
 from harness.analysis.matched_cost import Matched
-from harness.analysis.matrix import Entry, Row
+from harness.analysis.matrix import Row
 from harness.analysis.reported import Publication
 from harness.analysis.stats import FitSummary
 from harness.storage.reader import Column, Stop
@@ -81,7 +82,7 @@ class Standing:
         in_domain: improvement on the source domains themselves.
         transfer: improvement on the other domains.
         gained, harmed, undefined: bias scores that came nearer to their ideal, got further from
-            it, or whose base cannot be told from the ideal, of `compared`.
+            it, or whose base may be at the ideal, of `compared`.
         surely_gained, surely_harmed: of these, the significant ones.
         expected: bias scores that the run is to have; `compared` are fewer where some failed.
         costs: the language metrics, by column.

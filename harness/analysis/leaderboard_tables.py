@@ -1,217 +1,25 @@
-"""The leaderboard and what follows from it, as typed tables.
-
-To add a column to the leaderboard, add an entry to `BOARD_COLUMNS`. Every format shows it.
-"""
+"""The leaderboard and what follows from it, as typed tables."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from harness.analysis.effects import Estimated
 from harness.analysis.leaderboard import LanguageCost, Leaderboard, Standing
+from harness.analysis.leaderboard_columns import (
+    BOARD_COLUMNS,
+    NONE,
+    BoardColumn,
+    effect_cell,
+    name_cell,
+    standing_name,
+)
 from harness.analysis.matched_cost import FEWEST_STEPS, Matched
 from harness.analysis.matrix_tables import stops_in_words
 from harness.analysis.stats import FitSummary
-from harness.analysis.tables import Evidence, Form, Mark, Table, TableCell, TableColumn, TableRow
-from harness.storage.reader import Column, shown_step
-
-NONE = TableCell(absent="–")
-
-
-@dataclass(frozen=True)
-class BoardColumn:
-    """A column of the leaderboard.
-
-    Attributes:
-        key: short unique name, for exports.
-        title: the header; ``{control}`` is replaced by the leaderboard's control.
-        description: for the legend; empty where the header says it all.
-        cell: makes the cell of a method.
-        form: how the cell is printed, see `harness.analysis.tables`.
-        shown: whether a leaderboard has the column; default: always.
-    """
-
-    key: str
-    title: str
-    description: str
-    cell: Callable[[Standing, Leaderboard], TableCell]
-    form: Form
-    shown: Callable[[Leaderboard], bool] = lambda board: True
-    digits: int = 2
-
-
-def _rank(standing: Standing, board: Leaderboard) -> TableCell:
-    rank = standing.rank
-    text = "over" if standing.in_budget is False and not standing.control else ""
-    return TableCell(
-        rank=rank.value, rank_low=rank.low, rank_high=rank.high, text=text, note=rank.reason
-    )
-
-
-def _name(standing: Standing, board: Leaderboard) -> TableCell:
-    return TableCell(text=standing_name(standing, board))
-
-
-def standing_name(standing: Standing, board: Leaderboard) -> str:
-    """A method, with its run and model where there are several."""
-    if not board.several:
-        return standing.method
-    return f"{standing.run} / {standing.model} / {standing.method}"
-
-
-def _distance(standing: Standing, board: Leaderboard) -> TableCell:
-    if standing.distance is None:
-        reason = "; ".join(standing.reasons)
-        return TableCell(absent="failed" if standing.failed else "not run", note=reason)
-    return TableCell(value=standing.distance.value)
-
-
-def _improvement(standing: Standing, board: Leaderboard) -> TableCell:
-    if standing.distance is None:
-        return NONE
-    if standing.improvement is not None:
-        return effect_cell(standing.improvement)
-    if standing.shift is None:
-        return TableCell(absent="undefined", mark="undefined", note=UNDEFINED)
-    return TableCell(
-        value=standing.shift.value,
-        interval=standing.shift.interval,
-        interval_covers=standing.shift.covers,
-        mark="undefined",
-        note=UNDEFINED,
-    )
-
-
-UNDEFINED = "the base cannot be told from the ideal: mean signed change instead of improvement"
-
-
-def effect_cell(found: Estimated | None, *, marked: bool = True) -> TableCell:
-    """A cell of form ``effect``: an estimate with its interval, better above zero."""
-    if found is None:
-        return NONE
-    mark: Mark = "same"
-    if marked and found.value:
-        mark = "better" if found.value > 0 else "worse"
-    return TableCell(
-        value=found.value,
-        interval=found.interval,
-        interval_covers=found.covers if found.interval is not None else "",
-        mark=mark,
-        evidence=_evidence(found),
-    )
-
-
-def _evidence(found: Estimated) -> Evidence | None:
-    """Means over cells are not tested; an interval without zero is the evidence there is."""
-    return "untested" if found.interval is None else None
-
-
-def _net(standing: Standing, board: Leaderboard) -> TableCell:
-    if standing.net is None:
-        return NONE
-    cell = effect_cell(standing.net.effect)
-    other = standing.net.control != board.control
-    return cell if not other else _with_note(cell, f"minus {standing.net.control}")
-
-
-def _with_note(cell: TableCell, note: str) -> TableCell:
-    return replace(cell, note=note)
-
-
-def _in_domain(standing: Standing, board: Leaderboard) -> TableCell:
-    return effect_cell(standing.in_domain)
-
-
-def _transfer(standing: Standing, board: Leaderboard) -> TableCell:
-    return effect_cell(standing.transfer)
-
-
-def _harmed(standing: Standing, board: Leaderboard) -> TableCell:
-    return TableCell(
-        count=standing.harmed,
-        total=standing.compared,
-        certain=standing.surely_harmed,
-        mark="worse" if standing.harmed else "same",
-    )
-
-
-def _dose(standing: Standing, board: Leaderboard) -> TableCell:
-    return NONE if standing.dose is None else TableCell(value=standing.dose)
-
-
-def _stopped(standing: Standing, board: Leaderboard) -> TableCell:
-    return TableCell(text=shown_step(0, standing.stops)) if standing.stops else NONE
-
-
-def _undefined(standing: Standing, board: Leaderboard) -> TableCell:
-    return TableCell(count=standing.undefined, total=standing.compared)
-
-
-def _measured(standing: Standing, board: Leaderboard) -> TableCell:
-    return TableCell(count=standing.compared, total=standing.expected)
-
-
-BOARD_COLUMNS: tuple[BoardColumn, ...] = (
-    BoardColumn("rank", "#", "", _rank, "rank"),
-    BoardColumn("method", "method", "", _name, "text"),
-    BoardColumn("distance", "distance to ideal", "", _distance, "number"),
-    BoardColumn(
-        "improvement",
-        "improvement",
-        "how much nearer to the ideal than the base; ~ or undefined: the base may be at the ideal, "
-        "so the mean change",
-        _improvement,
-        "effect",
-    ),
-    BoardColumn(
-        "net", "net of {control}", "", _net, "effect", lambda board: board.control is not None
-    ),
-    BoardColumn("in_domain", "on source", "", _in_domain, "effect"),
-    BoardColumn("transfer", "elsewhere", "", _transfer, "effect"),
-    BoardColumn(
-        "harmed",
-        "scores harmed",
-        "further from the ideal (of these significant; exploratory)",
-        _harmed,
-        "count",
-    ),
-    BoardColumn(
-        "dose",
-        "dose",
-        "KL from the base on neutral text, nats a token",
-        _dose,
-        "number",
-        lambda board: board.dose is not None,
-        digits=4,
-    ),
-    BoardColumn(
-        "stopped",
-        "stopped at step",
-        "",
-        _stopped,
-        "text",
-        lambda board: any(standing.stops for standing in board.standings),
-    ),
-    BoardColumn(
-        "undefined",
-        "undefined",
-        "",
-        _undefined,
-        "count",
-        lambda board: any(standing.undefined for standing in board.standings),
-    ),
-    BoardColumn(
-        "measured",
-        "scores measured",
-        "",
-        _measured,
-        "count",
-        lambda board: any(s.compared < s.expected for s in board.standings),
-    ),
-)
-"""The columns of the leaderboard in their order; the language metrics follow."""
+from harness.analysis.tables import Mark, Table, TableCell, TableColumn, TableRow
+from harness.storage.reader import Column
 
 
 def leaderboard_table(board: Leaderboard) -> Table:
@@ -264,8 +72,8 @@ def _in_unit(title: str, board: Leaderboard) -> str:
 
 
 def _language_titles(columns: Sequence[Column]) -> dict[Column, str]:
-    """The metric, with as much of evaluator, protocol and domain as tells columns apart."""
-    found = {}
+    """The metric, with evaluator, protocol and domain where they differ between columns."""
+    titles = {}
     for column in columns:
         title = column.metric.replace("_", " ")
         alike = [other for other in columns if other.metric == column.metric and other != column]
@@ -275,8 +83,8 @@ def _language_titles(columns: Sequence[Column]) -> dict[Column, str]:
             title += f" {column.protocol}"
         if any(other.domain != column.domain for other in alike):
             title += f" {column.domain}"
-        found[column] = title
-    return found
+        titles[column] = title
+    return titles
 
 
 def _cost(cost: LanguageCost | None) -> TableCell:
@@ -312,15 +120,15 @@ def _board_legend(board: Leaderboard, columns: Sequence[BoardColumn]) -> list[st
 
 
 def _board_notes(board: Leaderboard) -> list[str]:
-    found = []
+    notes = []
     if board.differences:
         what = "; ".join(board.differences[:6])
         if len(board.differences) > 6:
             what += f"; and {len(board.differences) - 6} more"
         if board.left_out:
-            found.append(f"Left out, because it differs: {', '.join(board.left_out)}: {what}.")
+            notes.append(f"Left out, because it differs: {', '.join(board.left_out)}: {what}.")
         else:
-            found.append(
+            notes.append(
                 f"Not ranked together, because the runs differ: {what}. --only-comparable leaves "
                 "the others out."
             )
@@ -330,27 +138,27 @@ def _board_notes(board: Leaderboard) -> list[str]:
         )
         units = {unit for _, unit in board.other_scores} - {board.unit, ""}
         hint = f" --unit {shlex.quote(min(units))} ranks by those." if len(units) == 1 else ""
-        found.append(f"In no mean here, for it has another unit or no ideal value: {names}.{hint}")
+        notes.append(f"In no mean here, for it has another unit or no ideal value: {names}.{hint}")
     stops = [stop for standing in board.standings for stop in standing.stops]
     if stops:
-        found.append(stops_in_words(stops))
+        notes.append(stops_in_words(stops))
     if board.budget is not None:
-        found.append(
+        notes.append(
             f"over: costs more than {board.budget:g} % by the language metric, or its cost is not "
             "known; not ranked."
         )
     unranked = [s for s in board.standings if s.rank.low is not None and s.rank.value is None]
     if unranked:
-        found.append(
+        notes.append(
             f"{len(unranked)} methods have no rank, because the data cannot tell their place: "
             "# shows the ranks that each could have."
         )
-    found += [f"No interval of {few}." for few in board.few]
+    notes += [f"No interval of {few}." for few in board.few]
     for s in board.standings:
         if 0 < s.compared < s.expected:
             name = standing_name(s, board)
-            found.append(f"{name}: {s.compared} of {s.expected} scores are measured.")
-    return found
+            notes.append(f"{name}: {s.compared} of {s.expected} scores are measured.")
+    return notes
 
 
 def nets_table(board: Leaderboard) -> Table | None:
@@ -362,7 +170,7 @@ def nets_table(board: Leaderboard) -> Table | None:
     for standing in board.standings:
         if standing.nets:
             nets = {net.control: net.effect for net in standing.nets}
-            cells = [_name(standing, board), *(effect_cell(nets.get(name)) for name in names)]
+            cells = [name_cell(standing, board), *(effect_cell(nets.get(name)) for name in names)]
             rows.append(_board_row(standing, board, cells))
     return Table(
         key="nets",
@@ -386,7 +194,7 @@ def fits_table(board: Leaderboard) -> Table | None:
         if s.over_fits is not None:
             net = s.net.over_fits if s.net is not None else None
             cells = [
-                _name(s, board),
+                name_cell(s, board),
                 TableCell(count=s.over_fits.n),
                 _summary(s.over_fits),
                 _summary(net),
@@ -412,14 +220,14 @@ def fits_table(board: Leaderboard) -> Table | None:
     )
 
 
-def _summary(found: FitSummary | None) -> TableCell:
-    if found is None:
+def _summary(summary: FitSummary | None) -> TableCell:
+    if summary is None:
         return NONE
-    mark: Mark = "same" if not found.mean else "better" if found.mean > 0 else "worse"
+    mark: Mark = "same" if not summary.mean else "better" if summary.mean > 0 else "worse"
     return TableCell(
-        value=found.mean,
-        spread=found.sd,
-        interval=found.interval,
+        value=summary.mean,
+        spread=summary.sd,
+        interval=summary.interval,
         interval_covers="fits",
         mark=mark,
     )
@@ -441,11 +249,11 @@ def matched_table(board: Leaderboard, *, dosed: bool = False) -> Table | None:
         return None
     rows, missing = [], []
     for standing in board.standings:
-        cells = [_name(standing, board)]
+        cells = [name_cell(standing, board)]
         read = standing.dosed if dosed else standing.matched
-        for found in read:
-            cells += [_matched(found, net=False), _matched(found, net=True)]
-        if any(found.gain is not None for found in read):
+        for at_cost in read:
+            cells += [_matched(at_cost, net=False), _matched(at_cost, net=True)]
+        if any(at_cost.gain is not None for at_cost in read):
             rows.append(_board_row(standing, board, cells))
         elif not standing.control:
             missing.append(standing_name(standing, board))
@@ -479,20 +287,20 @@ def matched_table(board: Leaderboard, *, dosed: bool = False) -> Table | None:
     )
 
 
-def _matched(found: Matched, *, net: bool) -> TableCell:
-    estimate, spread = (found.net, found.net_spread) if net else (found.gain, found.spread)
+def _matched(at_cost: Matched, *, net: bool) -> TableCell:
+    estimate, spread = (at_cost.net, at_cost.net_spread) if net else (at_cost.gain, at_cost.spread)
     if estimate is None:
-        return TableCell(absent="–", note=found.reason)
+        return TableCell(absent="–", note=at_cost.reason)
     return replace(effect_cell(estimate), spread=spread.sd if spread is not None else None)
 
 
 def board_tables(board: Leaderboard) -> list[Table]:
     """The leaderboard and the tables that follow from it, those that have rows."""
-    found = [
+    tables = [
         leaderboard_table(board),
         nets_table(board),
         matched_table(board, dosed=True),
         matched_table(board),
         fits_table(board),
     ]
-    return [table for table in found if table is not None]
+    return [table for table in tables if table is not None]

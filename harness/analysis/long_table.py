@@ -103,7 +103,7 @@ def tidy_rows(store: Store) -> list[TidyRow]:
 def _matrices(store: Store) -> Iterator[Matrix]:
     """The primary matrix of each step, last step first, then those of the other metrics.
 
-    A cell that has one step only stands in the matrix of every step; the last one counts.
+    A cell with a single step is in the matrix of every step; the last one counts.
     """
     reader = RunReader(store)
     index = reader.index

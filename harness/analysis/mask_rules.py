@@ -1,4 +1,4 @@
-"""How far results move between mask rules, beside how far they move between fits.
+"""How much results differ between mask rules, compared with how much they differ between fits.
 
 The paper's masks come from GPT-4, so nobody knows how much the choice of the words matters. A run
 with several maskers answers that for its endpoints: where the spread between rules does not exceed
@@ -75,7 +75,7 @@ class RuleSpread:
 
     @property
     def widest(self) -> RulePair:
-        """The two rules that are furthest apart."""
+        """The two rules that differ the most."""
         return max(self.pairs, key=lambda pair: abs(pair.difference.value))
 
 

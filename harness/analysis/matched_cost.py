@@ -21,8 +21,9 @@ from typing import NamedTuple, TypeVar
 from harness.analysis.changes import Change, ChangeReader, Side
 from harness.analysis.costs import Cost
 from harness.analysis.effects import Estimated, mean_distance, nearer
+from harness.analysis.entry import distance_of
 from harness.analysis.gains import Gain
-from harness.analysis.matrix import Row, distance_of, fit_summary
+from harness.analysis.matrix import Row, fit_summary
 from harness.analysis.stats import FitSummary
 from harness.arrays import Floats
 from harness.metrics import Metric
@@ -34,7 +35,7 @@ FEWEST_STEPS = 4
 
 PERCENTS = (0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0)
 DOSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-"""Round costs at which curves are read beside the largest that all of them reach."""
+"""Round costs at which curves are read, in addition to the largest that all of them reach."""
 MOST_LEVELS = 4
 
 

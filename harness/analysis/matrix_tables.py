@@ -6,7 +6,8 @@ import statistics
 from collections.abc import Sequence
 
 from harness.analysis.corrections import CORRECTIONS
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.entry import Entry
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.matrix_builder import ANY
 from harness.analysis.stats import FEWEST_FITS, FEWEST_UNITS
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
@@ -112,8 +113,8 @@ def _row(
     matrix: Matrix, row: Row, columns: Sequence[Column], several_models: bool
 ) -> TableRow | None:
     """A row of the table; None where nothing of it was ever planned or run."""
-    found = [row.entry(column) for column in columns]
-    if all(entry is None or entry.status == "missing" for entry in found) and any(
+    entries = [row.entry(column) for column in columns]
+    if all(entry is None or entry.status == "missing" for entry in entries) and any(
         entry is not None and entry.status != "missing" for entry in row.entries
     ):
         return None
@@ -122,7 +123,7 @@ def _row(
         method = f"{row.cell.model}: {method}"
     source = row.cell.source or ""
     cells = [TableCell(text=method), TableCell(text=source), TableCell(text=row.shown_step)]
-    for column, entry in zip(columns, found, strict=True):
+    for column, entry in zip(columns, entries, strict=True):
         cells.append(cell_of(entry, own=row.cell.source == column.domain))
     return TableRow(
         "control" if is_control(row.cell) else "method",
@@ -224,29 +225,25 @@ def stops_in_words(stops: Sequence[Stop]) -> str:
 
 
 def _notes(rows: Sequence[Row], entries: Sequence[Entry]) -> list[str]:
-    found = []
-    few = [e for e in entries if e.changes and e.units < FEWEST_UNITS and not e.exact]
-    if few:
-        units = sorted({entry.units for entry in few})
-        counts = f"{units[0]}" if len(units) == 1 else f"{units[0]} to {units[-1]}"
-        found.append(
-            f"No interval and no star with fewer than {FEWEST_UNITS} independent units: "
-            f"{len(few)} cells have {counts}."
+    notes = []
+    if any(e.changes and e.units < FEWEST_UNITS and not e.exact for e in entries):
+        notes.append(
+            f"Cells with fewer than {FEWEST_UNITS} independent units have no interval and no star."
         )
     stops = [stop for row in rows for stop in row.stops]
     if stops:
-        found.append(stops_in_words(stops))
+        notes.append(stops_in_words(stops))
     halves: dict[str, list[str]] = {}
     for entry in entries:
         if entry.few and not entry.exact and entry.column.domain not in halves.get(entry.few, ()):
             halves.setdefault(entry.few, []).append(entry.column.domain)
     for reason, domains in halves.items():
-        found.append(f"No interval, no star and no mark for {', '.join(domains)}: {reason}.")
+        notes.append(f"No interval, no star and no mark for {', '.join(domains)}: {reason}.")
     fits = {row.fits for row in rows if row.fits > 1}
     if fits and min(fits) < FEWEST_FITS:
-        found.append(f"With fewer than {FEWEST_FITS} fits, fits are not in the interval.")
+        notes.append(f"With fewer than {FEWEST_FITS} fits, fits are not in the interval.")
     if any(entry.spread is not None for entry in entries):
-        found.append("± is the standard deviation over fits on the same items.")
+        notes.append("± is the standard deviation over fits on the same items.")
     if any(row.cell.source == ANY for row in rows):
-        found.append(f"From {ANY}: the same model from every source, shown and tested once.")
-    return found
+        notes.append(f"From {ANY}: the same model from every source, shown and tested once.")
+    return notes

@@ -1,29 +1,29 @@
 """From the stores of one or more runs to a ranking of their methods.
 
 Methods are ordered by how far their bias scores are from the ideal. What they cost in language
-ability is shown beside it and is never mixed in. Controls are not ranked: methods are compared with
-them. A method has a rank only if it improves on the base, its run is comparable with the first
-one, and the data can tell its place (`harness.analysis.rank_intervals`).
+ability is a column of its own and does not change the rank. Controls are not ranked: methods are
+compared with them. `harness.analysis.standing_order` gives the ranks.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from harness.analysis.comparability import differences, settings_of
 from harness.analysis.controls import PREFERENCE, alike, labelled, mean_net
 from harness.analysis.costs import Cost, dose, language_cost
 from harness.analysis.effects import Estimated, combined, mean_effect
+from harness.analysis.entry import Entry
 from harness.analysis.gains import gain_of
-from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Rank, Standing
+from harness.analysis.leaderboard import LanguageCost, Leaderboard, MeanNet, Standing
 from harness.analysis.matched_cost import Curves, Matched, common_cost, levels, matched
-from harness.analysis.matrix import Entry, Matrix, Row, fit_summary
+from harness.analysis.matrix import Matrix, Row, fit_summary
 from harness.analysis.matrix_builder import matrix_of
-from harness.analysis.rank_intervals import MOST_OF_THE_BOARD, rank_intervals
 from harness.analysis.reported import Publication
+from harness.analysis.standing_order import ordered, with_front, with_ranks
 from harness.analysis.stats import FitSummary
 from harness.analysis.transfer import by_method
 from harness.errors import StoreError
@@ -56,9 +56,9 @@ def rank(
             all methods were measured.
         dose_at: the same for the dose (KL divergence from the base).
         unit: rank by the bias scores in this unit (``points``, ``nats``), for scores of different
-            units have no common mean; default: the unit that the most of them have.
+            units have no common mean; default: the most common unit.
         only_comparable: leave out runs that differ from the first one in limits or protocols.
-        reported: publications to show beside.
+        reported: publications to show below the ranking.
 
     Raises:
         StoreError: a run has no record, not that step, or no run has that control or unit.
@@ -102,7 +102,7 @@ def rank(
         for group, standing in zip(groups, standings, strict=True)
     ]
     return Leaderboard(
-        tuple(_ordered(_with_front(_with_ranks(standings)))),
+        tuple(ordered(with_front(with_ranks(standings)))),
         control=chosen,
         levels=costs,
         doses=doses,
@@ -155,31 +155,31 @@ def _unit(matrices: Sequence[Matrix], asked: str | None) -> str:
     Raises:
         StoreError: no run has a bias score in the unit that was asked for.
     """
-    found = Counter(
+    counts = Counter(
         {
             unit: sum(len(matrix.endpoints_in(unit)) for matrix in matrices)
             for matrix in matrices
             for unit in matrix.endpoint_units
         }
     )
-    if asked is not None and asked not in found:
-        known = ", ".join(unit for unit in found if unit) or "none"
+    if asked is not None and asked not in counts:
+        known = ", ".join(unit for unit in counts if unit) or "none"
         raise StoreError(f"no bias score is in '{asked}' (units: {known})")
-    if asked is not None or not found:
+    if asked is not None or not counts:
         return asked or ""
-    return found.most_common(1)[0][0]
+    return counts.most_common(1)[0][0]
 
 
 def _other_scores(matrices: Sequence[Matrix], unit: str) -> tuple[tuple[str, str], ...]:
     """Bias scores that are in no mean of the leaderboard: their name and unit, each once."""
-    found: dict[tuple[str, str], None] = {}
+    others: dict[tuple[str, str], None] = {}
     for matrix in matrices:
         kept = set(matrix.endpoints_in(unit))
         for column in matrix.endpoints:
             if column not in kept:
                 name = f"{column.metric} ({column.evaluator}, {column.protocol})"
-                found[name, matrix.unit(column).change] = None
-    return tuple(found)
+                others[name, matrix.unit(column).change] = None
+    return tuple(others)
 
 
 def _groups(
@@ -189,9 +189,9 @@ def _groups(
     language = tuple(c for c in matrix.columns if matrix.role(c) == "language")
     cost, distance = language_cost(matrix), dose(matrix)
     curves, dose_curves = Curves(reader, bias, cost), Curves(reader, bias, distance)
-    found = []
+    groups = []
     for model, method, rows in by_method(matrix.pooled, names):
-        found.append(
+        groups.append(
             _Group(
                 run=matrix.name,
                 model=model,
@@ -209,7 +209,7 @@ def _groups(
                 comparable=comparable,
             )
         )
-    return found
+    return groups
 
 
 def _fits_of(rows: Sequence[Row], every: Sequence[Row]) -> list[Row]:
@@ -221,12 +221,12 @@ def _fits_of(rows: Sequence[Row], every: Sequence[Row]) -> list[Row]:
         for cell in row.cells or (row.cell,)
         if cell.fit_key is not None
     }
-    found: dict[object, Row] = {}
+    by_fit: dict[object, Row] = {}
     for row in every:
         key = (row.cell.fit_key, row.step)
         if (row.cell.title(), row.step) in wanted or key in keys:
-            found.setdefault(key if row.cell.fit_key is not None else row.cell.title(), row)
-    return list(found.values())
+            by_fit.setdefault(key if row.cell.fit_key is not None else row.cell.title(), row)
+    return list(by_fit.values())
 
 
 def _levels(groups: Sequence[_Group], asked: float | None, *, dosed: bool) -> tuple[float, ...]:
@@ -236,16 +236,16 @@ def _levels(groups: Sequence[_Group], asked: float | None, *, dosed: bool) -> tu
         for group in groups
     ]
     methods = [
-        [own.of(cell) for row in group.rows for cell in row.cells or (row.cell,)]
-        for group, own, cost in curves
+        [curve_reader.of(cell) for row in group.rows for cell in row.cells or (row.cell,)]
+        for group, curve_reader, cost in curves
         if not group.control and cost is not None
     ]
     relative = next((cost.relative for _, _, cost in curves if cost is not None), not dosed)
     first = asked if asked is not None else common_cost(methods)
-    found = levels(methods, first, relative=relative)
-    for group, own, _ in curves:
-        own.prepare(group.rows, found)
-    return found
+    read_at = levels(methods, first, relative=relative)
+    for group, curve_reader, _ in curves:
+        curve_reader.prepare(group.rows, read_at)
+    return read_at
 
 
 def _standing(
@@ -260,12 +260,16 @@ def _standing(
     entries = [entry for _, entry in bias]
     marks = [entry.mark for entry in entries]
     gain = gain_of(entries)
-    own = gain_of([e for r, e in bias if e.column.domain == r.cell.source])
-    others = gain_of([e for r, e in bias if e.column.domain != r.cell.source])
+    on_source = gain_of([e for r, e in bias if e.column.domain == r.cell.source])
+    elsewhere = gain_of([e for r, e in bias if e.column.domain != r.cell.source])
     failed = [e for row in group.rows for e in row.entries if e.status == "failed"]
     costs = _language(group, measured)
     cost = next(
-        (found.change for column, found in costs if group.cost and column == group.cost.column),
+        (
+            language.change
+            for column, language in costs
+            if group.cost and column == group.cost.column
+        ),
         None,
     )
     nets = () if group.control else tuple(_nets(bias, group, groups))
@@ -282,8 +286,8 @@ def _standing(
         base_distance=gain.before if gain else None,
         improvement=gain.estimated if gain else None,
         shift=_shift(entries),
-        in_domain=own.estimated if own else None,
-        transfer=others.estimated if others else None,
+        in_domain=on_source.estimated if on_source else None,
+        transfer=elsewhere.estimated if elsewhere else None,
         gained=marks.count("better"),
         harmed=marks.count("worse"),
         undefined=marks.count("undefined"),
@@ -327,7 +331,7 @@ def _shift(entries: Sequence[Entry]) -> Estimated | None:
 def _language(
     group: _Group, measured: Sequence[tuple[Row, Entry]]
 ) -> tuple[tuple[Column, LanguageCost], ...]:
-    found = []
+    costs = []
     for column in group.language:
         entries = [
             e
@@ -350,8 +354,8 @@ def _language(
         changes = [e.change or 0.0 for e in entries]
         mean = math.fsum(w * c for w, c in zip(weights, changes, strict=True)) / n
         value = math.fsum(e.value or 0.0 for e in entries) / n
-        found.append((column, LanguageCost(value, mean, "%" if relative else "", interval)))
-    return tuple(found)
+        costs.append((column, LanguageCost(value, mean, "%" if relative else "", interval)))
+    return tuple(costs)
 
 
 def _mean_dose(group: _Group, measured: Sequence[tuple[Row, Entry]]) -> float | None:
@@ -374,34 +378,34 @@ def _by_seed(group: _Group) -> dict[int | None, tuple[Cell, float]]:
     seeds: dict[int | None, list[Row]] = {}
     for row in group.fits:
         seeds.setdefault(row.cell.seed, []).append(row)
-    found = {}
+    gains = {}
     for seed, rows in seeds.items():
         entries = [e for row in rows for e in row.entries if e.column in group.bias and e.distance]
         gain = gain_of(entries)
         if gain is not None and gain.before.distinguishable:
-            found[seed] = rows[0].cell, gain.before.value - gain.after.value
-    return found
+            gains[seed] = rows[0].cell, gain.before.value - gain.after.value
+    return gains
 
 
 def _nets(
     bias: Sequence[tuple[Row, Entry]], group: _Group, groups: Sequence[_Group]
 ) -> list[MeanNet]:
     """Net of each control of the same run and model."""
-    found = []
+    nets = []
     for other in groups:
         if other.control and (other.run, other.model) == (group.run, group.model):
             net = mean_net(bias, other.rows)
             if net is not None:
-                found.append(MeanNet(other.method, net[0], _net_over_fits(group, other)))
-    return found
+                nets.append(MeanNet(other.method, net[0], _net_over_fits(group, other)))
+    return nets
 
 
 def _net(
     bias: Sequence[tuple[Row, Entry]], group: _Group, asked: Sequence[Row], label: str
 ) -> MeanNet | None:
     """Net of the rows of a label that was asked for; None for those rows themselves."""
-    own = {id(row) for row in asked}
-    if any(id(row) in own for row in group.rows):
+    control_rows = {id(row) for row in asked}
+    if any(id(row) in control_rows for row in group.rows):
         return None
     net = mean_net(bias, asked)
     if net is None:
@@ -475,81 +479,3 @@ def _warnings(bias: Sequence[tuple[Row, Entry]]) -> tuple[str, ...]:
         for row, entry in bias
         if entry.warning
     )
-
-
-def _with_ranks(standings: Sequence[Standing]) -> list[Standing]:
-    """Ranks of the methods that can have one, with their intervals."""
-    found: dict[int, Rank] = {}
-    able: list[tuple[int, Standing]] = []
-    for position, standing in enumerate(standings):
-        reason = _no_rank(standing)
-        if reason:
-            found[position] = Rank(None, reason=reason)
-        else:
-            able.append((position, standing))
-    able.sort(key=lambda pair: _square(pair[1]))
-    intervals = rank_intervals([s.distance.square for _, s in able if s.distance is not None])
-    for place, ((position, _), (low, high)) in enumerate(zip(able, intervals, strict=True), 1):
-        if len(able) == 1:
-            found[position] = Rank(None, reason="there is no other method to rank it against")
-        elif high - low + 1 > MOST_OF_THE_BOARD * len(able):
-            reason = f"could be anywhere from {low} to {high} of {len(able)}"
-            found[position] = Rank(None, low, high, reason)
-        else:
-            found[position] = Rank(place, low, high)
-    return [replace(standing, rank=found[k]) for k, standing in enumerate(standings)]
-
-
-def _no_rank(standing: Standing) -> str:
-    """Why a method cannot be ranked, whatever its place would be; empty if it can."""
-    if standing.control:
-        return "control"
-    if not standing.comparable:
-        return "its run has other limits or protocols than the first one"
-    if standing.distance is None:
-        return "failed" if standing.failed else "no bias score is measured"
-    if standing.in_budget is False:
-        return "costs more than the budget, or its cost is not known"
-    if standing.improvement is None:
-        return "the base cannot be told from the ideal, so improvement is undefined"
-    if standing.improvement.value <= 0:
-        return "no nearer to the ideal than doing nothing"
-    return ""
-
-
-def _square(standing: Standing) -> float:
-    return standing.distance.square.value if standing.distance is not None else math.inf
-
-
-def _ordered(standings: Sequence[Standing]) -> list[Standing]:
-    """Nearest to the ideal first: comparable runs within the budget before the others."""
-    return sorted(
-        standings,
-        key=lambda s: (not s.comparable, s.in_budget is False, _square(s), s.method),
-    )
-
-
-def _with_front(standings: Sequence[Standing]) -> list[Standing]:
-    """Mark the improving methods of each model that no other beats in improvement and cost."""
-    points: Mapping[int, tuple[float, float]] = {
-        k: (s.improvement.value, s.cost)
-        for k, s in enumerate(standings)
-        if not s.control and s.improvement is not None and s.cost is not None
-    }
-
-    def beaten(k: int) -> bool:
-        gain, cost = points[k]
-        return any(
-            other != k
-            and (standings[other].run, standings[other].model)
-            == (standings[k].run, standings[k].model)
-            and more >= gain
-            and less <= cost
-            and (more, less) != (gain, cost)
-            for other, (more, less) in points.items()
-        )
-
-    return [
-        replace(s, pareto=k in points and points[k][0] > 0 and not beaten(k))
-        for k, s in enumerate(standings)
-    ]

@@ -1,4 +1,4 @@
-"""A run beside published numbers."""
+"""A run compared with published numbers."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ class Beside:
 
 
 def beside_reported(store: Store, publication: Publication) -> list[Beside]:
-    """Numbers of a run that stand where reported ones do: same suite, scorer, metric and domain.
+    """Numbers of a run that match reported ones: same suite, scorer, metric and domain.
 
     A method is matched by the plugin's name or its label, a step by its number; a reported number
-    without a step stands beside the last.
+    without a step is compared with the last.
 
     Raises:
-        StoreError: nothing of the run stands where a reported number does.
+        StoreError: no number of the run matches a reported one.
     """
     reader = RunReader(store)
     uses = _uses(reader)
@@ -66,7 +66,7 @@ def beside_reported(store: Store, publication: Publication) -> list[Beside]:
 
 
 def _nothing_beside(reader: RunReader, publication: Publication) -> str:
-    """Why no number of a run stands where a reported one does: first of all, the scorers."""
+    """Why no number of a run matches a reported one: first of all, the scorers."""
     ours = {
         (ref.evaluator, protocol)
         for cell in reader.index.cells

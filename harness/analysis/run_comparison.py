@@ -1,4 +1,4 @@
-"""Two runs side by side: paired where they share items, values beside each other where not."""
+"""Two runs side by side: paired where they share items, else only their values."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.analysis.corrections import DEFAULT
-from harness.analysis.matrix import Entry, Row
+from harness.analysis.entry import Entry
+from harness.analysis.matrix import Row
 from harness.analysis.matrix_builder import changes_of, corrected, with_tests
 from harness.analysis.units import MetricUnit, column_units
 from harness.errors import StoreError

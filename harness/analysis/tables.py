@@ -8,7 +8,7 @@ Builders:
 
 - `harness.analysis.matrix_tables.matrix_tables`: one table for each evaluator, protocol and metric;
 - `harness.analysis.leaderboard_tables`: `leaderboard_table`, `nets_table`, `fits_table`,
-  `matched_table`; the leaderboard's columns are the list `BOARD_COLUMNS` of that module;
+  `matched_table`; `harness.analysis.leaderboard_columns.BOARD_COLUMNS` lists its columns;
 - `harness.analysis.comparison_tables.comparison_tables`: one table for each model that two runs
   share;
 - `harness.analysis.verdict.verdict`: the sentence above the tables.
@@ -46,7 +46,7 @@ Form = Literal["text", "rank", "number", "score", "effect", "cost", "count"]
 
 Mark = Literal["better", "worse", "same", "undefined"]
 """Direction of a change: ``better`` is nearer to the ideal, ``worse`` further from it, ``same`` is
-no change. ``undefined``: the base cannot be told from the ideal, so a change has a sign but is
+no change. ``undefined``: the base may be at the ideal, so a change has a sign but is
 neither an improvement nor harm."""
 
 Evidence = Literal["significant", "not significant", "untested", "exact"]

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from harness.analysis.effects import Estimated, combined, estimated
+from harness.analysis.entry import Entry
 from harness.analysis.gains import Gain, Ratio, gain_of, ratio
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.matrix import Matrix, Row
 from harness.storage.cells import Identity, MethodNames, in_common, is_control, method_of
 
 __all__ = ["Asymmetry", "MethodRows", "Pairwise", "Transfer", "by_method", "ratio", "transfers"]
@@ -55,7 +56,7 @@ class Transfer:
         on_sources, on_targets: improvement over the sources and over the other domains; None
             where it is undefined.
         gained, harmed, undefined: scores of other domains that came nearer to the ideal, got
-            further from it, or whose base cannot be told from the ideal, of ``compared``.
+            further from it, or whose base may be at the ideal, of ``compared``.
         surely_gained, surely_harmed: of these, the significant ones.
         source_harmed: sources that got worse themselves, of ``sources``.
         unit: of the improvements.
@@ -109,11 +110,11 @@ def by_method(rows: Sequence[Row], names: MethodNames) -> list[MethodRows]:
         known = all(row.cell.fit_key is not None for row in members)
         computation = method.model, method.debiaser, frozenset(fits) if known else number
         same.setdefault(computation, []).append(members)
-    found = []
+    named = []
     for groups in same.values():
         cell = in_common([members[0].cell for members in groups])
-        found.append(MethodRows(cell.model, names.name(cell), groups[0]))
-    return found
+        named.append(MethodRows(cell.model, names.name(cell), groups[0]))
+    return named
 
 
 def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
@@ -126,7 +127,7 @@ def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
         matrix: whose rows and columns.
         pairs: also each source and target by itself.
     """
-    found = []
+    summaries = []
     kinds = dict.fromkeys(c[:3] for c in matrix.columns)
     domains = {column.domain for column in matrix.columns}
     of_a_source = [row for row in matrix.pooled if row.cell.source in domains]
@@ -134,8 +135,8 @@ def transfers(matrix: Matrix, *, pairs: bool = True) -> tuple[Transfer, ...]:
         for kind in kinds:
             transfer = _transfer(matrix, model, method, kind, rows, pairs=pairs)
             if transfer is not None:
-                found.append(transfer)
-    return tuple(found)
+                summaries.append(transfer)
+    return tuple(summaries)
 
 
 def _transfer(
@@ -156,8 +157,8 @@ def _transfer(
     if not cells:
         return None
     others = {pair: entry for pair, entry in cells.items() if pair[0] != pair[1]}
-    own = {pair: entry for pair, entry in cells.items() if pair[0] == pair[1]}
-    on_sources, on_targets = gain_of(list(own.values())), gain_of(list(others.values()))
+    on_own = {pair: entry for pair, entry in cells.items() if pair[0] == pair[1]}
+    on_sources, on_targets = gain_of(list(on_own.values())), gain_of(list(others.values()))
     marks = [entry.mark for entry in others.values()]
     return Transfer(
         model=model,
@@ -169,7 +170,7 @@ def _transfer(
         on_sources=on_sources.estimated if on_sources else None,
         on_targets=on_targets.estimated if on_targets else None,
         ratio=ratio(on_targets, on_sources),
-        pairs=tuple(_pairwise(others, own)) if pairs else (),
+        pairs=tuple(_pairwise(others, on_own)) if pairs else (),
         asymmetries=tuple(_asymmetries(others)),
         gained=marks.count("better"),
         harmed=marks.count("worse"),
@@ -177,16 +178,16 @@ def _transfer(
         surely_gained=sum(e.significant and e.mark == "better" for e in others.values()),
         surely_harmed=sum(e.significant and e.mark == "worse" for e in others.values()),
         compared=len(others),
-        source_harmed=sum(e.mark == "worse" for e in own.values()),
-        sources=len(own),
+        source_harmed=sum(e.mark == "worse" for e in on_own.values()),
+        sources=len(on_own),
         unit=matrix.unit(next(iter(cells.values())).column).change,
     )
 
 
 def _pairwise(
-    others: dict[tuple[str, str], Entry], own: dict[tuple[str, str], Entry]
+    others: dict[tuple[str, str], Entry], on_own: dict[tuple[str, str], Entry]
 ) -> Iterable[Pairwise]:
-    gains = {pair[0]: gain_of([entry]) for pair, entry in own.items()}
+    gains = {pair[0]: gain_of([entry]) for pair, entry in on_own.items()}
     for (source, target), entry in others.items():
         gain, on_source = gain_of([entry]), gains.get(source)
         yield Pairwise(

@@ -43,10 +43,6 @@ class MetricUnit(NamedTuple):
     value: str
     change: str
 
-    def of_change(self, text: str) -> str:
-        """Return a number of a change followed by its unit."""
-        return f"{text} {self.change}".rstrip()
-
 
 PERCENT = MetricUnit("%", "points")
 NO_UNIT = MetricUnit("", "")

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from harness.analysis.costs import language_cost
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.entry import Entry
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.units import PERCENT
 from harness.storage.cells import is_control
 from harness.storage.reader import Column
@@ -31,9 +32,7 @@ class Moved:
         where: on the source domains themselves, or elsewhere.
         scores: how many there are.
         better, worse: significant changes nearer to the ideal, and further from it.
-        undefined: significant changes that are neither, because the base cannot be told from the
-            ideal.
-        not_significant: tested changes that can be chance.
+        undefined: significant changes that are neither, because the base may be at the ideal.
         untested: changes of too few units to be tested.
     """
 
@@ -42,7 +41,6 @@ class Moved:
     better: int
     worse: int
     undefined: int
-    not_significant: int
     untested: int
 
 
@@ -120,7 +118,7 @@ def verdict(matrix: Matrix) -> Verdict:
             known.setdefault(matrix.unit(entry.column).change, []).append(entry.detectable)
     cost = _cost(matrix, methods)
     names = {_name(matrix, row) for row in methods}
-    found = Verdict(
+    wordless = Verdict(
         methods=len(names),
         moved=tuple(moved for moved in both if moved.scores),
         changed=tuple(
@@ -131,11 +129,11 @@ def verdict(matrix: Matrix) -> Verdict:
         cost=cost,
         control_moved=sum(entry.significant for entry in control_scores),
         control_scores=len(control_scores),
-        detectable={unit: statistics.median(own) for unit, own in known.items()},
+        detectable={unit: statistics.median(changes) for unit, changes in known.items()},
         fits=min((row.fits for row in methods), default=0),
         text="",
     )
-    return replace(found, text=_text(found))
+    return replace(wordless, text=_text(wordless))
 
 
 def _scores(rows: Sequence[Row]) -> list[tuple[Row, Entry]]:
@@ -162,11 +160,11 @@ def _changed(matrix: Matrix, where: Where, scores: Sequence[tuple[Row, Entry]]) 
     marks: dict[str, set[str]] = {}
     for row, entry in scores:
         if _is_at(where, row, entry) and entry.evidence != "untested":
-            own = marks.setdefault(_name(matrix, row), set())
+            method_marks = marks.setdefault(_name(matrix, row), set())
             if entry.significant:
-                own.add(entry.mark if entry.mark in ("better", "worse") else "undefined")
+                method_marks.add(entry.mark if entry.mark in ("better", "worse") else "undefined")
     better, worse, undefined = (
-        tuple(name for name, own in marks.items() if mark in own)
+        tuple(name for name, method_marks in marks.items() if mark in method_marks)
         for mark in ("better", "worse", "undefined")
     )
     return Changed(where, len(marks), better, worse, undefined)
@@ -182,55 +180,54 @@ def _moved(where: Where, scores: Sequence[tuple[Row, Entry]]) -> Moved:
         significant.count("better"),
         significant.count("worse"),
         significant.count("undefined") + significant.count("same"),
-        len(entries) - len(significant) - untested,
         untested,
     )
 
 
 def _cost(matrix: Matrix, methods: Sequence[Row]) -> Cost | None:
     """The change of the language cost: the lowest and the highest mean of a method."""
-    found = language_cost(matrix)
-    if found is None:
+    cost = language_cost(matrix)
+    if cost is None:
         return None
     changes: dict[str, list[float]] = {}
     for row in methods:
-        entry = row.entry(found.column)
+        entry = row.entry(cost.column)
         base = entry.base.value if entry is not None and entry.base is not None else None
         if entry is not None and entry.value is not None and base is not None:
             name = _name(matrix, row)
-            changes.setdefault(name, []).append(found.of(base, entry.value))
+            changes.setdefault(name, []).append(cost.of(base, entry.value))
     means = [math.fsum(values) / len(values) for values in changes.values()]
     if not means:
         return None
-    return Cost(found.column, min(means), max(means), "%" if found.relative else "")
+    return Cost(cost.column, min(means), max(means), "%" if cost.relative else "")
 
 
-def _text(found: Verdict) -> str:
+def _text(summary: Verdict) -> str:
     """The verdict in words."""
-    if not found.methods:
+    if not summary.methods:
         return "This run compares no debiased model with its base."
-    if not found.moved:
+    if not summary.moved:
         return "This run measured no bias score of a debiased model."
-    parts = [_of_methods(changed) for changed in found.changed]
-    parts = parts or [_words(moved) for moved in found.moved]
+    parts = [_of_methods(changed) for changed in summary.changed]
+    parts = parts or [_words(moved) for moved in summary.moved]
     sentence = "; ".join(parts)
     sentence = sentence[0].upper() + sentence[1:]
-    if found.cost is not None:
-        low, high, unit = found.cost.low, found.cost.high, found.cost.unit
+    if summary.cost is not None:
+        low, high, unit = summary.cost.low, summary.cost.high, summary.cost.unit
         ends = dict.fromkeys(f"{value:+.1f}".replace("-", "−") for value in (low, high))
         span = " to ".join(ends)
-        name = found.cost.column.metric.replace("_", " ")
+        name = summary.cost.column.metric.replace("_", " ")
         sentence += f", at a change in {name} of {span}{' ' + unit if unit else ''}"
     sentence = f"{sentence}."
-    if found.control_scores:
+    if summary.control_scores:
         sentence += (
-            f" Of the controls' scores, {found.control_moved} of {found.control_scores} changed "
-            "significantly."
+            f" Of the controls' scores, {summary.control_moved} of {summary.control_scores} "
+            "changed significantly."
         )
-    if found.detectable:
-        bounds = ", ".join(_bound(value, unit) for unit, value in found.detectable.items())
+    if summary.detectable:
+        bounds = ", ".join(_bound(value, unit) for unit, value in summary.detectable.items())
         sentence += f" Typical minimum detectable change: {bounds}."
-    if found.fits == 1:
+    if summary.fits == 1:
         sentence += " One fit per method: what another seed would give is not known."
     return sentence
 

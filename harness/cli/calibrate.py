@@ -22,14 +22,18 @@ from harness.cli.session import Session, pass_session
 @click.option(
     "--counts",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="JSON of expected counts; default: GPT-2's published ones.",
+    help="JSON file of expected counts; default: the published ones of GPT-2.",
 )
 @click.option(
     "--write-counts",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Store what is measured instead of checking it.",
+    help="Write the measured counts to a file instead of checking them.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Items a domain (own counts only).")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Items per domain; only with --counts or --write-counts.",
+)
 @pass_session
 def calibrate_command(
     session: Session,
@@ -41,8 +45,9 @@ def calibrate_command(
 ) -> None:
     """Check this installation: GPT-2 must give exactly the published counts.
 
-    CrowS-Pairs with hf_nll, all nine types; StereoSet dev, micro; WikiText-2 in windows of 1,024.
-    The exit code is 1 if a count differs, and 5 if GPT-2 is not available.
+    This measures CrowS-Pairs (all nine types, scored by hf_nll), StereoSet dev, and the perplexity
+    of WikiText-2 in windows of 1,024 tokens. The exit code is 1 if a count differs, and 5 if GPT-2
+    is not available.
     """
     from harness.render.console.calibration import print_checks
     from harness.render.console.progress import ConsoleReporter

@@ -15,7 +15,11 @@ from harness.cli.session import Session, pass_session
 @click.argument("run")
 @click.argument("other", required=False)
 @results_option
-@click.option("--reported", metavar="NAME", help="Compare with a publication (paper, …) instead.")
+@click.option(
+    "--reported",
+    metavar="NAME",
+    help="Compare with a publication (paper, meade2022, …) instead of a run.",
+)
 @click.option("--metric", help="Compare this metric instead of the primary ones.")
 @click.option("--step", type=int, help="Checkpoint; default: the last of each.")
 @click.option(

@@ -11,7 +11,11 @@ from harness.cli.session import Session, pass_session
 @click.command("corpus")
 @click.argument("corpus")
 @click.option(
-    "--domain", "-d", "domains", multiple=True, help="Domain to look at.  [default: all it has]"
+    "--domain",
+    "-d",
+    "domains",
+    multiple=True,
+    help="Domain to look at.  [default: all domains of the corpus]",
 )
 @click.option("--spec", help="Take CORPUS (a label in it) and its domains from a spec.")
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Config of the corpus.")

@@ -78,8 +78,8 @@ def fetch_command(session: Session, names: tuple[str, ...]) -> None:
 def verify_command(session: Session, names: tuple[str, ...]) -> None:
     """Check NAMES (default: all) item by item. The exit code is 4 if one is altered.
 
-    "bytes ok": the canonical file; "items ok": another file with the same items in the same
-    order.
+    "bytes ok" means that it is the published file. "items ok" means that it is another file with
+    the same items in the same order.
     """
     from harness.data.pins import check
     from harness.errors import DataError

@@ -24,12 +24,16 @@ if TYPE_CHECKING:
     "evaluators",
     multiple=True,
     required=True,
-    help="Evaluator to run; may be given several times.",
+    help="Evaluator to run. You can give several.",
 )
 @click.option(
-    "--target", "-t", "targets", multiple=True, help="Target domain; default: all it has."
+    "--target",
+    "-t",
+    "targets",
+    multiple=True,
+    help="Target domain; default: all domains of the evaluator.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="Items a domain.")
+@click.option("--limit", type=click.IntRange(min=1), help="Items per domain.")
 @click.option("--device", default="cpu", show_default=True)
 @click.option(
     "--dtype",

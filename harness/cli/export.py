@@ -44,21 +44,21 @@ class ExportCommand(click.Command):
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
-    help="File to write; default: standard output (parquet needs a file). A folder for a format "
-    "of several files.",
+    help="File to write, or folder if the format has several files; default: standard output. "
+    "Parquet needs a file.",
 )
 @click.option(
     "--spreadsheet-safe/--no-spreadsheet-safe",
     default=True,
     show_default=True,
-    help="In csv, put an apostrophe in front of texts that begin with =, +, - or @, so that a "
-    "spreadsheet does not run them as formulas. Numbers are never changed.",
+    help="With csv: put an apostrophe before texts that begin with =, +, - or @, so that a "
+    "spreadsheet does not run them as formulas. Numbers stay as they are.",
 )
 @click.option(
     "--organization",
     default="unknown",
     show_default=True,
-    help="In every-eval-ever, who ran the evaluation.",
+    help="With every-eval-ever: who ran the evaluation.",
 )
 def export_command(
     run: str,

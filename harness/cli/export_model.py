@@ -30,9 +30,11 @@ HOW_TO_LOAD = {
 @results_option
 @click.option("--step", type=int, help="Checkpoint; default: the last.")
 @click.option(
-    "--merge", is_flag=True, help="Merge an adapter or projections into the weights, if exact."
+    "--merge",
+    is_flag=True,
+    help="Merge the adapter or projections into the weights, if the result is the same model.",
 )
-@click.option("--device", help="Where to fit again; default: as the run did.")
+@click.option("--device", help="Device to fit on; default: the one of the run.")
 @server_option
 @click.option(
     "--no-check", is_flag=True, help="Do not compare a refitted model with the stored scores."

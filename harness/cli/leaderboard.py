@@ -18,39 +18,42 @@ from harness.cli.session import Session, pass_session
 @click.option(
     "--control",
     metavar="LABEL",
-    help="Debiaser, masker or passage label to subtract; default: the closest control.",
+    help="Subtract the improvement of this control: a debiaser, a masker or a passage label; "
+    "default: the control most similar to the methods.",
 )
 @click.option(
     "--max-perplexity-increase",
     "budget",
     type=Amount(),
     metavar="PERCENT",
-    help="Do not rank methods that cost more, in percent of the base's perplexity.",
+    help="Do not rank methods that raise the perplexity by more than this.",
 )
 @click.option(
     "--at-perplexity-increase",
     "match_at",
     type=Amount(),
     metavar="PERCENT",
-    help="Compare at this cost; default: the largest that every method's curve reaches.",
+    help="Compare methods where each has raised the perplexity by this; default: the largest "
+    "increase that all of them reach.",
 )
 @click.option(
     "--at-dose",
     "dose_at",
     type=Amount(),
     metavar="NATS",
-    help="Compare at this divergence from the base; default: the largest common one.",
+    help="Compare methods at this KL divergence from the base model, per token; default: the "
+    "largest that all of them reach.",
 )
 @click.option(
     "--unit",
     metavar="UNIT",
-    help="Rank by the bias scores in this unit (points, nats, …); default: that of the most.",
+    help="Rank by the bias scores in this unit (points, nats, …); default: the most common one.",
 )
 @click.option(
     "--reported",
     multiple=True,
     metavar="NAME",
-    help="Show a publication's numbers (paper, meade2022, …) in a section of their own.",
+    help="Also show the numbers of a publication (paper, meade2022, …).",
 )
 @click.option(
     "--only-comparable",

@@ -32,11 +32,16 @@ Answers = Mapping[str, "Sequence[MaskedPassage]"]
 @click.option("--spec", help="Take corpus, maskers, domain and label from a spec.")
 @click.option("--label", type=click.Choice(LABELS), help="[default: hateful]")
 @click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True)
-@click.option("--limit", type=click.IntRange(min=1), help="Passages.  [default: 10; compare: 200]")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    help="Passages to mask.  [default: 10; with --compare: 200]",
+)
 @click.option(
     "--show",
     type=click.IntRange(min=0),
-    help="Passages to print.  [default: all; compare: none; there, those that differ]",
+    help="Passages to print; with --compare, only those on which maskers differ.  [default: all; "
+    "with --compare: none]",
 )
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Config of the masker.")
@@ -51,7 +56,7 @@ Answers = Mapping[str, "Sequence[MaskedPassage]"]
 @click.option(
     "--gap",
     is_flag=True,
-    help="Also show what the words after each mask say about the word, in a base model.",
+    help="Also show how much the words after each mask tell a base model about the masked word.",
 )
 @click.option(
     "--model", help="Model for --gap (with --spec: a label in it).  [default: the spec's]"

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--short", is_flag=True, help="Show the first screen only.")
 @click.option("--intervals", is_flag=True, help="Show the 95 % interval below each change.")
 @click.option("--p-values", is_flag=True, help="Show the corrected p-value below each change.")
-@click.option("--each-seed", is_flag=True, help="A row for each seed instead of their mean.")
+@click.option("--each-seed", is_flag=True, help="Show a row for each seed instead of their mean.")
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
 @pass_session
 def matrix_command(

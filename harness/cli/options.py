@@ -36,7 +36,7 @@ def set_option(command: F) -> F:
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Override a key of the spec; the value is YAML, the key may be dotted "
+        help="Override a key of the spec. The value is YAML. Dots lead to inner keys "
         "(debiaser.mlm-unlearning.learning_rate=1e-4).",
     )(command)
 
@@ -59,8 +59,8 @@ def server_option(command: F) -> F:
     return click.option(
         "--server",
         metavar="URL",
-        help="Let the run's masker ask this server, if the run did not store its masks. Servers "
-        "that are named only in the run are never asked.",
+        help="Server for the run's masker, if the run did not store its masks. A server that only "
+        "the run names is never contacted.",
     )(command)
 
 

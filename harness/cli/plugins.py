@@ -16,8 +16,10 @@ FAMILY_NAMES = ("corpus", "masker", "debiaser", "evaluator", "model")
 
 
 @click.group("plugins", invoke_without_command=True)
-@click.option("--family", type=click.Choice(FAMILY_NAMES), help="Only plugins of this family.")
-@click.option("--json", "as_json", is_flag=True, help="For machines; failures included.")
+@click.option("--family", type=click.Choice(FAMILY_NAMES), help="List plugins of this family only.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print as JSON, with the plugins that failed to load."
+)
 @click.pass_context
 def plugins_command(ctx: click.Context, family: str | None, as_json: bool) -> None:
     """List the installed plugins, and those that could not be loaded."""

@@ -21,36 +21,43 @@ if TYPE_CHECKING:
 @click.argument("spec")
 @set_option
 @results_option
-@click.option("--from", "earlier", metavar="RUN", help="Take the noise from this run's items.")
+@click.option(
+    "--from",
+    "earlier",
+    metavar="RUN",
+    help="Estimate the noise from the items of this earlier run.",
+)
 @click.option(
     "--item-sd",
     type=Amount(positive=True),
-    help="Without --from: standard deviation of an item's contrast, in the endpoint's unit.",
+    help="Standard deviation between items, in the unit of the score. Use it instead of --from.",
 )
 @click.option(
     "--fit-sd",
     type=Amount(),
     default=0.0,
-    help="Without --from: standard deviation between fits of the contrast of all items.",
+    help="Standard deviation between fits (seeds). Use it with --item-sd.",
 )
 @click.option(
     "--rest-sd",
     type=Amount(),
     default=0.0,
-    help="Without --from: standard deviation of one item in one fit that neither explains.",
+    help="Residual standard deviation of one item in one fit. Use it with --item-sd.",
 )
 @click.option(
     "--items",
     type=click.IntRange(min=2),
-    help="Independent items or clusters of an endpoint; default: those of the run.",
+    help="Number of independent items or clusters; default: as many as the run has.",
 )
 @click.option(
-    "--fits", type=click.IntRange(min=1), help="Fits of each arm; default: the spec's seeds."
+    "--fits",
+    type=click.IntRange(min=1),
+    help="Number of fits (seeds) per method; default: as in the spec.",
 )
 @click.option(
     "--effect",
     type=Amount(positive=True),
-    help="Also show the power at this contrast, and how many fits or items it needs.",
+    help="Also show the power for an effect of this size, and how many fits or items you need.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 @pass_session
@@ -69,10 +76,12 @@ def power_command(
     effect: float | None,
     as_json: bool,
 ) -> None:
-    """Show what each hypothesis of SPEC can detect, before anything is run.
+    """Show the smallest effect that each hypothesis of SPEC can detect, before you run it.
 
-    The noise comes from the stored items of an earlier run (--from), which must have the arms and
-    cells of the hypotheses, or from what you state (--item-sd, --fit-sd, --rest-sd and --items).
+    The estimate needs the noise of the scores. Take it from an earlier run with --from. That run
+    must have measured what the hypotheses compare. Or give standard deviations yourself, with
+    --item-sd, --fit-sd, --rest-sd and --items. All of them are of the difference that a
+    hypothesis is about, such as a method minus its control.
     """
     from harness.analysis.hypothesis_tables import power_table
     from harness.analysis.power import Noise, noise_of

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.option("--title", default="Bias transfer runs", show_default=True)
 @click.option("--private", is_flag=True, help="Make a new repository private.")
 @click.option(
-    "--allow-paths", is_flag=True, help="Publish runs that name paths of this machine as well."
+    "--allow-paths", is_flag=True, help="Also publish runs that contain paths of this machine."
 )
 @pass_session
 def publish_command(

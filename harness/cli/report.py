@@ -28,13 +28,14 @@ if TYPE_CHECKING:
 @click.option(
     "--figures",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the figures as PNG, SVG and PDF; the page is then written only with --out.",
+    help="Write the figures to this folder, as PNG, SVG and PDF. Give --out as well if you also "
+    "want the page.",
 )
 @click.option(
     "--sentences",
     is_flag=True,
-    help="Show the sentences of flipped items on the page, folded away; needs their data sets. "
-    "Check their licences before you publish the page.",
+    help="Include the sentences of flipped items, collapsed. This needs their data sets. Check "
+    "the licences before you publish the page.",
 )
 @pass_session
 def report_command(

@@ -27,30 +27,31 @@ ITEMS = 20
 @click.argument("run")
 @results_option
 @click.option(
-    "--cell", help="Score this debiased model, named as in `harness show`; default: the base ones."
+    "--cell",
+    help="Check this debiased model, named as in `harness show`; default: the base models.",
 )
 @click.option("--step", type=int, help="Checkpoint of the cell; default: the last.")
 @click.option("--refit", is_flag=True, help="Fit the cell again if the run kept no checkpoint.")
-@click.option("--evaluator", help="This evaluator only.")
+@click.option("--evaluator", help="Check this evaluator only.")
 @click.option(
     "--items",
     type=click.IntRange(min=1),
     default=ITEMS,
     show_default=True,
-    help="Items a domain, windows of a perplexity, or passages a domain.",
+    help="Size of the sample: items or passages per domain, or windows of a perplexity.",
 )
 @click.option(
     "--dtype",
     type=click.Choice(["float32", "bfloat16", "float16"]),
-    help="Score in another dtype than the run's, to see what that changes.",
+    help="Score in another dtype than the run did, to see what it changes.",
 )
-@click.option("--device", help="Where to score; default: as the run did.")
+@click.option("--device", help="Device to score on; default: the one of the run.")
 @server_option
 @click.option(
     "--tolerance",
     type=Amount(),
-    help="Largest difference in nats a token; default: 1e-4 for float32, 0.02 for float16, 0.2 "
-    "for bfloat16, none with another --dtype than the run's.",
+    help="Largest allowed difference, in nats per token; default: 1e-4 for float32, 0.02 for "
+    "float16, 0.2 for bfloat16. With another --dtype than the run's, there is no limit by default.",
 )
 @pass_session
 def repro_command(
@@ -67,11 +68,11 @@ def repro_command(
     server: str | None,
     tolerance: float | None,
 ) -> None:
-    """Score a sample of RUN's items again, each text alone, and compare with what is stored.
+    """Score some items of RUN again, one text at a time, and compare with the stored scores.
 
-    Every text goes through the whole model by itself: no batches, no shared prefixes, nothing
-    kept from one text to the next. Ends with exit code 1 if a score differs by more than the
-    tolerance, or if an item is not in the record.
+    A run scores texts in batches and computes shared beginnings once. This command does neither,
+    so it shows whether batching changed a score. The exit code is 1 if a score differs by more
+    than the tolerance, or if the run has no score for an item.
     """
     from harness.render.console.progress import ConsoleReporter
     from harness.replay.reproduction import TOLERANCE

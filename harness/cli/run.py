@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("spec")
 @set_option
 @results_option
-@click.option("--fresh", is_flag=True, help="Measure everything again, whatever is stored.")
+@click.option("--fresh", is_flag=True, help="Measure everything again, even what is stored.")
 @executor_options
 @pass_session
 def run_command(
@@ -89,7 +89,7 @@ def _say_failed(session: Session, outcome: Outcome, folder: Path) -> None:
 
 
 def _next(folder: Path) -> str:
-    """Return the command that goes on from here."""
+    """Return the command to run next."""
     run = str(folder) if folder.parent != Path("runs") else folder.name
     name = shlex.quote(run)
     return f"next: harness matrix {name}"

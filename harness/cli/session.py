@@ -57,7 +57,7 @@ class Session:
         return Terminal(stderr=True)
 
     def suggest(self, *words: str, run: str | None = None, results: Path | None = None) -> None:
-        """Name the command that goes on from here, where a person reads the output.
+        """Name the command to run next, where a person reads the output.
 
         Args:
             words: of the command.

@@ -15,14 +15,16 @@ from harness.cli.session import Session, pass_session
 @click.argument("cell")
 @results_option
 @click.option("--target", help="Target domain; default: all.")
-@click.option("--evaluator", help="This evaluator only.")
-@click.option("--scorer", "protocol", help="This scorer or protocol only.")
-@click.option("--metric", help="Items of this metric; default: the primary decisions.")
+@click.option("--evaluator", help="Show this evaluator only.")
+@click.option("--scorer", "protocol", help="Show this scorer or protocol only.")
+@click.option(
+    "--metric", help="Show items of this metric; default: the decisions of the primary metrics."
+)
 @click.option("--step", type=int, help="Checkpoint; default: the last.")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Items a target."
+    "--limit", type=click.IntRange(min=1), default=10, show_default=True, help="Items per target."
 )
-@click.option("--no-text", is_flag=True, help="Ids and scores only, no sentences.")
+@click.option("--no-text", is_flag=True, help="Show ids and scores only, without sentences.")
 @pass_session
 def show_command(
     session: Session,

@@ -18,10 +18,10 @@ from harness.cli.session import Session, pass_session
 def test_command(session: Session, run: str, results: Path, as_json: bool) -> None:
     """Test the hypotheses of RUN (a folder, or a name under --results).
 
-    The hypotheses are in the section `hypotheses` of the spec. Its hash is registered before the
-    first result. Each verdict is confirmed, equivalent (within its margin), harmful or
-    inconclusive, with Holm's correction over all hypotheses. Every other star in the tables of a
-    run is exploratory.
+    The hypotheses are in the section `hypotheses` of the spec. `harness run` stores a hash of that
+    section before the first result. A verdict is confirmed, equivalent (within its margin), harmful
+    or inconclusive. The p-values are corrected over all hypotheses with Holm's method. All other
+    stars in the tables of a run are exploratory.
     """
     from harness.analysis.hypothesis_tables import hypothesis_table
     from harness.analysis.hypothesis_tests import verdicts

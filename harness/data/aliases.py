@@ -1,4 +1,4 @@
-"""How a data set's own names for groups map to domains; the tables stand next to each reader."""
+"""How a data set's own names for groups map to domains; each reader has its table."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ class Domains(Mapping[str, Domain]):
         """Return the domains whose terms show that a text is about something else than ``name``.
 
         These are the domains with term lists that share no term with ``name`` and whose terms are
-        not everyday words: race and nationality, for instance, are not told apart.
+        not everyday words: race and nationality, for instance, share terms.
         """
         terms = set(self[name].attribute_terms()) if name in self else set()
         return Domains(

@@ -38,7 +38,7 @@ def fetch_pin(pin: Pin, folder: Path) -> Path:
 
 def _fetch_file(pin: Pin, part: PinnedFile, target: Path) -> None:
     try:
-        # beside the target, so that the last step is a rename and never a half-written copy
+        # next to the target, so that the last step is a rename and never a half-written copy
         with scratch_folder(target.parent, ".fetching-") as scratch:
             fetched = _download(pin, part.url, scratch)
             if pin.archive_member is not None:

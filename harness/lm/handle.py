@@ -1,6 +1,6 @@
 """The one handle through which debiasers and evaluators see a model.
 
-The abstract class lives apart from its torch implementation (`harness.lm.transformers_model`),
+The abstract class is separate from its torch implementation (`harness.lm.transformers_model`),
 so that the plugin contract can be imported without torch.
 """
 
@@ -60,7 +60,7 @@ class LanguageModel(ABC):
 
         Causal: ``log p(x_i | x_<i)``. In front of a text stands what ``start`` says: False, what
         the tokenizer itself puts there (`front`); True, `start_ids`; a number, that token. Where
-        nothing stands in front, the first token's score is ``nan``. Masked:
+        there is nothing before it, the first token's score is ``nan``. Masked:
         pseudo-log-likelihood, each token masked in turn (``start`` has no effect, as the model's
         own special tokens always surround the text).
 
@@ -79,7 +79,7 @@ class LanguageModel(ABC):
         once. A context may be empty; see ``start``.
 
         Args:
-            contexts: what stands in front of each continuation.
+            contexts: the text before each continuation.
             continuations: as many texts as contexts.
             start: as in `token_scores`.
 
@@ -239,7 +239,7 @@ class LanguageModel(ABC):
 
     @property
     def start_ids(self) -> tuple[int, ...]:
-        """What stands in front of a text that has a start token: `front`, else `start_id`.
+        """The tokens before a text that has a start token: `front`, else `start_id`.
 
         Raises:
             ModelError: as for `start_id`.

@@ -25,7 +25,7 @@ class AffineMap(torch.nn.Module):
         self.register_buffer("bias", torch.tensor(np.asarray(shift), dtype=torch.float32))
 
     def forward(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Map ``(..., width)``, in float32 whatever the model's dtype, on the device it lies on."""
+        """Map ``(..., width)``, in float32 for any dtype of the model, on the device it is on."""
         matrix, bias = (part.to(hidden.device) for part in self.buffers())
         mapped = torch.nn.functional.linear(hidden.float(), matrix, bias)
         return mapped.to(hidden.dtype)

@@ -28,7 +28,7 @@ class StartTokens(NamedTuple):
 
     Attributes:
         front: the tokens in front of every text; empty if the tokenizer adds none.
-        back: what stands behind every text of a masked model; empty for causal ones.
+        back: the tokens after every text of a masked model; empty for causal ones.
         start: what protocols and methods that ask for a start token get; None: there is none.
         bos: the tokenizer's BOS, else EOS, else CLS token; None: it has none of them.
         separator: what separated documents in pre-training, as far as known, else ``start``.

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import re
 import sys
-import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from harness.data.words import COMBINING
-from harness.errors import DataError, ModelError
+from harness.errors import ModelError
 from harness.lm import projection
 from harness.lm.continuation import continued
 from harness.lm.handle import LanguageModel, ModelKind, TokenScores
@@ -28,6 +25,7 @@ from harness.lm.scoring.batches import Row
 from harness.lm.scoring.engine import Correction, Engine
 from harness.lm.scoring.forward import Forward
 from harness.lm.start_tokens import StartTokens, find_start_tokens, write_choice
+from harness.lm.token_spans import check_characters, offsets_by_decoding
 
 LONG_TEXT = 100_000
 """Characters from which on a text's tokens are kept: a test set read as one text takes a second to
@@ -58,7 +56,7 @@ class TransformersModel(LanguageModel):
             tokenizer: of the model.
             kind: causal or masked.
             name: shown in messages.
-            starts: what stands in front of a text; None: as the tokenizer has it.
+            starts: the tokens before a text; None: as the tokenizer has it.
 
         Raises:
             ModelError: the tokenizer cannot be used.
@@ -361,7 +359,7 @@ class TransformersModel(LanguageModel):
         return list(_long_texts[key])
 
     def _encoded(self, text: str) -> list[int]:
-        _check_characters(text)
+        check_characters(text)
         found = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
         return self._embedded(list(found))
 
@@ -385,9 +383,9 @@ class TransformersModel(LanguageModel):
         """See `LanguageModel.encode_with_offsets`."""
         if not getattr(self.tokenizer, "is_fast", False):
             ids = self._encoded(text)
-            offsets = _offsets_by_decoding(self.tokenizer, text, ids, self.name)
+            offsets = offsets_by_decoding(self.tokenizer, text, ids, self.name)
             return ids, self._without_lead(ids, offsets)
-        _check_characters(text)
+        check_characters(text)
         found = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
@@ -476,102 +474,6 @@ class TransformersModel(LanguageModel):
     def _need(self, kind: ModelKind, what: str) -> None:
         if self.kind != kind:
             raise ModelError(f"{what} needs a {kind} model; '{self.name}' is a {self.kind} one")
-
-
-def _check_characters(text: str) -> None:
-    """Refuse half of a character: tokenizers fail on it, each with an error of its own.
-
-    Raises:
-        DataError: there is one.
-    """
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        near = text[max(0, error.start - 20) : error.start + 1]
-        raise DataError(
-            f"a text holds half of a character (a lone surrogate, as of an emoji that was cut in "
-            f"two) at the end of {near!r}; repair the text"
-        ) from None
-
-
-def _offsets_by_decoding(
-    tokenizer: Any, text: str, ids: Sequence[int], name: str
-) -> list[tuple[int, int]]:
-    """Character spans of tokens of a tokenizer that gives none, from what they decode to.
-
-    A token that ends inside a character covers that character, as the next one does. The tokens may
-    decode to the text as it is or as SentencePiece normalises it.
-
-    Raises:
-        ModelError: the tokens decode to neither.
-    """
-
-    def decoded(count: int) -> str:
-        return str(
-            tokenizer.decode(
-                list(ids[:count]), skip_special_tokens=False, clean_up_tokenization_spaces=False
-            )
-        )
-
-    whole_text = decoded(len(ids))
-    places = [(k, k + 1) for k in range(len(text))]
-    for form in ("NFC", "NFKC") if whole_text != text else ():
-        compared, places = _normalised(text, form)
-        if compared == whole_text:
-            break
-    else:
-        compared = text
-    if compared != whole_text:
-        raise ModelError(
-            f"the tokenizer of model '{name}' does not say which characters its tokens cover, and "
-            f"they do not decode to the text {text[:30]!r}; use a model with a fast tokenizer"
-        )
-    spans, start = [], 0
-    for count in range(1, len(ids) + 1):
-        so_far = decoded(count)
-        alike = (a == b for a, b in zip(so_far, compared, strict=False))
-        shorter = min(len(so_far), len(compared))
-        whole = next((i for i, same in enumerate(alike) if not same), shorter)
-        # bytes of a character that is not whole yet decode to another one, or to nothing
-        inside = not compared.startswith(so_far) or so_far == decoded(count - 1)
-        end = min(len(compared), whole + 1) if inside else whole
-        first = start
-        while first < end and compared[first].isspace():
-            first += 1
-        if first < end:
-            spans.append((places[first][0], places[end - 1][1]))
-        else:
-            at = places[first][0] if first < len(places) else len(text)
-            spans.append((at, at))
-        start = whole
-    return spans
-
-
-def _normalised(text: str, form: Literal["NFC", "NFKC"]) -> tuple[str, list[tuple[int, int]]]:
-    """A text as SentencePiece normalises it, and the characters that each of its characters is of.
-
-    White space becomes single spaces, none at the ends; what is invisible goes.
-    """
-    written: list[str] = []
-    places: list[tuple[int, int]] = []
-    for cluster in re.finditer(rf".[{COMBINING}]*", text, re.DOTALL):
-        for char in unicodedata.normalize(form, cluster.group()):
-            if char.isspace():
-                if not written or written[-1] == " ":
-                    continue
-                char = " "
-            elif char in _INVISIBLE:
-                continue
-            written.append(char)
-            places.append(cluster.span())
-    if written and written[-1] == " ":
-        written.pop()
-        places.pop()
-    return "".join(written), places
-
-
-_INVISIBLE = "\u00ad\u200b\u200e\u200f\u2060\ufeff"
-"""What SentencePiece drops beside white space; joiners stay, as they make emoji of several."""
 
 
 def _context(module: torch.nn.Module, tokenizer: Any) -> int:

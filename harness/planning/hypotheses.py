@@ -45,7 +45,7 @@ class Endpoint(HypothesisPart):
     evaluator: Annotated[str, Field(description="label of an entry of the spec's evaluators")]
     metric: Annotated[str, Field(description="name of one of its metrics")]
     protocol: Annotated[
-        str | None, Field(description="scorer; may be left out where the evaluator has but one")
+        str | None, Field(description="scorer; default: the only one of the evaluator")
     ] = None
 
 

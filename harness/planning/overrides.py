@@ -28,7 +28,7 @@ def apply_override(
         lines: notes that the value comes from the option.
 
     Raises:
-        SpecError: not of that form, or the path leads nowhere.
+        SpecError: not of that form, or the path does not exist.
     """
     shown = f"{option} {_short(override)}"
     key, equals, text = override.partition("=")

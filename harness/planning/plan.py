@@ -311,7 +311,7 @@ class _Planner:
     def _fit_parts(
         self, setting: _Setting, source: Source | None, neutral: PluginUse | None, seed: int
     ) -> Iterator[tuple[str, Part]]:
-        """Everything that a fit depends on beside the model, by name."""
+        """Everything that a fit depends on except the model, by name."""
         plugin, debiaser, masker = setting.plugin, setting.debiaser, setting.masker
         domain = source.domain if source else None
         yield "debiaser", self._parts.plugin("debiaser", debiaser, domain)

@@ -160,7 +160,7 @@ def _read(
 
 
 def _file(name: str, folder: Path | None) -> Path:
-    """The file of a name: below the current folder, else beside the spec."""
+    """The file of a name: below the current folder, else next to the spec."""
     places = [expanded(name)]
     if folder is not None:
         places.append(folder / name)

@@ -204,7 +204,7 @@ def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tupl
             both = "" if other == use.label else f" and '{other}', which look alike"
             raise SpecError(
                 f"{lines.where((key, i))}: two entries of '{key}' are called '{use.label}'{both}; "
-                "tell them apart with `as: LABEL`"
+                "give each a label of its own with `as: LABEL`"
             )
     return tuple(uses)
 

@@ -6,10 +6,12 @@ cells of `harness.analysis.tables`; nothing here computes a number.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from harness.analysis.tables import RowKind, Table, TableCell
+from harness.analysis.units import PERCENT
 from harness.render import palette
 from harness.render.tables.cell_text import column_title
 from harness.render.tables.numbers import signed
@@ -60,9 +62,10 @@ def grids(table: Table) -> list[Grid]:
     lines = [row for row in table.rows if row.kind in ("method", "control")]
     scores = [cell for row in lines for cell in row.cells[table.heads :]]
     strongest = max((abs(c.improvement) for c in scores if c.improvement is not None), default=0.0)
+    digits = 1 if table.unit == PERCENT.change else 2
     groups: dict[tuple[str, RowKind, int | None], list[tuple[str, tuple[GridCell, ...]]]] = {}
     for row in lines:
-        cells = tuple(_cell(cell, strongest) for cell in row.cells[table.heads :])
+        cells = tuple(_cell(cell, strongest, digits) for cell in row.cells[table.heads :])
         key = (row.method, row.kind, row.step)
         groups.setdefault(key, []).append((row.source or ANY_SOURCE, cells))
     found = [
@@ -81,29 +84,30 @@ def what_is_shown(table: Table) -> str:
     return f"improvement{unit} ({table.direction})"
 
 
-def _cell(cell: TableCell, strongest: float) -> GridCell:
+def _cell(cell: TableCell, strongest: float, digits: int) -> GridCell:
     if cell.absent or cell.change is None:
         return GridCell(cell, cell.absent or "–")
     if cell.improvement is None:
-        return GridCell(cell, signed(cell.change, 1), undefined=cell.mark == "undefined")
+        return GridCell(cell, signed(cell.change, digits), undefined=cell.mark == "undefined")
     shade = palette.level(cell.improvement, strongest, significant=cell.significant)
     side = "better" if cell.improvement > 0 else "worse"
-    return GridCell(cell, signed(cell.improvement, 1), f"{side}-{shade}" if shade else "")
+    return GridCell(cell, signed(cell.improvement, digits), f"{side}-{shade}" if shade else "")
 
 
 def bias_tables(tables: Iterable[Table]) -> list[Table]:
     """Return the matrix tables of bias metrics that have grids, the most readable first.
 
-    That is the one with most targets whose improvement is defined, then the one with most targets.
-    A target whose base is at its ideal has only changes to show.
+    That is one in the unit of most of them, with most targets whose improvement is defined, then
+    with most targets. A target whose base is at its ideal has only changes to show.
     """
     found = [table for table in tables if table.role == "bias" and grids(table)]
+    units = Counter(table.unit for table in found)
 
-    def readable(table: Table) -> tuple[int, int]:
+    def readable(table: Table) -> tuple[int, int, int]:
         columns = list(zip(*(row.cells[table.heads :] for row in table.rows), strict=True))
         defined = [any(c.improvement is not None and c.evidence != "exact" for c in column)
                    for column in columns]  # fmt: skip
-        return sum(defined), len(columns)
+        return units[table.unit], sum(defined), len(columns)
 
     return sorted(found, key=readable, reverse=True)
 

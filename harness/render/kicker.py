@@ -1,4 +1,4 @@
-"""A few words about a run that stand above its verdict."""
+"""A few words about a run, printed above its verdict."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ import yaml
 
 from harness import __version__
 from harness.analysis.costs import language_cost
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.entry import Entry
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.matrix_builder import build_matrix
 from harness.errors import StoreError
 from harness.render.exports.markdown import escape

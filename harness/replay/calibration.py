@@ -106,13 +106,13 @@ def published_figures() -> Figures:
     return Figures(source=source, figures=tuple(figures.values()))
 
 
-def write_figures(path: Path, found: Sequence[Figure], limit: int | None) -> None:
+def write_figures(path: Path, measured: Sequence[Figure], limit: int | None) -> None:
     """Write measured figures as a file that `expected_figures` reads.
 
     Raises:
         DataError: it cannot be written.
     """
-    value = Figures(source="measured by harness calibrate", limit=limit, figures=tuple(found))
+    value = Figures(source="measured by harness calibrate", limit=limit, figures=tuple(measured))
     try:
         write_output(path, json.dumps(value.model_dump(mode="json"), indent=1).encode())
     except OSError as error:
@@ -136,7 +136,7 @@ def measure_figures(
     from harness.running.experiment import Experiment
 
     spec = _spec(registry, model, overrides, limit, expected)
-    found: list[Figure] = []
+    figures: list[Figure] = []
     with tempfile.TemporaryDirectory() as folder:
         experiment = Experiment(spec, registry=registry, data=data, folder=folder)
         outcome = experiment.run(reporter=reporter)
@@ -146,7 +146,7 @@ def measure_figures(
             record = experiment.store.record(key, items=False)
             for measurement in record.measurements if record else ():
                 for metric in measurement.metrics:
-                    found.append(
+                    figures.append(
                         Figure(
                             evaluator=task.evaluator.label,
                             domain=measurement.domain,
@@ -156,26 +156,26 @@ def measure_figures(
                             n=metric.n,
                         )
                     )
-    return found
+    return figures
 
 
-def check(expected: Figures, found: Sequence[Figure]) -> list[Check]:
+def check(expected: Figures, measured: Sequence[Figure]) -> list[Check]:
     """Compare figures: counts exactly, values to two decimals, items where a number is given."""
-    by_name = {figure.name: figure for figure in found}
+    by_name = {figure.name: figure for figure in measured}
     return [
         Check(figure, by_name.get(figure.name), _agrees(figure, by_name.get(figure.name)))
         for figure in expected.figures
     ]
 
 
-def _agrees(expected: Figure, found: Figure | None) -> bool:
-    if found is None or (expected.n and expected.n != found.n):
+def _agrees(expected: Figure, measured: Figure | None) -> bool:
+    if measured is None or (expected.n and expected.n != measured.n):
         return False
     if expected.numerator is not None:
-        return expected.numerator == found.numerator
-    if expected.value is None or found.value is None:
-        return expected.value is found.value
-    return round(expected.value, 2) == round(found.value, 2)
+        return expected.numerator == measured.numerator
+    if expected.value is None or measured.value is None:
+        return expected.value is measured.value
+    return round(expected.value, 2) == round(measured.value, 2)
 
 
 def _spec(

@@ -6,14 +6,14 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from harness.boundary import list_items, measure, remember
 from harness.data.places import DataStore
 from harness.data.sampling import nested_sample
-from harness.errors import DebiasError, StoreError, did_you_mean
+from harness.errors import DebiasError, StoreError, did_you_mean, first_problem
 from harness.families import Evaluator
 from harness.lm.handle import LanguageModel
 from harness.planning.plan import Fit, MeasureTask, Plan
@@ -38,6 +38,8 @@ from harness.types import (
     Measurement,
     Passage,
 )
+
+Text = TypeVar("Text", Passage, MaskedPassage)
 
 
 class Rerun:
@@ -99,7 +101,7 @@ class Rerun:
 
     def kept(self, cell: Cell, step: int) -> Path | None:
         """Return the folder of a checkpoint that the run kept; None if it kept none."""
-        return None if cell.fit_key is None else self.store.kept_checkpoint(cell.fit_key, step)
+        return None if cell.fit_key is None else self.store.checkpoints.find(cell.fit_key, step)
 
     def base(self, model: str, dtype: str | None = None) -> LanguageModel:
         """Load a base model.
@@ -297,6 +299,7 @@ class Rerun:
         unit = Unit(self.spec.model[0], None, (task,))
         inputs = self._preparer.prepare(unit)
         unlearned, unseen = inputs.texts.get(task.key, ((), ()))
+        masked = inputs.masked_texts.get(task.key, ())
         known = [n for n in (limits.items, sample) if n is not None]
         return ItemsRequest(
             domains=task.domains,
@@ -304,7 +307,7 @@ class Rerun:
             seed=limits.item_seed,
             unlearned=_some(unlearned, sample, limits.sample_seed),
             unseen=_some(unseen, sample, limits.sample_seed),
-            masked=_some_masked(inputs.masked_texts.get(task.key, ()), sample, limits.sample_seed),
+            masked=_some(masked, sample, limits.sample_seed),
             data=self._data,
         )
 
@@ -354,36 +357,25 @@ def _stored_spec(store: Store, index: RunIndex, device: str | None) -> Spec:
     try:
         spec = Spec.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
         raise StoreError(
-            f"{store.folder}: the spec of this run cannot be read by this version: {where}: "
-            f"{first['msg']}; run the spec again"
+            f"{store.folder}: the spec of this run cannot be read by this version: "
+            f"{first_problem(error)}; run the spec again"
         ) from None
     return spec if device is None else spec.model_copy(update={"device": device})
 
 
-def _some(passages: Iterable[Passage], sample: int | None, seed: int) -> tuple[Passage, ...]:
-    """Take a nested sample of each domain's passages."""
-    by_domain: dict[str, list[Passage]] = {}
-    for passage in passages:
-        by_domain.setdefault(passage.domain, []).append(passage)
+def _some(texts: Iterable[Text], sample: int | None, seed: int) -> tuple[Text, ...]:
+    """Take a nested sample of the texts of each domain and label."""
+    groups: dict[tuple[str, str], list[Text]] = {}
+    for text in texts:
+        passage = _passage(text)
+        groups.setdefault((passage.domain, passage.label), []).append(text)
     return tuple(
-        passage
-        for members in by_domain.values()
-        for passage in nested_sample(members, sample, seed, lambda p: p.id)
+        text
+        for group in groups.values()
+        for text in nested_sample(group, sample, seed, lambda t: _passage(t).id)
     )
 
 
-def _some_masked(
-    answers: Iterable[MaskedPassage], sample: int | None, seed: int
-) -> tuple[MaskedPassage, ...]:
-    """Take a nested sample of each domain's masked passages, of each label."""
-    groups: dict[tuple[str, str], list[MaskedPassage]] = {}
-    for answer in answers:
-        groups.setdefault((answer.passage.domain, answer.passage.label), []).append(answer)
-    return tuple(
-        answer
-        for members in groups.values()
-        for answer in nested_sample(members, sample, seed, lambda m: m.passage.id)
-    )
+def _passage(text: Passage | MaskedPassage) -> Passage:
+    return text if isinstance(text, Passage) else text.passage

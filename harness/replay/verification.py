@@ -122,7 +122,7 @@ def _wrong_record(key: str, record: Record) -> Iterator[str]:
     if record.key != key:
         yield f"the file holds record {record.key}"
     elif content_key(record.inputs) != key:
-        yield "the key is not the hash of the inputs beside it"
+        yield "the key is not the hash of the stored inputs"
     domains = record.inputs.get("domains")
     if isinstance(domains, list):
         known = {*map(str, domains), NO_DOMAIN, OVERALL}

@@ -35,7 +35,7 @@ RESULTS = Path("runs")
 
 
 class Experiment:
-    """A checked spec and what carries it out.
+    """A checked spec with everything that is needed to run it.
 
     Attributes:
         spec: the checked spec.
@@ -53,7 +53,7 @@ class Experiment:
         results: str | Path = RESULTS,
         folder: str | Path | None = None,
     ) -> None:
-        """Bundle a checked spec with what carries it out.
+        """Bundle a checked spec with everything that is needed to run it.
 
         Args:
             spec: the checked spec.
@@ -158,10 +158,10 @@ class Experiment:
         executor: Executor | None = None,
         fresh: bool = False,
     ) -> Outcome:
-        """Run whatever is not stored yet. Call it again after an interruption to resume.
+        """Run what is not stored yet. Call it again after an interruption to resume.
 
         Args:
-            fresh: measure everything again, whatever is stored.
+            fresh: measure everything again, even what is stored.
             reporter: receives progress; default: none.
             executor: does the work; default: this process.
 

@@ -69,7 +69,7 @@ class Runner:
 
         Args:
             plan: what to do.
-            fresh: measure everything anew, in place of the stored results.
+            fresh: measure everything again and replace the stored results.
 
         Raises:
             StoreError: results cannot be written, or another run writes there; what was written
@@ -108,7 +108,7 @@ class Runner:
                 registry=self._registry,
                 data=self._data,
                 reporter=self._reporter,
-                scratch=self._store.scratch() if plan.spec.keep_checkpoints else None,
+                scratch=self._store.checkpoints.scratch() if plan.spec.keep_checkpoints else None,
             )
             events: Any = self._executor.execute(job)
             with closing(events):  # on Ctrl-C or a full disk, workers elsewhere end at once
@@ -157,6 +157,6 @@ class Runner:
                 outcome.traces.setdefault(event.failure.reason, event.failure.key)
             self._reporter.failed(event.evaluator, event.title, event.failure.reason)
         elif isinstance(event, Kept):
-            self._store.keep_checkpoint(event.fit_key, event.step, event.folder)
+            self._store.checkpoints.keep(event.fit_key, event.step, event.folder)
         elif isinstance(event, Note):
             self._reporter.note(event.message)

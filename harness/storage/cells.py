@@ -20,7 +20,7 @@ USUAL_LABEL = "hateful"
 
 
 class Identity(NamedTuple):
-    """The axes that tell the cells of a run apart, in the order of exported columns.
+    """The axes in which the cells of a run differ, in the order of exported columns.
 
     The base model has a `model` and nothing else. Axes that a method does not depend on (the
     masker of a method that reads no masks) are None.
@@ -197,7 +197,7 @@ def in_common(cells: Sequence[Cell]) -> Cell:
 
 
 def method_of(cell: Cell) -> Identity:
-    """Return the identity of a cell's model and method, whatever its source and seed."""
+    """Return the identity of a cell's model and method, without its source and seed."""
     others = [axis for axis in AXES if axis != "model" and axis not in METHOD_AXES]
     return cell.identity.without(*others)
 

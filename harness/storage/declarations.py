@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from harness.boundary import Declared, declared
-from harness.errors import HarnessError, StoreError
+from harness.errors import HarnessError, StoreError, first_problem
 from harness.estimators import known_estimators
 from harness.families import Evaluator
 from harness.plugins import Registered, Registry, installed_plugins
@@ -51,11 +51,9 @@ class Declarations:
         try:
             plugin = registry.create("evaluator", name, config)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
             raise StoreError(
                 f"this version of evaluator '{name}' does not accept the config of this run: "
-                f"{where}: {first['msg']}"
+                f"{first_problem(error)}"
             ) from None
         return EvaluatorUse(registry.get("evaluator", name), plugin)
 

@@ -41,7 +41,7 @@ class Column(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a measurement lies: its record and its position in it."""
+    """Where a measurement is: its record and its position in it."""
 
     key: str
     position: int
@@ -123,11 +123,11 @@ class RunReader:
             if record is not None:
                 self.origin.add(record)
                 self._stops[key] = _stop_of(record)
-            found: Measurements | None = None if record is None else {}
+            measurements: Measurements | None = None if record is None else {}
             for position, m in enumerate(record.measurements if record else ()):
-                assert found is not None
+                assert measurements is not None
                 m = self._declarations.complete(self._labels.get(key, ""), m)
-                found[m.protocol, m.domain] = Measured(
+                measurements[m.protocol, m.domain] = Measured(
                     Place(key, position),
                     {metric.name: metric for metric in m.metrics},
                     {definition.name: definition for definition in m.derived},
@@ -135,7 +135,7 @@ class RunReader:
                 )
                 if m.note:
                     self.notes.append(m.note)
-            self._records[key] = found
+            self._records[key] = measurements
         return self._records[key]
 
     def failure(self, key: str) -> Failure | None:
@@ -159,7 +159,7 @@ class RunReader:
         if place.position >= len(tables):
             raise StoreError(
                 f"{self.store.folder}: the items of record {place.key} are not those of its "
-                "measurements; run the spec again to measure it anew"
+                "measurements; run the spec again to measure it again"
             )
         return tables[place.position]
 
@@ -181,29 +181,29 @@ class RunReader:
         Raises:
             StoreError: the metric is derived, and the items cannot be read.
         """
-        found = self._measured(cell, step, column)
-        if found is None or column.metric in found.metrics:
-            return found
-        definition = found.derived.get(column.metric)
-        base = found if step == 0 else self._measured(cell, 0, column)
+        measured = self._measured(cell, step, column)
+        if measured is None or column.metric in measured.metrics:
+            return measured
+        definition = measured.derived.get(column.metric)
+        base = measured if step == 0 else self._measured(cell, 0, column)
         if definition is None or base is None:
             return None
-        metric = self._derive(definition, found, base)
-        return found._replace(metrics={**found.metrics, column.metric: metric})
+        metric = self._derive(definition, measured, base)
+        return measured._replace(metrics={**measured.metrics, column.metric: metric})
 
     def _measured(self, cell: Cell, step: int, column: Column) -> Measured | None:
         for key in self.keys(cell, step, column.evaluator):
-            found = (self.record(key) or {}).get((column.protocol, column.domain))
-            if found is not None:
-                return found
+            measured = (self.record(key) or {}).get((column.protocol, column.domain))
+            if measured is not None:
+                return measured
         return None
 
-    def _derive(self, definition: MetricDefinition, found: Measured, base: Measured) -> Metric:
+    def _derive(self, definition: MetricDefinition, measured: Measured, base: Measured) -> Metric:
         """Compute a derived metric, once for each pair of a model and its base."""
-        key = (found.place, base.place, definition.name)
+        key = (measured.place, base.place, definition.name)
         if key not in self._derived:
             of, stratum = definition.of, definition.stratum
-            sample = self.items(found.place).sample(of, stratum)
+            sample = self.items(measured.place).sample(of, stratum)
             if definition.needs_base:
                 before = self.items(base.place).sample(of, stratum)
                 known = definition.formula().reference(before) if len(before.ids) else (math.nan,)
@@ -215,9 +215,9 @@ class RunReader:
         """What the metric of a column is for; None if no cell has it."""
         for cell in self.index.cells:
             for step in cell.steps:
-                found = self._measured(cell, step, column)
-                if found is not None:
-                    known = found.defined.get(column.metric)
+                measured = self._measured(cell, step, column)
+                if measured is not None:
+                    known = measured.defined.get(column.metric)
                     if known is not None:
                         return known.role
         return None
@@ -246,23 +246,23 @@ class RunReader:
             for ref in cell.measures
             if ref.step in (0, steps.get(number))
         ]
-        found: dict[Column, bool] = {}
+        primaries: dict[Column, bool] = {}
         for evaluator_, key in dict.fromkeys(shown):
             for column, primary in self._columns_of(evaluator_, key):
-                found[column] = primary
-        if not found:
+                primaries[column] = primary
+        if not primaries:
             raise StoreError(f"{self.store.folder}: no measurement yet; `harness run` makes them")
         for what, value, position in (
             ("evaluator", evaluator, 0),
             ("protocol", protocol, 1),
             ("metric", metric, 2),
         ):
-            known = {column[position] for column in found}
+            known = {column[position] for column in primaries}
             if value is not None and value not in known:
                 raise StoreError(f"this run has no {what} '{value}'{did_you_mean(value, known)}")
         chosen = [
             column
-            for column, primary in found.items()
+            for column, primary in primaries.items()
             if (primary if metric is None else column.metric == metric)
             and evaluator in (None, column.evaluator)
             and protocol in (None, column.protocol)
@@ -313,7 +313,7 @@ def _stop_of(record: Record) -> Stop | None:
 
 def _keys_of(cell: Cell) -> dict[tuple[int, str], list[str]]:
     """The keys of a cell's measures, by step and evaluator."""
-    found: dict[tuple[int, str], list[str]] = {}
+    by_evaluator: dict[tuple[int, str], list[str]] = {}
     for ref in cell.measures:
-        found.setdefault((ref.step, ref.evaluator), []).append(ref.key)
-    return found
+        by_evaluator.setdefault((ref.step, ref.evaluator), []).append(ref.key)
+    return by_evaluator

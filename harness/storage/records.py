@@ -1,6 +1,6 @@
 """What a run leaves behind: an index of its cells, and a record for each measuring task.
 
-The index says which task (content key) stands behind which cell of the matrix; the records hold
+The index says which task (content key) measured which cell of the matrix; the records hold
 the measurements. Tables are made from these two and nothing else. Tasks that are the same for
 several cells (the base model, `identity`) share one record.
 """

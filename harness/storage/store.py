@@ -4,9 +4,9 @@
 ``items/<key>.json.gz`` (the items behind them), ``failures/<key>.json``, and
 ``masks/<hash>.json.gz`` (the masks that fits learned from). Each file is written next to its place,
 synced and renamed, items first: a task is done when its record exists, so a killed process leaves
-either a whole result or none. One run writes at a time. ``checkpoints/<fit key>/step-<n>/`` holds
-debiased models that were asked to be kept. `Store.pack` puts records and items of a finished run
-into a few files, which are read in the same way.
+either a whole result or none. One run writes at a time. `Store.pack` puts records and items of a
+finished run into a few files, which are read in the same way. `harness.storage.checkpoints` keeps
+debiased models.
 
 A run folder may come from anyone, so it is read with care (see `harness.storage.run_folder`).
 Index, records and items carry hashes, so damage is noticed when they are read.
@@ -17,7 +17,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -28,9 +27,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from harness import __version__
-from harness.errors import StoreError, did_you_mean
-from harness.files import PARTIAL, is_real_folder, links_below, sync, sync_tree, use_usual_modes
+from harness.errors import StoreError, did_you_mean, first_problem
 from harness.metrics import Item
+from harness.storage.checkpoints import Checkpoints
 from harness.storage.item_table import ItemTable, uncollected
 from harness.storage.locking import LockedElsewhereError, file_lock
 from harness.storage.masks import StoredMasks
@@ -45,7 +44,6 @@ from harness.storage.run_folder import (
     compressed,
     first_line,
     unpacked_json,
-    unwritable,
 )
 from harness.storage.seals import sealed, unsealed
 
@@ -63,12 +61,18 @@ class NewerFormatError(StoreError):
 
 
 class Store:
-    """Reads and writes one run folder."""
+    """Reads and writes one run folder.
+
+    Attributes:
+        folder: of the run.
+        checkpoints: debiased models that the run keeps.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._files = RunFiles(folder)
         self._single = self._files.single
+        self.checkpoints = Checkpoints(self._single)
         self._locked = False
 
     @classmethod
@@ -165,60 +169,7 @@ class Store:
                 self._single.folder("masks").mkdir()
             self._single.write("masks", masks.sha256, compressed(masks.text))
 
-    def scratch(self) -> Path:
-        """Make a folder for checkpoints that are being written; it is removed with the lock.
-
-        Raises:
-            StoreError: it cannot be made.
-        """
-        path = self._single.folder("checkpoints") / f".{secrets.token_hex(4)}{PARTIAL}"
-        try:
-            path.mkdir(parents=True)
-        except OSError as error:
-            raise unwritable(path, error) from None
-        return path
-
-    def keep_checkpoint(self, fit_key: str, step: int, folder: Path) -> None:
-        """Take a saved checkpoint from the scratch folder, in place of an earlier one.
-
-        Raises:
-            StoreError: it cannot be taken.
-        """
-        place = self._checkpoint_place(fit_key, step)
-        try:
-            use_usual_modes(folder)
-            sync_tree(folder)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if place.exists():
-                place.rename(folder.with_name(f"{folder.name}-before"))
-            folder.rename(place)
-            sync(place.parent)
-        except OSError as error:
-            raise unwritable(place, error) from None
-
     # -- reading -----------------------------------------------------------------------------
-
-    def kept_checkpoint(self, fit_key: str, step: int) -> Path | None:
-        """Return the folder of a checkpoint that the run kept; None if it kept none.
-
-        Raises:
-            StoreError: the folder has links or devices in it, which are never followed.
-        """
-        path = self._checkpoint_place(fit_key, step)
-        if not path.exists():
-            return None
-        strange = [path] if not is_real_folder(path) else links_below(path)
-        if strange:
-            raise StoreError(
-                f"{strange[0]}: not a regular file or folder; a kept checkpoint is read only if it "
-                "has no links"
-            )
-        return path
-
-    def _checkpoint_place(self, fit_key: str, step: int) -> Path:
-        self._single.path("records", fit_key)  # a key, and not a path
-        self._single.folder("checkpoints")
-        return self._single.folder(f"checkpoints/{fit_key}") / f"step-{step}"
 
     def index(self) -> RunIndex:
         """Read the index.
@@ -475,7 +426,7 @@ class Store:
         reason = getattr(error, "strerror", None) or first_line(error)
         return StoreError(
             f"{self.path('items', key)}: cannot read the items of record {key}: {reason}; run the "
-            "spec again to measure it anew"
+            "spec again to measure it again"
         )
 
 
@@ -493,7 +444,7 @@ def _parsed(path: Path, text: bytes, kind: type[M]) -> M:
             ) from None
         raise StoreError(
             f"{path}: not a {kind.__name__} this version can read: {_reason(error)}; run the spec "
-            "again to make it anew"
+            "again to write a new one"
         ) from None
 
 
@@ -509,11 +460,7 @@ def _is_newer(plain: bytes, whole: bool, error: ValidationError) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return f"{where}: {first['msg']}" if where else str(first["msg"])
-    return first_line(error)
+    return first_problem(error) if isinstance(error, ValidationError) else first_line(error)
 
 
 def _json(value: BaseModel) -> bytes:

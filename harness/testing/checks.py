@@ -99,7 +99,7 @@ def check_corpus(
         config: fields of its Config.
         domain: domain to ask for; default: the first of its own, else ``gender``.
         label: which passages to ask for.
-        data: where its data is; default: nowhere but the user cache, offline.
+        data: where its data is; default: the user cache alone, offline.
     """
     entry, plugin = _create(cls, config)
     asked = domain or min(cls.domains, default="gender")

@@ -35,7 +35,7 @@ def choose(
         passages: every passage of the domain, label and split.
         request: what is asked.
         domains: the domains that the corpus has, for the error.
-        train_texts: gives the texts of the train split with the same label, whatever their domain.
+        train_texts: gives the texts of the train split with the same label, of all domains.
 
     Raises:
         NoPassageError: there is none.

@@ -137,7 +137,7 @@ DGHS = Pin(
         "Dynamically%20Generated%20Hate%20Dataset%20v0.2.3.csv"
     ),
     # The canonical bytes are known by git's id; the items are those of the reduced copy, whose
-    # texts differ (see defects), so the two are told apart and both are known.
+    # texts differ (see defects), so the two are distinguished and both are known.
     sha256=None,
     git_blob="0e7730bfddf201bd5784c2f9ae9b0de7a9fcae54",
     items_sha256="5cfa5e7ecd0715fdeb3705c55e005a769a01d6fcd8947e5c136b5aebf14e43f1",
@@ -280,7 +280,7 @@ def places_of(target: str) -> tuple[str, ...] | None:
 
 @lru_cache(maxsize=8)
 def _labelled(rows: tuple[Row, ...], config: DghsConfig, label: Label) -> list[str]:
-    """The training texts of a label, whatever their domain."""
+    """The training texts of a label, of all domains."""
     return [
         text
         for _, text, own, split, _ in rows

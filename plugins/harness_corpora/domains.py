@@ -23,7 +23,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
 
 IN_GROUPS: Mapping[str, tuple[str, ...]] = {"gender": ("men",)}
 """In hateful text a mention of men says little about the target, but white people and Christians
-are mostly named beside the group that is attacked: leaving them out gains no precision."""
+are mostly named together with the group that is attacked: leaving them out gains no precision."""
 
 EVERYDAY = frozenset({"age", "appearance", "socioeconomic"})
 

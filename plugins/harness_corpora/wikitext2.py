@@ -68,7 +68,7 @@ class WikiText2Config(PinnedConfig):
 
 
 class WikiText2(Corpus[WikiText2Config]):
-    """Paragraphs of the tokenised validation split, articles apart in train and test.
+    """Paragraphs of the tokenised validation split; no article is in both train and test.
 
     The test split of WikiText-2 is left to perplexity: no method learns from what it measures.
     """

@@ -5,26 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import frozen_logprobs, sequence_logprobs
-from harness_debiasers.minimal_pairs import Pair, minimal_pairs
-from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
-from harness_debiasers.word_lists import WordListFile, rows_fingerprint
+from harness_debiasers.minimal_pairs import Pair, PairTrainedDebiaser, PairTrainingConfig
+from harness_debiasers.training import train
 
 if TYPE_CHECKING:
     import torch
 
 
-class DpoConfig(TrainingConfig):
-    """How firmly the model is held at the base, and what the pairs are made with."""
+class DpoConfig(PairTrainingConfig):
+    """How far the model may move from the base."""
 
     beta: float = Field(0.1, gt=0, description="inverse temperature: small lets the model go far")
-    target_tokens: int = Field(200, ge=1, description="tokens of a text that are used")
-    word_lists: WordListFile = None
 
 
 class _Example(NamedTuple):
@@ -33,22 +29,17 @@ class _Example(NamedTuple):
     """log p(counterfactual) - log p(passage) under the base model."""
 
 
-class Dpo(TrainedDebiaser[DpoConfig]):
+class Dpo(PairTrainedDebiaser[DpoConfig]):
     """Learns to prefer a passage about another group over the hateful one it was made from."""
 
     name = "dpo"
     summary = "Direct preference optimisation; the passage's counterfactual is the chosen text."
     reference = "Rafailov et al. 2023, https://arxiv.org/abs/2305.18290, Eq. 7"
-    inputs = frozenset({"passages", "domain"})
-
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Return the version of the built-in word lists, or the words of your file."""
-        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
         config = self.config
-        pairs = minimal_pairs(request, config.word_lists, config.target_tokens)
+        pairs = self.pairs(request)
         chosen = frozen_logprobs(request.model, [pair.counterfactual for pair in pairs])
         rejected = frozen_logprobs(request.model, [pair.passage for pair in pairs])
         examples = [

@@ -30,7 +30,7 @@ class DropoutConfig(TrainingConfig):
 
 
 class Dropout(TrainedDebiaser[DropoutConfig]):
-    """Goes on training on neutral text with raised dropout; it knows of no domain."""
+    """Goes on training on neutral text with raised dropout; the domain makes no difference."""
 
     name = "dropout"
     summary = "Further training on neutral text with raised dropout; the same for every domain."

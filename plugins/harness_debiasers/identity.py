@@ -9,7 +9,7 @@ from harness.types import Checkpoint, DebiasRequest
 
 
 class Identity(Debiaser[PluginConfig]):
-    """Gives the model back as it is: whatever it appears to change is an error of the harness."""
+    """Returns the model as it is: any change that it seems to make is an error of the harness."""
 
     name = "identity"
     summary = "Control: leaves the model as it is."

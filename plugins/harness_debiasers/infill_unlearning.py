@@ -192,7 +192,7 @@ class _Examples:
         """Return facts about the candidates of some slots: their number, and what they leave out.
 
         Raises:
-            DebiasError: none of the slots has a candidate beside the masked word.
+            DebiasError: none of the slots has a candidate other than the masked word.
         """
         count = min(len(slots), self._config.checked or 1)
         part = [slots[int(k)] for k in rng.choice(len(slots), size=count, replace=False)]
@@ -222,7 +222,7 @@ class _Examples:
         return facts
 
     def _any_choice(self, slots: Sequence[Slot]) -> bool:
-        """Whether any slot has a candidate beside its word."""
+        """Whether any slot has a candidate other than its word."""
         return any(
             len(own) > 1
             for slot in slots

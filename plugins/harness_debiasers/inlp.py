@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.places import DataStore
 from harness.errors import DebiasError
-from harness.families import Debiaser
-from harness.types import Checkpoint, DebiasRequest
-from harness_debiasers.projection_fit import Projection, ProjectionConfig, complement, fit_and_apply
+from harness.types import DebiasRequest
+from harness_debiasers.projection_fit import (
+    Projection,
+    ProjectionConfig,
+    ProjectionDebiaser,
+    complement,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,37 +47,26 @@ class InlpConfig(ProjectionConfig):
     )
 
 
-class Inlp(Debiaser[InlpConfig]):
+class Inlp(ProjectionDebiaser[InlpConfig]):
     """Removes, again and again, the directions by which a linear classifier tells the groups."""
 
     name = "inlp"
     summary = "Iterative nullspace projection of hidden states."
     reference = "Ravfogel et al. 2020, https://aclanthology.org/2020.acl-main.647"
-    inputs = frozenset({"neutral", "domain"})
-    stepwise = False
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Return a hash of the attribute terms."""
-        return {"terms": data.domains.terms_digest()}
-
-    def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
-        """See `Debiaser.debias`."""
+    def fit(self, request: DebiasRequest, vectors: np.ndarray, labels: np.ndarray) -> Projection:
+        """See `ProjectionDebiaser.fit`."""
         config = self.config
         published = config.variant == "bias-bench"
-        least = 0.0 if published and config.min_accuracy is None else config.min_accuracy
-
-        def fit(vectors: np.ndarray, labels: np.ndarray) -> Projection:
-            return nullspace(
-                vectors,
-                labels,
-                config.classifiers or (PUBLISHED[request.model.kind] if published else None),
-                seed=request.seed,
-                min_accuracy=least,
-                standardised=not published,
-                splits=2 if published else 1,
-            )
-
-        yield from fit_and_apply(request, config, fit)
+        return nullspace(
+            vectors,
+            labels,
+            config.classifiers or (PUBLISHED[request.model.kind] if published else None),
+            seed=request.seed,
+            min_accuracy=0.0 if published and config.min_accuracy is None else config.min_accuracy,
+            standardised=not published,
+            splits=2 if published else 1,
+        )
 
 
 def nullspace(
@@ -90,9 +81,9 @@ def nullspace(
 ) -> Projection:
     """Return the projection on the common nullspace of classifiers trained one after another.
 
-    Each classifier takes its own directions away. On correlated vectors these are not those along
-    which the class means differ, so that the next one still finds some of the difference: hence
-    as many classifiers as it takes, rather than a fixed number.
+    Each classifier removes its own directions. On correlated vectors these are not the directions
+    along which the class means differ, so the next classifier still finds some of the difference.
+    So there are as many classifiers as needed, not a fixed number.
 
     Args:
         vectors: ``(sentences, width)``.

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.places import DataStore
 from harness.errors import DebiasError
-from harness.families import Debiaser
-from harness.types import Checkpoint, DebiasRequest
-from harness_debiasers.projection_fit import Projection, ProjectionConfig, fit_and_apply
+from harness.types import DebiasRequest
+from harness_debiasers.projection_fit import Projection, ProjectionConfig, ProjectionDebiaser
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,26 +23,16 @@ class LeaceConfig(ProjectionConfig):
     svd_tol: float = Field(0.01, gt=0, description="singular values below this share are dropped")
 
 
-class Leace(Debiaser[LeaceConfig]):
+class Leace(ProjectionDebiaser[LeaceConfig]):
     """Erases the groups of the source domain from hidden states, in closed form."""
 
     name = "leace"
     summary = "Least-squares concept erasure of hidden states."
     reference = "Belrose et al. 2023, https://arxiv.org/abs/2306.03819, Theorem 4.3"
-    inputs = frozenset({"neutral", "domain"})
-    stepwise = False
 
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Return a hash of the attribute terms."""
-        return {"terms": data.domains.terms_digest()}
-
-    def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
-        """See `Debiaser.debias`."""
-
-        def fit(vectors: np.ndarray, labels: np.ndarray) -> Projection:
-            return erase(vectors, labels, self.config)
-
-        yield from fit_and_apply(request, self.config, fit)
+    def fit(self, request: DebiasRequest, vectors: np.ndarray, labels: np.ndarray) -> Projection:
+        """See `ProjectionDebiaser.fit`."""
+        return erase(vectors, labels, self.config)
 
 
 def erase(vectors: np.ndarray, labels: np.ndarray, config: LeaceConfig) -> Projection:

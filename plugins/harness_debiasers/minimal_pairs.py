@@ -1,18 +1,22 @@
-"""Passages beside their counterfactuals: what methods that learn from minimal pairs share."""
+"""Passages paired with their counterfactuals: what methods that learn from minimal pairs share."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from pydantic import Field, JsonValue
+
+from harness.data.places import DataStore
 from harness.errors import DebiasError
 from harness.lm.handle import LanguageModel
 from harness.types import DebiasRequest
 from harness_debiasers.counterfactual import Swapper
 from harness_debiasers.lm_loss import TextRow, text_rows
-from harness_debiasers.word_lists import word_rows
+from harness_debiasers.training import TrainedDebiaser, TrainingConfig
+from harness_debiasers.word_lists import WordListFile, rows_fingerprint, word_rows
 
 
 class Pair(NamedTuple):
@@ -20,6 +24,30 @@ class Pair(NamedTuple):
 
     passage: TextRow
     counterfactual: TextRow
+
+
+class PairTrainingConfig(TrainingConfig):
+    """How weights are moved, and which pairs are made."""
+
+    target_tokens: int = Field(200, ge=1, description="tokens of a text that are used")
+    word_lists: WordListFile = None
+
+
+PairTrainingConfigT = TypeVar("PairTrainingConfigT", bound=PairTrainingConfig)
+
+
+class PairTrainedDebiaser(TrainedDebiaser[PairTrainingConfigT]):
+    """Base of the methods that train on minimal pairs."""
+
+    inputs = frozenset({"passages", "domain"})
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Return the version of the built-in word lists, or the words of your file."""
+        return rows_fingerprint(self.config.word_lists, data.domains)
+
+    def pairs(self, request: DebiasRequest) -> list[Pair]:
+        """Return the pairs of a request; see `minimal_pairs`."""
+        return minimal_pairs(request, self.config.word_lists, self.config.target_tokens)
 
 
 def minimal_pairs(request: DebiasRequest, lists: Path | None, longest: int) -> list[Pair]:

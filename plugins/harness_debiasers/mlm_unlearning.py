@@ -146,7 +146,7 @@ def causal_examples(
 ) -> tuple[list[Example], int]:
     """Return prefixes that end with a masked word, and the number of words lost.
 
-    A start token stands in front of every text where ``first_word`` is ``start-token``, or where
+    A start token precedes every text where ``first_word`` is ``start-token``, or where
     the tokenizer puts one there. Tokens
     after the last masked word are cut: no loss depends on them. Lost are words beyond the
     context, and words at position 0 where they are to be skipped.

@@ -1,26 +1,26 @@
-"""Partitioned contrastive gradient unlearning (Yu et al. 2023): only the rows of weights whose
-gradients tell the two texts of a minimal pair apart are moved."""
+"""Partitioned contrastive gradient unlearning (Yu et al. 2023).
+
+Only those rows of weights change whose gradients differ most between the texts of a minimal pair.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
-from harness.data.places import DataStore
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 from harness_debiasers.lm_loss import TextRow, sequence_logprobs
-from harness_debiasers.minimal_pairs import Pair, minimal_pairs
-from harness_debiasers.training import TrainedDebiaser, TrainingConfig, train
-from harness_debiasers.word_lists import WordListFile, rows_fingerprint
+from harness_debiasers.minimal_pairs import Pair, PairTrainedDebiaser, PairTrainingConfig
+from harness_debiasers.training import train
 
 if TYPE_CHECKING:
     import torch
 
 
-class PcguConfig(TrainingConfig):
+class PcguConfig(PairTrainingConfig):
     """Which part of the weights is moved, and how. Published on BERT."""
 
     optimizer: Literal["adamw", "adam", "sgd"] = Field(
@@ -34,26 +34,19 @@ class PcguConfig(TrainingConfig):
         "decrease",
         description="decrease the passage's probability, or increase its counterfactual's",
     )
-    target_tokens: int = Field(200, ge=1, description="tokens of a text that are used")
-    word_lists: WordListFile = None
 
 
-class Pcgu(TrainedDebiaser[PcguConfig]):
+class Pcgu(PairTrainedDebiaser[PcguConfig]):
     """Unlearns passages in the weights that treat their counterfactuals differently."""
 
     name = "pcgu"
     summary = "Unlearning in the rows of weights where a pair's gradients disagree most."
     reference = "Yu et al. 2023, https://aclanthology.org/2023.findings-acl.375"
-    inputs = frozenset({"passages", "domain"})
-
-    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
-        """Return the version of the built-in word lists, or the words of your file."""
-        return rows_fingerprint(self.config.word_lists, data.domains)
 
     def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
         """See `Debiaser.debias`."""
         config = self.config
-        pairs = minimal_pairs(request, config.word_lists, config.target_tokens)
+        pairs = self.pairs(request)
 
         def objective(
             model: LanguageModel, batch: Sequence[Pair]
@@ -117,7 +110,8 @@ def lowest_cosines(
         lengths = a.norm(dim=1) * b.norm(dim=1)
         cosine = (a * b).sum(1) / lengths.clamp_min(1e-30)  # 0 where one side is 0
         cosines.append(torch.where((pull != 0).any(dim=1), cosine, torch.inf))
-    joined = torch.cat([cosine.to(cosines[0].device) for cosine in cosines])  # layers may lie apart
+    # layers may be on different devices
+    joined = torch.cat([cosine.to(cosines[0].device) for cosine in cosines])
     marked = torch.zeros_like(joined, dtype=torch.bool)
     least = torch.topk(joined, min(count, len(joined)), largest=False)
     marked[least.indices[least.values.isfinite()]] = True

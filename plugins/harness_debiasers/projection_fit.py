@@ -1,22 +1,24 @@
 """What INLP, SentenceDebias and LEACE share: sentences of a domain, their vectors, one projection.
 
-A method supplies a `Fitter`: from vectors and labels to an affine map. Sentences come from the
-neutral corpus and are labelled by the attribute terms of the source domain that they mention.
+A method is a `ProjectionDebiaser`: from vectors and labels it fits an affine map. Sentences come
+from the neutral corpus. Their label is the group of the source domain whose terms they mention.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeVar
 
 from pydantic import Field, JsonValue
 
+from harness.data.places import DataStore
 from harness.data.terms import term_pattern
 from harness.errors import DebiasError
-from harness.families import PluginConfig
+from harness.families import Debiaser, PluginConfig
 from harness.lm.handle import LanguageModel
 from harness.types import Checkpoint, DebiasRequest
 
@@ -63,34 +65,52 @@ class Projection(NamedTuple):
     log: dict[str, JsonValue]
 
 
-Fitter = Callable[["np.ndarray", "np.ndarray"], Projection]
-"""Returns a projection from vectors, ``(sentences, width)``, and classes, ``(sentences,)``."""
+ProjectionConfigT = TypeVar("ProjectionConfigT", bound=ProjectionConfig)
 
 
-def fit_and_apply(
-    request: DebiasRequest, config: ProjectionConfig, fit: Fitter
-) -> Iterator[Checkpoint]:
-    """Fit on the sentences of the request's domain, project the model, yield it.
+class ProjectionDebiaser(Debiaser[ProjectionConfigT]):
+    """Base of the methods that fit one projection of hidden states on labelled sentences."""
 
-    Raises:
-        DebiasError: the domain has no terms, or a class too few sentences.
-        ModelError: the model has no such layer.
-    """
-    import numpy as np
+    inputs = frozenset({"neutral", "domain"})
+    stepwise = False
 
-    sentences = labelled_sentences(request, config)
-    request.progress(0, 1, f"{len(sentences.texts)} sentences")
-    vectors = mean_states(request.model, sentences.texts, config.layer)
-    names = sorted(sentences.counts)
-    numbers = np.array([names.index(label) for label in sentences.labels])
-    found = fit(vectors, numbers)
-    request.model.project(found.matrix, found.bias, layer=config.layer)
-    log: dict[str, JsonValue] = {"layer": config.layer, **found.log}
-    for name in names:
-        log[f"sentences of {name}"] = sentences.counts[name]
-    request.progress(1, 1, "projected")
-    for step in request.steps:
-        yield Checkpoint(step, request.model, log)
+    @abstractmethod
+    def fit(self, request: DebiasRequest, vectors: np.ndarray, labels: np.ndarray) -> Projection:
+        """Return a projection.
+
+        Args:
+            request: kind of the model, and the seed.
+            vectors: of the sentences, ``(sentences, width)``.
+            labels: class numbers, ``(sentences,)``.
+        """
+
+    def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
+        """Return a hash of the attribute terms."""
+        return {"terms": data.domains.terms_digest()}
+
+    def debias(self, request: DebiasRequest) -> Iterator[Checkpoint]:
+        """Fit on the sentences of the request's domain, project the model, yield it.
+
+        Raises:
+            DebiasError: the domain has no terms, or a class too few sentences.
+            ModelError: the model has no such layer.
+        """
+        import numpy as np
+
+        layer = self.config.layer
+        sentences = labelled_sentences(request, self.config)
+        request.progress(0, 1, f"{len(sentences.texts)} sentences")
+        vectors = mean_states(request.model, sentences.texts, layer)
+        names = sorted(sentences.counts)
+        numbers = np.array([names.index(label) for label in sentences.labels])
+        projection = self.fit(request, vectors, numbers)
+        request.model.project(projection.matrix, projection.bias, layer=layer)
+        log: dict[str, JsonValue] = {"layer": layer, **projection.log}
+        for name in names:
+            log[f"sentences of {name}"] = sentences.counts[name]
+        request.progress(1, 1, "projected")
+        for step in request.steps:
+            yield Checkpoint(step, request.model, log)
 
 
 def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sentences:
@@ -140,7 +160,7 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
 
 
 def sentences_of(texts: Sequence[str]) -> list[str]:
-    """Split texts into sentences after a full stop, question or exclamation mark and a space."""
+    """Split texts into sentences: after a full stop, ? or ! that white space follows."""
     found = [part.strip() for text in texts for part in re.split(r"(?<=[.!?])\s+", text)]
     return list(dict.fromkeys(part for part in found if part))
 

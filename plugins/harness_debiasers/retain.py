@@ -1,4 +1,4 @@
-"""What unlearning keeps: a loss on neutral text beside the one that forgets."""
+"""What unlearning keeps: a loss on neutral text, added to the one that forgets."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Retain = Literal["none", "nll", "kl"]
 def retainer(
     request: DebiasRequest, kind: Retain, batch_size: int, longest: int
 ) -> Callable[[LanguageModel], torch.Tensor] | None:
-    """Return the loss on a batch of neutral texts, drawn anew at each call; None for ``none``.
+    """Return the loss on a batch of neutral texts, drawn again at each call; None for ``none``.
 
     ``nll`` is the mean cross entropy a token; ``kl`` the mean over tokens of
     ``KL(base || model)``, for which a frozen copy of the base is kept.

@@ -91,7 +91,7 @@ class SentenceDebias(Debiaser[SentenceDebiasConfig]):
 def subspace(vectors: np.ndarray, components: int) -> tuple[np.ndarray, float]:
     """Return the first principal components of differences within groups of counterfactuals.
 
-    Each vector is brought to unit length and the mean of its group taken off (Liang et al. 2020,
+    Each vector is scaled to unit length, and the mean of its group subtracted (Liang et al. 2020,
     Algorithm 1).
 
     Args:

@@ -92,7 +92,7 @@ def train(
     Args:
         request: model, steps, seed and progress.
         config: how to move the weights.
-        examples: what batches are drawn from, shuffled anew every epoch by the seed.
+        examples: what batches are drawn from, shuffled again each epoch by the seed.
         objective: the loss of a batch.
         extra_log: facts about the examples, put into every checkpoint's log.
 

@@ -1,7 +1,7 @@
 """Counterparts: words that say the same of different groups, a row of them over the groups.
 
 Race and religion are the rows of Meade et al. 2022 (after Manzini et al. 2019). The gender rows
-were put together for this project from the usual pairs; where a word stands in several rows, the
+were put together for this project from the usual pairs; where a word is in several rows, the
 first is its counterpart in the clean variant and the last in the published behaviour, so that
 ``girl`` gives ``boy`` in the one and ``guy`` in the other.
 """

@@ -180,8 +180,8 @@ class CrowsPairs(PairEvaluator[CrowsPairsConfig]):
     def pairs(self, request: ItemsRequest) -> Mapping[str, Sequence[Pair]]:
         """Return the pairs of each domain; see `PairEvaluator.pairs`.
 
-        A row of a type that is not asked for is left out, whatever it holds. So is a row with an
-        empty sentence, of which nothing can be scored.
+        A row of a type that is not asked for is skipped, even if it is malformed. So is a row with
+        an empty sentence, which cannot be scored.
 
         Raises:
             DataError: a row of a domain asked for has another direction than stereo or antistereo.

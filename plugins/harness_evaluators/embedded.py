@@ -14,9 +14,9 @@ from pydantic import Field, JsonValue
 
 from harness.data.pins import items_hash
 from harness.data.places import DataStore
-from harness.data.sampling import nested_sample
 from harness.families import PluginConfig
 from harness.types import EvaluationRequest, ItemsRequest, Measurement
+from harness_evaluators.categories import sampled
 from harness_evaluators.embedded_text import PROSE
 from harness_evaluators.pairs import Pair, PairConfig, PairEvaluator
 from harness_evaluators.perplexity import WindowEvaluator
@@ -239,12 +239,8 @@ class EmbeddedPairs(PairEvaluator[PairConfig]):
 
     def pairs(self, request: ItemsRequest) -> Mapping[str, Sequence[Pair]]:
         """Return the pairs of each domain; see `PairEvaluator.pairs`."""
-        return {
-            domain: nested_sample(
-                embedded_pairs(domain), request.limit, request.seed, lambda pair: pair.id
-            )
-            for domain in request.domains
-        }
+        by_domain = {domain: embedded_pairs(domain) for domain in request.domains}
+        return sampled(self, by_domain, request, lambda pair: pair.id)
 
 
 class EmbeddedTriples(TripleEvaluator[TripleConfig]):
@@ -262,12 +258,8 @@ class EmbeddedTriples(TripleEvaluator[TripleConfig]):
 
     def triples(self, request: ItemsRequest) -> Mapping[str, Sequence[Triple]]:
         """Return the triples of each domain; see `TripleEvaluator.triples`."""
-        return {
-            domain: nested_sample(
-                embedded_triples(domain), request.limit, request.seed, lambda triple: triple.id
-            )
-            for domain in request.domains
-        }
+        by_domain = {domain: embedded_triples(domain) for domain in request.domains}
+        return sampled(self, by_domain, request, lambda triple: triple.id)
 
 
 class EmbeddedPerplexityConfig(PluginConfig):

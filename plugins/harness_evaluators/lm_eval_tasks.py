@@ -1,11 +1,13 @@
-"""Any task of lm-evaluation-harness, measured on the model at hand (extra ``[lm-eval]``)."""
+"""Any task of lm-evaluation-harness, measured on the loaded model (extra ``[lm-eval]``)."""
 
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
 from functools import lru_cache
 from glob import glob, has_magic
 from pathlib import Path
@@ -246,19 +248,20 @@ def _run(task: Task, config: LmEvalConfig, request: EvaluationRequest) -> list[I
     greedy = task.config.get("output_type") == "loglikelihood"
     try:
         loaded = _manager(config.include_path, False if task.file is None else _is_ours(task))
-        results = simple_evaluate(
-            model=HandleLM(request.model, greedy),
-            tasks=[task.name],
-            num_fewshot=config.few_shot,
-            limit=request.limit,
-            bootstrap_iters=0,
-            log_samples=True,
-            task_manager=loaded,
-            random_seed=request.seed,
-            numpy_random_seed=request.seed,
-            torch_random_seed=request.seed,
-            fewshot_random_seed=request.seed,
-        )
+        with redirect_stderr(io.StringIO()):  # progress bars of lm-eval and datasets
+            results = simple_evaluate(
+                model=HandleLM(request.model, greedy),
+                tasks=[task.name],
+                num_fewshot=config.few_shot,
+                limit=request.limit,
+                bootstrap_iters=0,
+                log_samples=True,
+                task_manager=loaded,
+                random_seed=request.seed,
+                numpy_random_seed=request.seed,
+                torch_random_seed=request.seed,
+                fewshot_random_seed=request.seed,
+            )
     except (DataError, ModelError):
         raise
     except (OSError, ValueError, KeyError, ImportError) as error:

@@ -152,7 +152,8 @@ def pair_items(model: LanguageModel, pairs: Sequence[Pair], scorer: str) -> list
 class HalfDifference(Estimator):
     """Half the difference of the mean margin between the stereo and the antistereo half.
 
-    It tells how much likelier the words of the disadvantaged group are, whatever is said of it.
+    It tells how much likelier the words of the disadvantaged group are, independent of what is
+    said of it.
     """
 
     name = "half_difference"

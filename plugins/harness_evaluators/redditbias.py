@@ -124,17 +124,6 @@ class RedditBiasPairs(PairEvaluator[RedditBiasConfig]):
             direction=TOWARDS_50,
             primary=True,
         )
-        by_axis = [
-            share.model_copy(
-                update={
-                    "name": f"stereotype_score_{axis}",
-                    "stratum": axis,
-                    "primary": False,
-                    "whole": share.name,
-                }
-            )
-            for axis in axes
-        ]
         difference = MetricDefinition(
             name="paired_difference",
             estimator="mean_difference",
@@ -143,7 +132,7 @@ class RedditBiasPairs(PairEvaluator[RedditBiasConfig]):
         )
         return (
             share,
-            *(by_axis if len(axes) > 1 else ()),
+            *(share.halves(axes) if len(axes) > 1 else ()),
             *margin_metrics("more", "less"),
             difference,
         )

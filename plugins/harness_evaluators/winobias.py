@@ -30,6 +30,7 @@ from harness_evaluators.scorers import protocol_name
 
 DOMAIN = "gender"
 COREF = "coref"
+KINDS = ("type1", "type2")
 
 _BRACKETS = re.compile(r"\[([^\]]*)\]")
 _NO_BRACKETS = str.maketrans("", "", "[]")
@@ -67,7 +68,7 @@ class Schema(NamedTuple):
 def parse(folder: Path) -> Iterator[Row]:
     """Yield the fields of each `Schema`, file by file; line k of both files of a pair."""
     found = []
-    for kind in ("type1", "type2"):
+    for kind in KINDS:
         for part in ("dev", "test"):
             names = [f"{side}_stereotyped_{kind}.txt.{part}" for side in ("pro", "anti")]
             pro, anti = (_lines(folder / name) for name in names)
@@ -245,42 +246,28 @@ def _cluster(schema: Schema) -> str:
     return " / ".join(sorted((schema.referent, schema.other or schema.referent)))
 
 
-def _shares(name: str, of: str) -> tuple[MetricDefinition, ...]:
-    whole = MetricDefinition(
-        name=name, estimator="percent", of=(of,), direction=TOWARDS_50, primary=True
-    )
-    halves = [
-        whole.model_copy(
-            update={"name": f"{name}_{kind}", "stratum": kind, "primary": False, "whole": name}
-        )
-        for kind in ("type1", "type2")
-    ]
-    return (whole, *halves)
-
-
+STEREOTYPE_SCORE = MetricDefinition(
+    name="stereotype_score",
+    estimator="percent",
+    of=("prefers_stereotype",),
+    direction=TOWARDS_50,
+    primary=True,
+)
+ACCURACY_GAP = MetricDefinition(
+    name="accuracy_gap",
+    estimator=PercentDifference(),
+    of=("correct_pro", "correct_anti"),
+    direction=TOWARDS_0,
+    primary=True,
+)
 PAIR_METRICS: tuple[MetricDefinition, ...] = (
-    *_shares("stereotype_score", "prefers_stereotype"),
+    STEREOTYPE_SCORE,
+    *STEREOTYPE_SCORE.halves(KINDS),
     *margin_metrics("more", "less"),
 )
 COREF_METRICS: tuple[MetricDefinition, ...] = (
-    MetricDefinition(
-        name="accuracy_gap",
-        estimator=PercentDifference(),
-        of=("correct_pro", "correct_anti"),
-        direction=TOWARDS_0,
-        primary=True,
-    ),
-    *(
-        MetricDefinition(
-            name=f"accuracy_gap_{kind}",
-            estimator=PercentDifference(),
-            of=("correct_pro", "correct_anti"),
-            direction=TOWARDS_0,
-            stratum=kind,
-            whole="accuracy_gap",
-        )
-        for kind in ("type1", "type2")
-    ),
+    ACCURACY_GAP,
+    *ACCURACY_GAP.halves(KINDS),
     MetricDefinition(
         name="accuracy",
         estimator="percent",

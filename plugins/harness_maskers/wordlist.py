@@ -42,7 +42,7 @@ LDNOOBW = Pin(
 
 
 BOTH = ("attribute", "harm")
-"""The rules that the name ``both`` stands for."""
+"""The rules that the name ``both`` means."""
 
 
 class WordlistConfig(PluginConfig):
@@ -73,7 +73,7 @@ class WordlistConfig(PluginConfig):
     @field_validator("rules", mode="before")
     @classmethod
     def _named(cls, rules: object) -> object:
-        """Accept one name in place of a list, and ``both`` for the rules that it stands for."""
+        """Accept one name in place of a list, and ``both`` for the rules that it means."""
         listed = [rules] if isinstance(rules, str) else rules
         if not isinstance(listed, (list, tuple)):
             return rules

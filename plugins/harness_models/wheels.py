@@ -55,7 +55,7 @@ class Piece(NamedTuple):
 
 
 class WheelConfig(PluginConfig):
-    """What stands in front of a text."""
+    """The tokens before a text."""
 
     start_token: str = Field(AUTO, examples=["<|endoftext|>"], description=START_TOKEN_HELP)
 
@@ -92,7 +92,7 @@ class WheelModel(Model[WheelConfig]):
         )
 
     def cached(self, cache_dir: Path) -> Path:
-        """The converted model; converted anew where its files are not what was written.
+        """The converted model; converted again if its files are not what was written.
 
         Raises:
             ModelError: the wheels are not installed or altered, or it cannot be written.
@@ -239,7 +239,7 @@ def _join(pieces: Sequence[Path], target: Path) -> Path:
 
 @contextmanager
 def _partial(folder: Path) -> Iterator[Path]:
-    """A folder to write in, locked, beside the one that is to appear; it goes in the end."""
+    """A locked folder to write in, next to the final one; it is removed in the end."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_PARTIAL))

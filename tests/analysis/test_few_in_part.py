@@ -10,9 +10,9 @@ from command_line import rows, text_of
 from made_runs import NOW, made_key, write_measurement
 
 from harness.analysis.effects import Effect
+from harness.analysis.entry import Entry
 from harness.analysis.hypothesis_tests import verdicts
 from harness.analysis.leaderboard_tables import leaderboard_table
-from harness.analysis.matrix import Entry
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.power import noise_of

@@ -13,7 +13,7 @@ from statsmodels.stats.multitest import multipletests
 from harness.analysis.corrections import adjust
 from harness.analysis.resampling_units import layout_of
 from harness.analysis.stats import mcnemar_p
-from harness.metrics import TOWARDS_0, TOWARDS_50, Item, Metric, estimate
+from harness.metrics import TOWARDS_50, Item, Metric, estimate
 from harness.storage.item_table import ItemTable
 
 SETS = 800
@@ -176,4 +176,3 @@ def test_difference_in_differences_ignores_how_rare_a_group_is() -> None:
     assert plain.n == 80
     one_half = [item for item in items(0.0) if item.stratum == "stereo"]
     assert estimate(one_half, "did", of).value is None
-    assert TOWARDS_0.improvement(-0.5, 0.2) == pytest.approx(0.3)

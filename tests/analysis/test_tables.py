@@ -13,7 +13,8 @@ from made_runs import make_run
 
 from harness.analysis.comparison_tables import comparison_tables
 from harness.analysis.leaderboard import Leaderboard, Standing
-from harness.analysis.leaderboard_tables import BOARD_COLUMNS, board_tables
+from harness.analysis.leaderboard_columns import BOARD_COLUMNS, BoardColumn
+from harness.analysis.leaderboard_tables import board_tables
 from harness.analysis.matrix_builder import build_matrix
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.ranking import rank
@@ -185,9 +186,7 @@ def test_a_leaderboard_column_is_one_entry(run: Store, monkeypatch: pytest.Monke
         gains = [e.improvement for _, e in standing.scores if e.improvement is not None]
         return TableCell(value=min(gains))
 
-    extra = leaderboard_tables.BoardColumn(
-        "worst", "worst score", "the smallest improvement", worst, "number"
-    )
+    extra = BoardColumn("worst", "worst score", "the smallest improvement", worst, "number")
     monkeypatch.setattr(leaderboard_tables, "BOARD_COLUMNS", (*BOARD_COLUMNS, extra))
     board, matrix = rank([run]), build_matrix(run)
     (table,) = [t for t in board_tables(board) if t.key == "leaderboard"]

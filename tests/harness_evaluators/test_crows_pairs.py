@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import pytest
+from evaluating import request
+from harness_evaluators import crows_pairs
 from harness_evaluators.crows_pairs import PINS, CrowsPairs, CrowsPairsConfig, Language
 
 from harness.data.pins import check
@@ -117,3 +120,36 @@ def test_slips_in_types_that_nobody_asks_for_do_no_harm(
     )
     with pytest.raises(DataError, match="no item for 'socioeconomic'"):
         mine.pairs(asked(data_store, "socioeconomic"))
+
+
+def test_crows_pairs_has_the_counts_behind_the_published_tables(
+    data_store: DataStore, tiny_causal: LanguageModel, shared_data: Path
+) -> None:
+    rows = list(crows_pairs.parse(data_store.locate(crows_pairs.PIN)))
+    halves = {
+        (kind, half): sum(row[4] == kind and row[3] == half for row in rows)
+        for kind in ("gender", "race-color", "religion")
+        for half in ("stereo", "antistereo")
+    }
+    assert [halves["gender", h] for h in ("stereo", "antistereo")] == [159, 103]
+    assert [halves["race-color", h] for h in ("stereo", "antistereo")] == [473, 43]
+    assert [halves["religion", h] for h in ("stereo", "antistereo")] == [99, 6]
+    reference = shared_data.parent / "reference" / "gpt2_crows_pairs_hf_nll.csv"
+    with reference.open(newline="") as stream:
+        published = {row["bias_type"]: row for row in csv.DictReader(stream)}
+    for kind, row in published.items():
+        assert int(row["n"]) == sum(own[4] == kind for own in rows)
+    assert sum(int(row["stereotype_preferred"]) for row in published.values()) == 895
+
+
+def test_an_altered_item_is_refused_unless_it_is_meant(
+    tiny_causal: LanguageModel, data_store: DataStore, tmp_path: Path
+) -> None:
+    original = data_store.locate(crows_pairs.PIN)
+    altered = tmp_path / "altered.csv"
+    altered.write_bytes(original.read_bytes().replace(b"engineer", b"musician", 1))
+    asked = request(tiny_causal, data_store, "religion", limit=2)
+    with pytest.raises(DataError, match="not the pinned data set 'crows-pairs'"):
+        CrowsPairs(CrowsPairsConfig(path=str(altered))).evaluate(asked)
+    meant = CrowsPairs(CrowsPairsConfig(path=str(altered), verify=False))
+    assert meant.evaluate(asked)[0].items

@@ -180,9 +180,12 @@ def test_rolling_perplexity_counts_every_token_once(
     assert metric.value == pytest.approx(math.exp(nats / words), rel=1e-4)
 
 
-def test_generation_is_compared_with_the_target(tiny_causal: LanguageModel, tasks: Path) -> None:
+def test_generation_is_compared_with_the_target(
+    tiny_causal: LanguageModel, tasks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (measurement,) = run(tiny_causal, tasks, "local_answer", limit=2)
     assert [item.values for item in measurement.items] == [{"exact_match": 0.0}] * 2
+    assert "%|" not in capsys.readouterr().err, "progress bars belong to the harness"
 
 
 def test_it_keeps_the_contract(tiny_causal: LanguageModel, tasks: Path) -> None:

@@ -18,6 +18,7 @@ from scipy import stats
 from harness.analysis.reported import find_publication
 from harness.data.places import DataStore
 from harness.errors import DataError
+from harness.estimators import install
 from harness.lm.handle import LanguageModel
 from harness.metrics import Item, Metric, estimate
 from harness.types import EvaluationRequest, ItemsRequest, Measurement, no_progress
@@ -235,7 +236,7 @@ def test_bbq_says_when_accuracy_is_at_chance() -> None:
     wrong = [question(id=str(k), ambiguous=False, right=1) for k in range(30)]
     note = bbq._note(bbq.bbq_items(fixed, wrong, "choice_sum"), 0, "choice_sum")
     assert note is not None
-    assert "no better than chance" in note
+    assert "0.0 %, not significantly above chance" in note
     assert bbq._note(bbq.bbq_items(fixed, right, "choice_sum"), 0, "choice_sum") is None
     assert len(questions) == 30
 
@@ -293,6 +294,7 @@ def test_the_slope_is_that_of_least_squares() -> None:
 
 
 def test_seat_effect_size_and_permutations() -> None:
+    install(seat.ESTIMATORS)
     rng = np.random.default_rng(5)
     x, y = rng.normal(0.5, size=8), rng.normal(size=8)
     items = [

@@ -56,7 +56,7 @@ def test_reads_axes_labels_and_typed_configs(tmp_path: Path) -> None:
         ("steps: [1, 2]", "steps: many", 14, "steps"),
         ("steps: [1, 2]", "stepz: [1, 2]", 14, "did you mean 'steps'?"),
         ("masker: toy-masker\n", "", 5, "need a 'masker'"),
-        ("    as: fast\n", "", 8, "tell them apart"),
+        ("    as: fast\n", "", 8, "a label of its own"),
         ("name: toy", "name: ../toy", 1, "names a folder"),
         ("name: toy", "name: toy\nname: toy", 2, "given twice"),
         ("targets: [gender", "targets: [gender, profession", 13, ""),

@@ -15,7 +15,8 @@ from made_runs import make_run, pairs
 from harness.analysis.halves import halves_panels
 from harness.analysis.item_changes import spread_panels
 from harness.analysis.matrix_builder import build_matrix
-from harness.analysis.step_curves import RunCurves, pareto_front
+from harness.analysis.step_curves import RunCurves
+from harness.analysis.trade_off import pareto_front
 from harness.cli.main import cli
 from harness.metrics import HIGHER, LOWER
 from harness.render import palette

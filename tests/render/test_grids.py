@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
-from harness.render.grids import bias_tables
+from harness.render.grids import bias_tables, grids
 
 
-def matrix(key: str, improvements: list[float | None]) -> Table:
+def matrix(key: str, improvements: list[float | None], unit: str = "points") -> Table:
     """A matrix table of one method, with an improvement for each target or none defined."""
     cells = [
         TableCell(value=50.0, change=-1.0, improvement=one, mark="better" if one else "undefined")
@@ -19,6 +21,7 @@ def matrix(key: str, improvements: list[float | None]) -> Table:
         columns=(TableColumn("method", "debiased by"), *columns),
         rows=(TableRow("method", (TableCell(text="m"), *cells), method="m", source="s"),),
         role="bias",
+        unit=unit,
     )
 
 
@@ -37,3 +40,16 @@ def test_then_the_one_with_most_targets_so_that_a_domain_of_your_own_is_seen() -
 def test_otherwise_the_order_of_the_matrix_stays() -> None:
     first, second = matrix("preference", [1.0, None]), matrix("stereotype_score", [None, 1.0])
     assert [t.key for t in bias_tables([first, second])] == ["preference", "stereotype_score"]
+
+
+def test_a_score_in_a_unit_of_its_own_does_not_come_first() -> None:
+    effect = matrix("effect-size", [0.1, 0.2], unit="")
+    first, second = matrix("preference", [1.0]), matrix("stereotype_score", [None])
+    shown = bias_tables([effect, second, first])
+    assert [t.key for t in shown] == ["preference", "stereotype_score", "effect-size"]
+
+
+@pytest.mark.parametrize(("unit", "shown"), [("points", "+0.1"), ("nats", "+0.07"), ("", "+0.07")])
+def test_small_units_have_a_second_digit(unit: str, shown: str) -> None:
+    (grid,) = grids(matrix("some", [0.07], unit=unit))
+    assert grid.rows[0][1][0].text == shown

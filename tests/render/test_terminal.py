@@ -199,7 +199,7 @@ ALLOWED = {
     "harness/cli/output.py",
     "harness/render/console/terminal.py",
     "harness/cli/mask.py",  # a line of progress that is written over itself
-    "harness/runs.py",  # reads back what a Terminal wrote, for a caller's own console
+    "harness/run_results.py",  # reads back what a Terminal wrote, for a caller's own console
 }
 FORBIDDEN = {"echo", "secho", "print", "Console", "from_markup", "from_ansi", "render_markup"}
 
@@ -224,4 +224,4 @@ def test_there_is_one_way_to_the_terminal() -> None:
     found = {str(path.relative_to(ROOT)): calls(path) for path in paths}
     assert {path for path, names in found.items() if names} - ALLOWED == set()
     assert found["harness/cli/output.py"] == {"echo"}
-    assert found["harness/runs.py"] == {"from_ansi"}
+    assert found["harness/run_results.py"] == {"from_ansi"}

@@ -332,7 +332,7 @@ def test_a_key_is_never_a_path(tmp_path: Path, key: str) -> None:
         with pytest.raises(StoreError, match="not a key"):
             use(key)
     with pytest.raises(StoreError, match="not a key"):
-        store.kept_checkpoint(key, 1)
+        store.checkpoints.find(key, 1)
     text, _ = unsealed((store.folder / "index.json").read_bytes())
     for old in (made_key("pairs-base-0"), made_key("identity")):
         hostile = text.replace(
@@ -359,7 +359,10 @@ def test_linked_folders_and_files_of_a_run_are_not_followed(tmp_path: Path) -> N
             pass
         key = next(iter(store.index().cells[1].measures)).key
         uses = {
-            "checkpoints": lambda s=store: (s.kept_checkpoint("0" * 24, 1), s.scratch()),
+            "checkpoints": lambda s=store: (
+                s.checkpoints.find("0" * 24, 1),
+                s.checkpoints.scratch(),
+            ),
             "masks": lambda s=store: (s.masks("0" * 24), s.write_masks(StoredMasks.of(masked()))),
             "records": lambda s=store, k=key: s.record(k),
             "items": lambda s=store, k=key: s.record(k),
@@ -443,7 +446,7 @@ def test_a_kept_checkpoint_with_links_is_refused(tmp_path: Path) -> None:
     folder = store.folder / "checkpoints" / ("a" * 24) / "step-1"
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"")
-    assert store.kept_checkpoint("a" * 24, 1) == folder
+    assert store.checkpoints.find("a" * 24, 1) == folder
     (folder / "config.json").symlink_to(secret)
     with pytest.raises(HarnessError, match=r"config\.json: not a regular file"):
-        store.kept_checkpoint("a" * 24, 1)
+        store.checkpoints.find("a" * 24, 1)

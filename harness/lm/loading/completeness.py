@@ -1,4 +1,4 @@
-"""Whether every weight that stands behind a model's scores was in its checkpoint."""
+"""Whether the checkpoint had every weight that a model's scores depend on."""
 
 from __future__ import annotations
 

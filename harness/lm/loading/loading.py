@@ -54,7 +54,7 @@ def load_transformers(
     """Load a model and its tokenizer from a hub id or a local folder.
 
     A model is refused whose scores would depend on weights that its checkpoint does not hold, or
-    on anything but what stands before a token (causal models).
+    on anything but the tokens before it (causal models).
 
     Args:
         source: hub id, or folder with config, tokenizer and safetensors (or the GGUF file).

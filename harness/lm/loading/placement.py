@@ -95,7 +95,7 @@ def joined(module: Any) -> Any:
 def standing_in(module: torch.nn.Module) -> Iterator[None]:
     """Let weights that are off their device look as if they were there, for whoever adds to them.
 
-    What stands there is one zero for all their elements; it takes no memory and is not to be read.
+    Their place holds a single zero for all elements, which takes no memory and must not be read.
     """
     away = [
         (part, name, weight)
@@ -127,11 +127,6 @@ def devices(module: torch.nn.Module) -> str:
     names = [f"cuda:{own}" if isinstance(own, int) else str(own) for own in placed.values()]
     found = dict.fromkeys(names or (str(p.device) for p in module.parameters()))
     return ", ".join(found)
-
-
-def off_device(module: torch.nn.Module) -> bool:
-    """Whether weights lie on disk or beside their device, and are fetched whenever they are run."""
-    return any(parameter.is_meta for parameter in module.parameters())
 
 
 def _place(name: str) -> Place:

@@ -36,7 +36,7 @@ def merge(model: LanguageModel) -> LanguageModel:
         A handle over the merged model.
 
     Raises:
-        ModelError: a projection lies elsewhere or needs a bias that the output layer lacks.
+        ModelError: a projection is of another layer or needs a bias that the output layer lacks.
     """
     from harness.lm.transformers_model import TransformersModel
 

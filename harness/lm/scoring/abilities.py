@@ -31,7 +31,7 @@ BLOCK_SIZES = (1024, 512, 256, BLOCK_TOKENS)
 than sharing saves."""
 
 SHORT_ROW = 16
-"""Length of the row that stands at the end of a block that is tried."""
+"""Length of the row at the end of a block that is tried."""
 
 PADDED_ROW = 64
 """Length of the longest causal row that is tried with padding, which it has no way to see."""
@@ -163,7 +163,7 @@ def _same_in_blocks(forward: Forward, size: int) -> bool:
     rows: list[Row] = []
     start, *tokens = forward.ordinary_tokens(1 + 2 * size + SHORT_ROW)
     # One row as long as any that is run; then, far behind the start token that it shares, a short
-    # one. Where the model takes less than a block, more rows stand between the two.
+    # one. Where the model takes less than a block, more rows are between the two.
     left = size
     while left > 0:
         length = min(longest, left) if not rows else min(longest - 1, left)

@@ -135,7 +135,7 @@ class Engine:
         return families(rows, numbers, BLOCK_SIZES[0])
 
     def _score_rows(self, rows: Sequence[Row]) -> list[np.ndarray]:
-        """Scores of rows that stand by themselves, long ones in batches of their own."""
+        """Scores of rows that share no prefix; long ones have batches of their own."""
         found: list[np.ndarray] = [np.empty(0)] * len(rows)
         for is_long in (True, False):
             chosen = [i for i, row in enumerate(rows) if (len(row.ids) > BLOCK_TOKENS) is is_long]

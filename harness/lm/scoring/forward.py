@@ -26,7 +26,7 @@ LOUD = 50.0
 """Spread to which logits are brought for that trial: a cap of logits shows at such a size."""
 
 NEAR = {torch.float32: 2e-4, torch.float64: 1e-8}
-"""How far two logits may be apart to count as the same, as a share of their spread over the
+"""How much two logits may differ to count as the same, as a share of their spread over the
 vocabulary."""
 
 NEAR_LOW = 0.05
@@ -171,7 +171,7 @@ class Forward:
         index = torch.tensor([0, 1, 1], device=self.device)
         positions = torch.tensor([tokens - 1, 0, tokens // 2], device=self.device)
         quiet = self.module(**self._options(inputs)).logits[index, positions]
-        # Whatever a strange architecture raises when it is taken apart, it can be run whole.
+        # An unknown architecture may raise anything when its parts are run; the whole still works.
         for factor in dict.fromkeys((1.0, max(1.0, LOUD / max(spread(quiet), 1e-6)))):
             try:
                 with self._louder(factor):

@@ -1,7 +1,7 @@
 """Shared prefixes run once: rows of a causal model as trees, several trees packed in one block.
 
 Sentences of a pair or triple begin alike, and so do many others of a suite. Rows are sorted by
-their tokens, so that what begins alike stands together, and cut into blocks of about equal
+their tokens, so that rows with the same beginning are together, and cut into blocks of about equal
 length. In a block every distinct prefix is run once; a mask lets each token see the tokens of
 its own prefix and no other, so its output is the one it has in a row of its own.
 """

@@ -14,7 +14,7 @@ from harness.lm.scoring.batches import Row
 
 
 class PromptedRows(NamedTuple):
-    """Rows behind a prompt, and which of their outputs stand for the plain rows' outputs."""
+    """Rows behind a prompt, and which of their outputs are those of the plain rows."""
 
     rows: list[Row]
     owners: list[int]

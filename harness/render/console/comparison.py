@@ -19,44 +19,44 @@ MOST_NAMED = 4
 """Models that only one run has which are named."""
 
 
-def print_comparison(console: Terminal, found: Comparison) -> None:
+def print_comparison(console: Terminal, comparison: Comparison) -> None:
     """Print a table for each model that both runs have."""
-    console.print(f"A: {found.first}   B: {found.second}")
-    for table in comparison_tables(found):
+    console.print(f"A: {comparison.first}   B: {comparison.second}")
+    for table in comparison_tables(comparison):
         print_table(console, table, below="intervals")
     lines = [
-        *comparison_legend(found),
+        *comparison_legend(comparison),
         f"{MARK_NOTE}.",
-        *_only_in(found.first, found.only_first),
-        *_only_in(found.second, found.only_second),
+        *_only_in(comparison.first, comparison.only_first),
+        *_only_in(comparison.second, comparison.only_second),
     ]
     for line in lines:
         console.print(line, style="dim")
 
 
 def print_reported(
-    console: Terminal, run: str, publication: Publication, found: Sequence[Beside]
+    console: Terminal, run: str, publication: Publication, matches: Sequence[Beside]
 ) -> None:
-    """Print a run's numbers beside those of a publication."""
+    """Print a run's numbers next to those of a publication."""
     groups: dict[tuple[str, int | None], list[Beside]] = {}
-    for own in found:
-        groups.setdefault((own.title, own.step), []).append(own)
+    for match in matches:
+        groups.setdefault((match.title, match.step), []).append(match)
     for (title, step), rows in groups.items():
-        models = ", ".join(dict.fromkeys(own.number.model for own in rows))
+        models = ", ".join(dict.fromkeys(match.number.model for match in rows))
         header = ("metric", publication.id, "step", "change", folded_header(run), "change")
         lines = [
             (
-                _column(own.number).name(),
-                number(own.number.value),
-                "–" if own.number.step is None else str(own.number.step),
-                _change(own.reported_change),
-                number(own.value),
-                _change(own.change),
+                _column(match.number).name(),
+                number(match.number.value),
+                "–" if match.number.step is None else str(match.number.step),
+                _change(match.reported_change),
+                number(match.value),
+                _change(match.change),
             )
-            for own in rows
+            for match in rows
         ]
         console.print(ruled(f"{title}, step {step}, beside {models}", header, lines))
-    left = len(publication.numbers) - len({id(own.number) for own in found})
+    left = len(publication.numbers) - len({id(match.number) for match in matches})
     notes = [
         f"{publication.id}: {publication.citation}",
         publication.note,
@@ -69,7 +69,7 @@ def print_reported(
 
 
 def _column(reported: ReportedNumber) -> Column:
-    """The column that a reported number would stand in."""
+    """The column of a reported number."""
     return Column(reported.evaluator, reported.protocol, reported.metric, reported.domain)
 
 

@@ -17,6 +17,9 @@ from harness.render.grids import Grid, GridCell, bias_tables, grids, what_is_sho
 MOST_GRIDS = 9
 """Grids on the first screen; the table below has all methods."""
 
+MOST_NAMED = 8
+"""Further bias scores that the first screen names."""
+
 MOST_SOURCE = 24
 """Letters of a source that are shown; longer names are of a user's own domains."""
 
@@ -40,22 +43,27 @@ def print_first_screen(
     if not bias:
         return
     first, *others = bias
-    found = grids(first)
+    by_method = grids(first)
     console.print(Text.assemble((first.title, "bold"), f": {what_is_shown(first)}"))
     console.print()
-    _print_grids(console, found[:MOST_GRIDS])
-    for line in explained(first, found):
+    _print_grids(console, by_method[:MOST_GRIDS])
+    for line in explained(first, by_method):
         console.print(line, style="dim")
-    more = [f"{len(found) - MOST_GRIDS} more methods below"] if len(found) > MOST_GRIDS else []
-    more += [f"also measured: {', '.join(table.title for table in others)}"] if others else []
+    more = (
+        [f"{len(by_method) - MOST_GRIDS} more methods below"] if len(by_method) > MOST_GRIDS else []
+    )
+    if others:
+        named = ", ".join(table.title for table in others[:MOST_NAMED])
+        unnamed = len(others) - MOST_NAMED
+        more.append(f"also measured: {named}" + (f", and {unnamed} more" if unnamed > 0 else ""))
     if more:
         console.print("; ".join(more), style="dim")
     console.print()
 
 
-def explained(table: Table, found: Sequence[Grid]) -> list[str]:
+def explained(table: Table, shown: Sequence[Grid]) -> list[str]:
     """Return the two lines that explain the grids of a table."""
-    cells = [cell for grid in found for _, row in grid.rows for cell in row]
+    cells = [cell for grid in shown for _, row in grid.rows for cell in row]
     parts = ["bold and *: significant after correction", "pale: may be chance"]
     if any(cell.cell.own for cell in cells):
         parts.append("[ ]: source and target are the same")
@@ -66,22 +74,22 @@ def explained(table: Table, found: Sequence[Grid]) -> list[str]:
     return ["; ".join(parts) + ".", *[line for line in table.legend if "Minimum det" in line][:1]]
 
 
-def _print_grids(console: Terminal, found: Sequence[Grid]) -> None:
-    source = min(MOST_SOURCE, max(len(row) for grid in found for row, _ in grid.rows))
+def _print_grids(console: Terminal, every: Sequence[Grid]) -> None:
+    source = min(MOST_SOURCE, max(len(row) for grid in every for row, _ in grid.rows))
     source = max(source, len("from \\ to"))
     widths = [
-        max(8, *(_longest(grid.targets[j]) + 1 for grid in found if j < len(grid.targets)))
-        for j in range(max(len(grid.targets) for grid in found))
+        max(8, *(_longest(grid.targets[j]) + 1 for grid in every if j < len(grid.targets)))
+        for j in range(max(len(grid.targets) for grid in every))
     ]
     shown = _fitting(widths, console.width - source - 2)
     if shown < len(widths):  # as many targets as fit, then the others
-        _print_grids(console, [_part(grid, 0, shown) for grid in found])
-        _print_grids(console, [_part(grid, shown, len(widths)) for grid in found])
+        _print_grids(console, [_part(grid, 0, shown) for grid in every])
+        _print_grids(console, [_part(grid, shown, len(widths)) for grid in every])
         return
     across = source + 1 + sum(widths)
     columns = max(1, (console.width - 1) // (across + 3))
-    for k in range(0, len(found), columns):
-        band = found[k : k + columns]
+    for k in range(0, len(every), columns):
+        band = every[k : k + columns]
         blocks = [_block(grid, source, widths) for grid in band]
         tall = max(map(len, blocks))
         heads = max(len(block) - len(grid.rows) for block, grid in zip(blocks, band, strict=True))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from harness.analysis.leaderboard import Leaderboard
-from harness.analysis.leaderboard_tables import board_tables, standing_name
+from harness.analysis.leaderboard_columns import standing_name
+from harness.analysis.leaderboard_tables import board_tables
 from harness.analysis.reported import Publication, ReportedNumber
 from harness.render.console.failures import print_failures
 from harness.render.console.tables import print_with_legend
@@ -13,7 +14,7 @@ MOST_WARNINGS = 4
 
 
 def print_leaderboard(console: Terminal, board: Leaderboard) -> None:
-    """Print methods by distance to the ideal, with what they cost beside it."""
+    """Print methods by distance to the ideal, with what they cost."""
     for table in board_tables(board):
         print_with_legend(console, table)
     _warnings(console, board)

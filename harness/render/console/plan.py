@@ -13,7 +13,7 @@ from harness.render.console.ruled import ruled
 from harness.render.console.terminal import Terminal
 
 
-def print_survey(console: Terminal, plan: Plan, found: Survey) -> None:
+def print_survey(console: Terminal, plan: Plan, survey: Survey) -> None:
     """Print the cells, the work, the passages, the cost, the data and the problems."""
     spec = plan.spec
     axes = {**spec.axes(), "steps": spec.steps, "targets": spec.targets}
@@ -23,51 +23,51 @@ def print_survey(console: Terminal, plan: Plan, found: Survey) -> None:
             listed = wrap(", ".join(map(str, values)), max(20, console.width - 13))
             console.print(f"  {name:<10} " + f"\n{'':13}".join(listed))
     console.print(
-        f"  {found.fits} debiased models ({found.fits_there} complete), "
+        f"  {survey.fits} debiased models ({survey.fits_there} complete), "
         f"{len(plan.tasks())} measurements",
     )
-    _print_work(console, found)
-    _print_time(console, found)
-    _print_sources(console, found)
-    _print_masking(console, found)
-    _print_data(console, found)
-    _print_terms(console, found)
-    for problem in found.problems:
+    _print_work(console, survey)
+    _print_time(console, survey)
+    _print_sources(console, survey)
+    _print_masking(console, survey)
+    _print_data(console, survey)
+    _print_terms(console, survey)
+    for problem in survey.problems:
         console.alert("missing:", problem, "red")
 
 
-def _print_work(console: Terminal, found: Survey) -> None:
+def _print_work(console: Terminal, survey: Survey) -> None:
     rows = [
         (work.evaluator, str(work.total), str(work.there), str(work.total - work.there))
-        for work in found.work
+        for work in survey.work
     ]
     console.print(ruled("Measurements", ("evaluator", "in all", "there", "to do"), rows))
 
 
-def _print_time(console: Terminal, found: Survey) -> None:
+def _print_time(console: Terminal, survey: Survey) -> None:
     """Print the estimated run time, if earlier results say how long such work takes."""
-    if not any(work.total - work.there for work in found.work):
+    if not any(work.total - work.there for work in survey.work):
         return
-    if found.seconds is None:
+    if survey.seconds is None:
         console.print("  run time: unknown (no stored result of these methods and evaluators)")
         return
-    time = timedelta(seconds=max(1, round(found.seconds)))
+    time = timedelta(seconds=max(1, round(survey.seconds)))
     console.print(f"  run time: about {time} on one worker, from the times of stored results")
 
 
-def _print_sources(console: Terminal, found: Survey) -> None:
-    if not found.sources:
+def _print_sources(console: Terminal, survey: Survey) -> None:
+    if not survey.sources:
         return
     header = ("corpus", "domain", "label", "passages", "words", "tokens\n(about)")
     rows = [
         (s.corpus, s.domain, s.label, str(s.passages), str(s.words), str(s.tokens))
-        for s in found.sources
+        for s in survey.sources
     ]
     console.print(ruled("Passages to unlearn", header, rows, left=(0, 1, 2), fold=(0, 2)))
 
 
-def _print_masking(console: Terminal, found: Survey) -> None:
-    for masker, estimate in found.masking:
+def _print_masking(console: Terminal, survey: Survey) -> None:
+    for masker, estimate in survey.masking:
         if not estimate.calls:
             continue
         cost = "price unknown" if estimate.cost is None else f"about ${estimate.cost:.2f}"
@@ -77,8 +77,8 @@ def _print_masking(console: Terminal, found: Survey) -> None:
         )
 
 
-def _print_data(console: Terminal, found: Survey) -> None:
-    if not found.data:
+def _print_data(console: Terminal, survey: Survey) -> None:
+    if not survey.data:
         return
     rows = [
         (
@@ -87,12 +87,12 @@ def _print_data(console: Terminal, found: Survey) -> None:
             "yes" if path is not None else Text("to fetch", "yellow"),
             pin.defects,
         )
-        for pin, path in found.data
+        for pin, path in survey.data
     ]
     header = ("data set", "licence", "here", "known defects")
     console.print(ruled("Data", header, rows, left=(0, 1, 2, 3), fold=(1, 3)))
 
 
-def _print_terms(console: Terminal, found: Survey) -> None:
-    for model, terms in found.terms:
+def _print_terms(console: Terminal, survey: Survey) -> None:
+    for model, terms in survey.terms:
         console.print(f"model {model}: {terms}")

@@ -69,7 +69,7 @@ def default_text(info: FieldInfo) -> str:
 def example_fragment(entry: Registered) -> str:
     """A YAML fragment that uses the plugin with its defaults.
 
-    A field that has `examples` stands with the first; a required one else with a placeholder.
+    A field shows the first of its `examples`; a required one without examples a placeholder.
     """
     key = next(key for key, family in PLUGIN_KEYS.items() if family == entry.family)
     fields = entry.plugin.Config.model_fields
@@ -122,7 +122,7 @@ def _annotation(annotation: Any) -> str:
     if origin is Literal:
         return " or ".join(_inline_yaml(arg) for arg in args)
     if args and (origin is None or not isinstance(origin, type) or origin.__name__ == "UnionType"):
-        if getattr(annotation, "__metadata__", None):  # Annotated: bounds stand with the field
+        if getattr(annotation, "__metadata__", None):  # Annotated: the field has the bounds
             return _annotation(args[0])
         return " or ".join(_annotation(arg) for arg in args)
     if isinstance(origin, type) and origin in (list, tuple, set, frozenset):

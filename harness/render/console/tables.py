@@ -100,7 +100,7 @@ def _cell(
 
 
 def _heading(row: TableRow, text: CellText, column: TableColumn) -> Text:
-    """Return a name; the tags of a method stand apart from it."""
+    """Return a name, without the tags of a method."""
     if column.key != "method":
         return Text(text.value, "dim" if row.kind == "detectable" else "")
     style = {"base": "bold", "detectable": "dim"}.get(row.kind, "")
@@ -139,7 +139,7 @@ def _parts(
     headers: Mapping[int, str],
     width: int,
 ) -> Iterator[list[int]]:
-    """Yield columns in groups that fit the width beside the headings of the rows."""
+    """Yield columns in groups that fit the width next to the headings of the rows."""
 
     def needs(k: int) -> int:
         lines = [line for i in range(len(table.rows)) for line in cells[i, k].plain.split("\n")]

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.analysis.curve_panels import Panel
 from harness.analysis.halves import HalvesPanel, halves_panels
 from harness.analysis.hypothesis_tests import HypothesisTests, tested_of
 from harness.analysis.item_changes import SpreadPanel, spread_panels
 from harness.analysis.matrix import Matrix
 from harness.analysis.matrix_tables import matrix_tables
-from harness.analysis.step_curves import Panel, RunCurves
+from harness.analysis.step_curves import RunCurves
 from harness.analysis.tables import Table
 from harness.errors import StoreError
 from harness.render.figures.canvas import KINDS, Figure
@@ -122,7 +123,7 @@ def run_figures(
 
 
 def _perplexity(panels: Sequence[Panel]) -> Iterator[tuple[Panel, Looks]]:
-    """Yield panels with looks of their own: their colours stand for texts, not for sources."""
+    """Yield panels with looks of their own: their colours show texts, not sources."""
     groups = list(dict.fromkeys(curve.group for panel in panels for curve in panel.curves))
     looks = Looks(groups, [curve.style for panel in panels for curve in panel.curves])
     for panel in panels:

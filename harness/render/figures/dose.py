@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from harness.analysis.step_curves import DosePanel
+from harness.analysis.trade_off import DosePanel
 from harness.render import palette
 from harness.render.figures import canvas
 from harness.render.figures.canvas import Figure, Numbers

@@ -32,37 +32,37 @@ def grid_figure(name: str, table: Table) -> Figure:
         name: of the figure.
         table: of key ``matrix``.
     """
-    found = grids(table)
+    every_grid = grids(table)
     title = f"{table.title}: improvement" + (f", {table.unit}" if table.unit else "")
-    if len(found) > MOST_GRIDS:
-        title += f"; the first {MOST_GRIDS} of {len(found)} methods"
+    if len(every_grid) > MOST_GRIDS:
+        title += f"; the first {MOST_GRIDS} of {len(every_grid)} methods"
     rows = tuple(
         (grid.method, source, *(cell.text for cell in cells))
-        for grid in found
+        for grid in every_grid
         for source, cells in grid.rows
     )
-    targets = found[0].targets if found else ()
+    targets = every_grid[0].targets if every_grid else ()
     words = "; ".join(f"{row[0]} from {row[1]}: {', '.join(row[2:])}" for row in rows[:60])
     return Figure(
         name=name,
         title=title,
         description=f"Signed improvement by source and target ({', '.join(targets)}). {words}.",
         numbers=Numbers(("method", "from", *targets), rows, left=2),
-        draw=lambda: _draw(title, found[:MOST_GRIDS]),
+        draw=lambda: _draw(title, every_grid[:MOST_GRIDS]),
     )
 
 
-def _draw(title: str, found: Sequence[Grid]) -> Any:
+def _draw(title: str, every_grid: Sequence[Grid]) -> Any:
     """Draw all grids in one pair of axes whose unit is an inch."""
-    across = NAMES + CELL * width_of(found)
+    across = NAMES + CELL * width_of(every_grid)
     columns = max(1, int((PAGE + GAP) / (across + GAP)))
-    names = {id(grid): canvas.folded(_name(grid), int(across / 0.075)) for grid in found}
-    bands = [found[k : k + columns] for k in range(0, len(found), columns)]
+    names = {id(grid): canvas.folded(_name(grid), int(across / 0.075)) for grid in every_grid}
+    bands = [every_grid[k : k + columns] for k in range(0, len(every_grid), columns)]
     heights = [
         0.5 + max(LINE * len(grid.rows) + 0.14 * names[id(grid)].count("\n") for grid in band)
         for band in bands
     ]
-    width = max(PAGE / 2, min(columns, len(found) or 1) * (across + GAP) - GAP)
+    width = max(PAGE / 2, min(columns, len(every_grid) or 1) * (across + GAP) - GAP)
     height = sum(heights) + GAP * len(heights)
     labels = max(1, int(width / 2.3))
     below = canvas.LINE * -(-len(LEGEND) // labels) + 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from harness.analysis.step_curves import TradeOff
+from harness.analysis.trade_off import TradeOff
 from harness.render import palette
 from harness.render.figures import canvas
 from harness.render.figures.canvas import Figure, Numbers
@@ -17,7 +17,7 @@ TITLE = "Bias against language ability"
 
 
 def trade_off_figure(plot: TradeOff, looks: Looks) -> Figure:
-    """Return the figure; many methods have their names beside the points, as far as they fit."""
+    """Return the figure; many methods have their names next to the points, where they fit."""
     front = set(plot.front)
     rows: list[tuple[str, ...]] = []
     if plot.base:
@@ -84,7 +84,7 @@ def _name_points(
     points: Sequence[tuple[float, float, str]],
     avoid: Sequence[tuple[float, float]],
 ) -> None:
-    """Put names beside points where they cover neither another name nor another point.
+    """Put names next to points where they cover neither another name nor another point.
 
     A name that has no room is left out; the numbers under the figure have it.
     """

@@ -190,13 +190,13 @@ def each_line_once(tables: Iterable[TableView]) -> Iterable[TableView]:
 
 
 def _answer(matrix: Matrix, board: Leaderboard, matrices: Sequence[Table]) -> Answer:
-    found = verdict(matrix)
-    headline, _, more = found.text.partition(". ")
+    answer = verdict(matrix)
+    headline, _, more = answer.text.partition(". ")
     bias = bias_tables(matrices)
     sets = [grid_set(table) for table in bias]
     lines = [line for table in bias for line in table.legend if "detectable" in line]
     return Answer(
-        tuple(kicker(matrix, found)),
+        tuple(kicker(matrix, answer)),
         headline.removesuffix(".") + ".",
         more,
         sets[0] if sets else None,
@@ -207,8 +207,8 @@ def _answer(matrix: Matrix, board: Leaderboard, matrices: Sequence[Table]) -> An
 
 def grid_set(table: Table) -> GridSet:
     """Return the grids of a matrix table, with a line that says what their numbers are."""
-    found = grids(table)
-    shown, folded = tuple(found[:MOST_GRIDS]), tuple(found[MOST_GRIDS:])
+    every_grid = grids(table)
+    shown, folded = tuple(every_grid[:MOST_GRIDS]), tuple(every_grid[MOST_GRIDS:])
     return GridSet(table.title, what_is_shown(table), shown, folded)
 
 
@@ -243,32 +243,32 @@ def _steps(reader: RunReader, cells: Sequence[Cell]) -> Iterable[str]:
 def _transfer_tables(matrix: Matrix) -> Iterable[TableView]:
     """Yield how far each method's improvement reaches, a table for each bias metric."""
     groups: dict[str, list[tuple[str, ...]]] = {}
-    for found in transfers(matrix):
-        if not found.control:
-            title = f"{found.metric} ({found.evaluator}, {found.protocol})"
-            title += f", {found.unit}" if found.unit else ""
-            groups.setdefault(title, []).append(_transfer(found))
+    for transfer in transfers(matrix):
+        if not transfer.control:
+            title = f"{transfer.metric} ({transfer.evaluator}, {transfer.protocol})"
+            title += f", {transfer.unit}" if transfer.unit else ""
+            groups.setdefault(title, []).append(_transfer(transfer))
     header = ("method", "on the source", "on other domains", "ratio", "nearer (significant)",
               "harmed (significant)", "source harmed")  # fmt: skip
     for title, rows in groups.items():
         yield view_of_numbers(Numbers(header, tuple(rows)), title)
 
 
-def _transfer(found: Transfer) -> tuple[str, ...]:
-    ratio = found.ratio
+def _transfer(transfer: Transfer) -> tuple[str, ...]:
+    ratio = transfer.ratio
     if ratio.value is None:
         shown = f"none\n{ratio.reason}"
     else:
         bounds = interval(*ratio.interval) if ratio.interval else ratio.reason or ""
         shown = f"{number(ratio.value)}\n{bounds}".strip()
     return (
-        found.method,
-        _mean(found.on_sources),
-        _mean(found.on_targets),
+        transfer.method,
+        _mean(transfer.on_sources),
+        _mean(transfer.on_targets),
         shown,
-        f"{found.gained}/{found.compared} ({found.surely_gained})",
-        f"{found.harmed}/{found.compared} ({found.surely_harmed})",
-        f"{found.source_harmed}/{found.sources}",
+        f"{transfer.gained}/{transfer.compared} ({transfer.surely_gained})",
+        f"{transfer.harmed}/{transfer.compared} ({transfer.surely_harmed})",
+        f"{transfer.source_harmed}/{transfer.sources}",
     )
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
+from harness.analysis.entry import Entry
 from harness.analysis.leaderboard import Leaderboard, Standing
 from harness.analysis.leaderboard_tables import board_tables
-from harness.analysis.matrix import Entry, Matrix, Row
+from harness.analysis.matrix import Matrix, Row
 from harness.analysis.tables import Table
 from harness.analysis.transfer import transfers
 from harness.analysis.verdict import verdict

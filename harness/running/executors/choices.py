@@ -25,7 +25,7 @@ class Setting:
         kind: ``text``; ``amount``: a number of 0 or more; ``share``: a number above 0; ``count``: a
             whole number of 0 or more.
         help: for people, with the default.
-        metavar: what stands for a text in the help.
+        metavar: the placeholder of a text in the help.
     """
 
     name: str

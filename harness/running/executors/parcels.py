@@ -106,7 +106,7 @@ def files_of(path: Path) -> dict[str, Path]:
 def unpack(parcel: Parcel, cache: Path, fetch: Callable[[Any], bytes]) -> Path:
     """Lay a parcel out below a cache, whole or not at all; nothing is fetched if it is there.
 
-    A copy that was altered, cut off or made unreadable since is laid out anew.
+    A copy that was altered, cut off or made unreadable since is written again.
 
     Args:
         parcel: what `pack` gave.
@@ -200,7 +200,7 @@ def _pieces(file: Path) -> Iterator[bytes]:
 def data_files(plugins: Iterable[Plugin[Any]], data: DataStore) -> dict[str, Path]:
     """Files of the pinned data sets that plugins read, by their path below a data folder.
 
-    One that is nowhere is left out: whoever needs it will say so. So is one whose path is in a
+    A missing one is skipped: the plugin that needs it will say so. So is one whose path is in a
     plugin's config: it travels as what that field names (`Plugin.paths`).
     """
     found: dict[str, Path] = {}

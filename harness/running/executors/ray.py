@@ -254,7 +254,7 @@ class _Driver:
     # -- checkpoints -------------------------------------------------------------------------
 
     def _folder(self, sent: _Sent, name: str) -> Path:
-        """Where a checkpoint is put together: apart for each try, so none finds half of one."""
+        """The folder in which a checkpoint is put together, one for each try."""
         assert self._job.scratch is not None
         return self._job.scratch / f"{name}-{sent.lost}"
 

@@ -51,7 +51,7 @@ class OpenAIMasker(Masker[OpenAIConfig]):
     """Asks a model for the words that are toxic or show bias, once for each text.
 
     A passage without a usable answer (refused, malformed, failed) is returned without spans and
-    with a `note`, and listed in a report beside the cache. More than ``max_failed_share`` of them
+    with a `note`, and listed in a report next to the cache. More than ``max_failed_share`` of them
     is an error. Answers, refusals and malformed answers are kept; failed calls are not, so the next
     run repeats them. docs/openai.md describes each case.
     """
@@ -191,7 +191,7 @@ class _Run:
         return found
 
     def _check(self, todo: list[str]) -> None:
-        """Check before the first call for whatever would stop every call.
+        """Check before the first call for problems that would stop every call.
 
         Raises:
             ServiceError: asking is not possible.
@@ -310,7 +310,7 @@ class _Run:
         )
 
     def _report(self, bad: list[tuple[Passage, Answer]], answered: int) -> str:
-        """Write the report of this call beside the answers, and return its path."""
+        """Write the report of this call next to the answers, and return its path."""
         digest = hashlib.sha256("".join(self.groups).encode()).hexdigest()[:16]
         path = self._cache.folder / "reports" / f"{digest}.json"
         if not self._asked and (path.is_file() or not bad):

@@ -18,9 +18,6 @@ from harness.data.words import without_overlap
 from harness.types import Span
 from harness_maskers.words import Match, Matcher, Rule
 
-PROMPT_VERSION = "1"
-"""Version of the prompt and schema: raise it when either changes."""
-
 _SYSTEM = """\
 You annotate texts for a study that makes language models forget bias.
 You are given one text as a JSON string, and a bias domain. The text may be hateful; you do not \

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import pytest
-from harness_maskers.openai.config import OpenAIConfig
-from harness_maskers.openai.masker import OpenAIMasker
-from openai_server import Act, Server, completion, drop, hang, naming, raw, reply, serving, status
+from masker_bench import MaskerBench, masked_words
+from openai_server import Act, Server, completion, drop, hang, naming, raw, reply, status
 
-from harness.data.places import DataStore
 from harness.errors import ServiceError
-from harness.types import MaskedPassage, MaskRequest, MaskUsage, Passage, no_progress
 
 FIRST = "The women wait for the ferry."
 ODD = "The women always forget the women."
@@ -247,57 +243,11 @@ CHARGED_UNKNOWN = {"usage null", "usage nonsense", "no id, no object", "truncate
 }  # fmt: skip
 
 
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as server:
-        yield server
-
-
-class Bench:
-    """A masker in front of the server, with what it reports as spent."""
-
-    def __init__(self, server: Server, folder: Path, **config: Any) -> None:
-        self.server = server
-        self.used: list[MaskUsage] = []
-        self.data = DataStore(cache_dir=folder, offline=False)
-        quick = {"timeout": 0.5, "retries": 1, "backoff": 0.001, "asks": 2, "max_concurrency": 1}
-        self.masker = OpenAIMasker(
-            OpenAIConfig.model_validate(
-                {"base_url": server.base_url, "max_failed_share": 1.0, **quick, **config}
-            )
-        )
-        server.default = [reply(GOOD)]
-
-    def mask(self, *texts: str) -> list[MaskedPassage]:
-        passages = tuple(
-            Passage(id=f"p{i}", text=text, domain="gender", label="hateful", split="train")
-            for i, text in enumerate(texts)
-        )
-        return list(
-            self.masker.mask(
-                MaskRequest(
-                    passages=passages,
-                    domain="gender",
-                    data=self.data,
-                    progress=no_progress,
-                    account=self.used.append,
-                )
-            )
-        )
-
-    def report(self) -> dict[str, Any]:
-        (path,) = (self.data.cache_dir / "openai-masks" / "reports").glob("*.json")
-        found: dict[str, Any] = json.loads(path.read_text())
-        return found
-
-
-@pytest.fixture(autouse=True)
-def _key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret-0123456789abcdef")
-
-
-def _words(answer: MaskedPassage) -> list[str]:
-    return [answer.passage.text[span.start : span.end] for span in answer.spans]
+def bench_of(server: Server, folder: Path, **config: Any) -> MaskerBench:
+    """A masker that calls one text after another and gives up soon."""
+    server.default = [reply(GOOD)]
+    quick = {"timeout": 0.5, "retries": 1, "asks": 2, "max_concurrency": 1, **config}
+    return MaskerBench(server, folder, **quick)
 
 
 def test_names_are_unique_and_there_are_many() -> None:
@@ -306,7 +256,7 @@ def test_names_are_unique_and_there_are_many() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_reply_has_its_class(server: Server, tmp_path: Path, case: Case) -> None:
-    bench = Bench(server, tmp_path)
+    bench = bench_of(server, tmp_path)
     server.scripts = {ODD: [case.act]}
     if case.ends == "stop":
         with pytest.raises(ServiceError, match=case.told) as error:
@@ -316,7 +266,7 @@ def test_reply_has_its_class(server: Server, tmp_path: Path, case: Case) -> None
     else:
         _, odd = bench.mask(FIRST, ODD)
         note = odd.note or ""
-        assert _words(odd) == (["women", "women"] if case.ends == "answer" else [])
+        assert masked_words(odd) == (["women", "women"] if case.ends == "answer" else [])
         assert case.told in note
     starts = {"answer": "", "refusal": "refused: ", "malformed": "malformed: ", "stop": ""}
     assert note.startswith(starts.get(case.ends, "failed: "))
@@ -340,17 +290,19 @@ def test_reply_has_its_class(server: Server, tmp_path: Path, case: Case) -> None
     _, odd = bench.mask(FIRST, ODD)
     kept = case.ends in ("answer", "refusal", "malformed")
     assert len(server.requests[ODD]) == sent + (0 if kept else 1)
-    assert _words(odd) == ([] if case.ends in ("refusal", "malformed") else ["women", "women"])
+    assert masked_words(odd) == (
+        [] if case.ends in ("refusal", "malformed") else ["women", "women"]
+    )
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c.ends == "retry"], ids=lambda c: c.name)
 def test_passing_trouble_leaves_no_trace(server: Server, tmp_path: Path, case: Case) -> None:
     """Also when it meets the first call of all, before any response format has worked."""
-    bench = Bench(server, tmp_path)
+    bench = bench_of(server, tmp_path)
     server.scripts = {ODD: [case.act, reply(GOOD)]}
     odd, other = bench.mask(ODD, FIRST)
-    assert _words(odd) == ["women", "women"]
-    assert _words(other) == ["women"]
+    assert masked_words(odd) == ["women", "women"]
+    assert masked_words(other) == ["women"]
     assert bench.report()["events"] == {case.event: 1}
     assert bench.report()["calls"] == server.calls == 3
     assert bench.report()["unmasked"] == []
@@ -361,7 +313,7 @@ def test_passing_trouble_leaves_no_trace(server: Server, tmp_path: Path, case: C
 
 
 def test_unexplained_403_before_any_answer_is_about_the_key(server: Server, tmp_path: Path) -> None:
-    bench = Bench(server, tmp_path)
+    bench = bench_of(server, tmp_path)
     server.default = [status(403, "Forbidden")]
     with pytest.raises(ServiceError, match="refused the key: HTTP 403: Forbidden"):
         bench.mask(ODD, FIRST)
@@ -369,7 +321,7 @@ def test_unexplained_403_before_any_answer_is_about_the_key(server: Server, tmp_
 
 
 def test_unexplained_403_after_an_answer_is_about_the_text(server: Server, tmp_path: Path) -> None:
-    bench = Bench(server, tmp_path)
+    bench = bench_of(server, tmp_path)
     server.scripts = {ODD: [status(403, "Forbidden")]}
     _, odd = bench.mask(FIRST, ODD)
     assert odd.note == "refused: content filter: HTTP 403: Forbidden"
@@ -377,12 +329,15 @@ def test_unexplained_403_after_an_answer_is_about_the_text(server: Server, tmp_p
     (listed,) = bench.report()["unmasked"]
     assert (listed["id"], listed["why"]) == ("p1", "refused")
     server.scripts = {}
-    assert _words(bench.mask(FIRST, ODD)[1]) == ["women", "women"]  # no reason given: not kept
+    assert masked_words(bench.mask(FIRST, ODD)[1]) == [
+        "women",
+        "women",
+    ]  # no reason given: not kept
 
 
 def test_unexplained_403_waits_for_the_calls_under_way(server: Server, tmp_path: Path) -> None:
     """The filtered text may come back first: the others decide what its 403 means."""
-    bench = Bench(server, tmp_path, max_concurrency=4, timeout=5.0)
+    bench = bench_of(server, tmp_path, max_concurrency=4, timeout=5.0)
 
     def slow(handler: Any, asked: dict[str, Any]) -> None:
         hang(0.3)(handler, asked)
@@ -392,19 +347,19 @@ def test_unexplained_403_waits_for_the_calls_under_way(server: Server, tmp_path:
     server.scripts = {ODD: [status(403, "Forbidden")]}
     odd, *others = bench.mask(ODD, *(f"Text {i} on women." for i in range(3)))
     assert odd.note == "refused: content filter: HTTP 403: Forbidden"
-    assert all(_words(other) == ["women"] for other in others)
+    assert all(masked_words(other) == ["women"] for other in others)
 
 
 def test_filter_on_the_first_call_is_a_refusal(server: Server, tmp_path: Path) -> None:
-    bench = Bench(server, tmp_path)
+    bench = bench_of(server, tmp_path)
     server.scripts = {ODD: [body(OPENROUTER_FLAG, 403)]}
     odd, other = bench.mask(ODD, FIRST)
     assert (odd.note or "").startswith("refused: ")
-    assert _words(other) == ["women"]
+    assert masked_words(other) == ["women"]
 
 
 def test_all_filtered_is_counted_not_blamed_on_the_key(server: Server, tmp_path: Path) -> None:
-    bench = Bench(server, tmp_path, max_failed_share=0.5)
+    bench = bench_of(server, tmp_path, max_failed_share=0.5)
     server.default = [body(OPENROUTER_FLAG, 403)]
     with pytest.raises(ServiceError, match=r"2 of 3 passages have no usable answer \(2 refused\)"):
         bench.mask("One.", "Two.", "Three.")
@@ -427,10 +382,10 @@ def test_all_filtered_is_counted_not_blamed_on_the_key(server: Server, tmp_path:
     ],
     ids=["named", "grammar", "422", "500", "in 200", "501", "no choice"],
 )
-def test_format_steps_down_whatever_the_words(
+def test_format_steps_down_whatever_themasked_words(
     server: Server, tmp_path: Path, rejection: Act, takes: str | None
 ) -> None:
-    bench = Bench(server, tmp_path, retries=2)
+    bench = bench_of(server, tmp_path, retries=2)
 
     def picky(handler: Any, asked: dict[str, Any]) -> None:
         kind = asked.get("response_format", {}).get("type")
@@ -438,7 +393,7 @@ def test_format_steps_down_whatever_the_words(
 
     server.default = [picky]
     texts = [f"Text {i} on women." for i in range(6)]
-    assert all(_words(answer) == ["women"] for answer in bench.mask(*texts))
+    assert all(masked_words(answer) == ["women"] for answer in bench.mask(*texts))
     last = server.requests[texts[-1]]
     assert [r.get("response_format", {}).get("type") for r in last] == [takes]  # found out once
     report = bench.report()
@@ -448,18 +403,18 @@ def test_format_steps_down_whatever_the_words(
 
 def test_format_is_kept_when_it_was_not_at_fault(server: Server, tmp_path: Path) -> None:
     """A text that is too long fails with every format: the next one is asked with the first."""
-    bench = Bench(server, tmp_path)
+    bench = bench_of(server, tmp_path)
     server.scripts = {ODD: [status(400, "maximum context length is 8 tokens")]}
     odd, other = bench.mask(ODD, FIRST)
     assert (odd.note or "").startswith("failed: HTTP 400: maximum context length")
-    assert _words(other) == ["women"]
+    assert masked_words(other) == ["women"]
     (asked,) = server.requests[FIRST]
     assert asked["response_format"]["type"] == "json_schema"
     assert bench.report()["calls"] == server.calls == 4
 
 
 def test_working_format_is_not_given_up_for_one_bad_text(server: Server, tmp_path: Path) -> None:
-    bench = Bench(server, tmp_path)
+    bench = bench_of(server, tmp_path)
     server.scripts = {ODD: [status(400, "Failed to parse grammar")]}
     bench.mask(FIRST, ODD, "Other women.")
     assert len(server.requests[ODD]) == 1

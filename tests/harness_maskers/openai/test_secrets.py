@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ from click.testing import CliRunner
 from harness_maskers.openai.config import OpenAIConfig, server_of
 from harness_maskers.openai.masker import OpenAIMasker
 from harness_maskers.openai.secrets import Redactor
-from openai_server import Server, naming, raw, reply, serving, status
+from openai_server import Server, naming, raw, reply, status
 from pydantic import ValidationError
 
 from harness.cli.main import cli
@@ -36,12 +35,6 @@ DUMMIES = [
     '"',
     "0",
 ]
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    with serving() as server:
-        yield server
 
 
 def _mask(server: Server, folder: Path, *texts: str) -> list[MaskedPassage]:
