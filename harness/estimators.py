@@ -195,11 +195,18 @@ def estimate_sample(estimator: Estimator, sample: Sample) -> Estimate:
             _over_units(part, units) / _sizes(units) for part in (components, weights)
         )
     sums, counts = (
-        np.array([math.fsum(row.tolist()) if np.isfinite(row).all() else row.sum() for row in part])
-        for part in (components, weights)
+        np.array([_total(row) for row in part.tolist()]) for part in (components, weights)
     )
     value = float(value_of(estimator, sums, counts))
     return Estimate(None if math.isnan(value) else value, n, estimator.numerator(sample))
+
+
+def _total(values: Sequence[float]) -> float:
+    """The exact sum of values; nan where they have none, as infinity and its negative."""
+    try:
+        return math.fsum(values)
+    except (ValueError, OverflowError):
+        return math.nan
 
 
 def _sizes(units: Units) -> Floats:
@@ -225,6 +232,8 @@ class Percent(Estimator):
 
     def components(self, sample: Sample) -> Floats:
         """Return the share of hits of each item: exact for one or two values."""
+        if sample.values.shape[1] == 1:  # the mean of one value, without the work
+            return sample.values.T
         return np.atleast_2d(sample.values.mean(axis=1))
 
     def value(self, sums: Floats, counts: Floats) -> Floats:
@@ -502,9 +511,11 @@ def _names(sample: Sample) -> list[str]:
 
 def _strata(sample: Sample, names: Sequence[str | None]) -> Floats:
     """A row of zeros and ones for each stratum that has an item."""
-    rows = [[stratum == name for stratum in sample.strata] for name in names]
-    masks = np.array([row for row in rows if any(row)], dtype=np.float64)
-    return masks.reshape(len(masks), len(sample.strata))
+    number = {**dict.fromkeys(sample.strata, -1), **{name: k for k, name in enumerate(names)}}
+    of_item = np.fromiter(map(number.__getitem__, sample.strata), np.intp, len(sample.strata))
+    masks = of_item == np.arange(len(names))[:, None]
+    found: Floats = masks[masks.any(axis=1)].astype(np.float64)
+    return found
 
 
 def _mean_of_strata(sums: Floats, counts: Floats) -> Floats:

@@ -27,6 +27,9 @@ except ImportError:  # there are no such locks on Windows: nothing is locked the
 PARTIAL = ".partial"
 """How the names of files and folders end that are being written."""
 
+PIECE = 2**16
+"""Bytes that are read at once: to ask for as many as a file may have makes room for as many."""
+
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
@@ -43,11 +46,13 @@ def read_file(path: Path, limit: int, *, follow: bool = True) -> bytes:
         OSError: it is missing, unreadable, a link (where refused), not a regular file (a folder, a
             device, a pipe) or longer than ``limit``; ``strerror`` says which.
     """
+    content = bytearray()
     with open_file(path, follow=follow) as stream:
-        content = stream.read(limit + 1)
-    if len(content) > limit:
-        raise OSError(errno.EFBIG, f"longer than {limit // 2**20} MiB", str(path))
-    return content
+        while piece := stream.read(PIECE):
+            content += piece
+            if len(content) > limit:
+                raise OSError(errno.EFBIG, f"longer than {limit // 2**20} MiB", str(path))
+    return bytes(content)
 
 
 @contextmanager

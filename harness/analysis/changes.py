@@ -111,12 +111,14 @@ class Change:
 
 def _equal(before: ItemTable, after: ItemTable) -> bool:
     """Whether two tables hold the same values of the items that both have."""
-    old, new = aligned(before, after)
     names = before.names()
-    return names == after.names() and all(
-        np.array_equal(before.column(name)[old], after.column(name)[new], equal_nan=True)
-        for name in names
-    )
+    if names != after.names():
+        return False
+    pairs = ((before.column(name), after.column(name)) for name in names)
+    if before.ids != after.ids:
+        old_at, new_at = aligned(before, after)
+        pairs = ((old[old_at], new[new_at]) for old, new in pairs)
+    return all(np.array_equal(old, new, equal_nan=True) for old, new in pairs)
 
 
 def _few(layout: Layout) -> int | None:

@@ -23,6 +23,7 @@ from harness.analysis.effects import (
 )
 from harness.analysis.interval import Interval
 from harness.analysis.stats import (
+    FEWEST_FITS,
     FEWEST_UNITS,
     FitSummary,
     McNemar,
@@ -170,7 +171,9 @@ class Entry:
     @property
     def covers(self) -> str:
         """What is random in the interval: ``items``, or ``items and fits``."""
-        return self.effect.covers if self.effect is not None else "items"
+        if len(self.fits) < FEWEST_FITS or self.effect is None:
+            return "items"
+        return self.effect.covers
 
     @property
     def evidence(self) -> Evidence | None:

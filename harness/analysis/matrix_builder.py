@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import fields, replace
+from operator import itemgetter
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from harness.analysis.stats import (
 )
 from harness.analysis.units import column_units
 from harness.errors import StoreError
-from harness.metrics import Metric
+from harness.metrics import Metric, Role
 from harness.storage.cells import Cell, in_common
 from harness.storage.item_table import ItemTable, uncollected
 from harness.storage.reader import Column, Measured, Place, RunReader
@@ -233,10 +234,14 @@ def with_tests(entries: Sequence[Entry]) -> list[Entry]:
     """
     groups: dict[tuple[int, int], list[int]] = {}
     for position, entry in enumerate(entries):
-        units = {change.units for change in entry.changes}
-        known = all(change.influences is not None for change in entry.changes)
-        if len(units) == 1 and known and entry.units >= FEWEST_UNITS:
-            groups.setdefault((len(entry.changes), entry.units), []).append(position)
+        changes = entry.changes
+        units = changes[0].units if changes else ()
+        if (
+            len(units) >= FEWEST_UNITS
+            and all(change.units == units for change in changes[1:])
+            and all(change.influences is not None for change in changes)
+        ):
+            groups.setdefault((len(changes), len(units)), []).append(position)
     found = list(entries)
     for positions in groups.values():
         members = [entries[k] for k in positions]
@@ -256,13 +261,13 @@ def with_tests(entries: Sequence[Entry]) -> list[Entry]:
 
 
 _FIELDS = tuple(field.name for field in fields(Entry))
+_VALUES = itemgetter(*_FIELDS)
 
 
 def _with(entry: Entry, **changed: object) -> Entry:
     """`dataclasses.replace`, several times as fast: tables have tens of thousands of entries."""
-    values = entry.__dict__  # also holds what was computed from the fields, which is left out
-    made = object.__new__(Entry)
-    made.__dict__.update({name: values[name] for name in _FIELDS}, **changed)
+    made = object.__new__(Entry)  # without what was computed from the fields of the other
+    made.__dict__.update(zip(_FIELDS, _VALUES(entry.__dict__), strict=True), **changed)
     return made
 
 
@@ -383,10 +388,13 @@ def corrected(rows: Sequence[Row], correction: str) -> list[Row]:
     A measurement that several rows share is one test. Models without any change are not tested.
     """
     families: dict[str, dict[tuple[int, ...], float]] = {}
+    tested: dict[int, tuple[Entry, Role, tuple[int, ...]]] = {}
     for row in rows:
         for entry in row.entries:
-            if entry.p is not None:
-                families.setdefault(entry.role, {})[_test_key(entry)] = entry.p
+            if entry.p is not None and id(entry) not in tested:
+                family, test = entry.role, _test_key(entry)
+                tested[id(entry)] = entry, family, test
+                families.setdefault(family, {})[test] = entry.p
     adjusted: dict[str, tuple[Mapping[tuple[int, ...], float], float]] = {}
     for role, tests in families.items():
         p_values = adjust(list(tests.values()), correction)
@@ -394,21 +402,10 @@ def corrected(rows: Sequence[Row], correction: str) -> list[Row]:
         level = CORRECTIONS[correction].level(ALPHA, len(tests), significant)
         adjusted[role] = dict(zip(tests, p_values, strict=True)), level
     done: dict[int, Entry] = {}
-    found = []
-    for row in rows:
-        entries = []
-        for entry in row.entries:
-            if entry.p is not None and id(entry) not in done:
-                by_test, level = adjusted[entry.role]
-                done[id(entry)] = _with(
-                    entry,
-                    adjusted_p=by_test[_test_key(entry)],
-                    level=level,
-                    family=len(by_test),
-                )
-            entries.append(done.get(id(entry), entry))
-        found.append(replace(row, entries=tuple(entries)))
-    return found
+    for number, (entry, family, test) in tested.items():
+        by_test, level = adjusted[family]
+        done[number] = _with(entry, adjusted_p=by_test[test], level=level, family=len(by_test))
+    return [replace(row, entries=tuple(done.get(id(e), e) for e in row.entries)) for row in rows]
 
 
 def _test_key(entry: Entry) -> tuple[int, ...]:

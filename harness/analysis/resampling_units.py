@@ -53,7 +53,8 @@ class Layouts:
     def paired(self, before: ItemTable, after: ItemTable) -> tuple[Sums, Sums] | None:
         """Sums of both sides over what they share; None if that is nothing."""
         names = self._metric.of
-        if before.ids != after.ids or not (before.complete(names) and after.complete(names)):
+        same = before.ids is after.ids or before.ids == after.ids
+        if not same or not (before.complete(names) and after.complete(names)):
             return paired_sums(self._metric, before, after)
         layout, kept = self._layout((after.ids, after.clusters, after.strata))
         if layout is None:
@@ -63,7 +64,7 @@ class Layouts:
     def _layout(self, fields: Fields) -> tuple[Layout | None, Positions | None]:
         """How items are summed, and which of them are those of the metric; None: all."""
         for known, layout, kept in self._layouts:
-            if known == fields:
+            if all(one is other or one == other for one, other in zip(known, fields, strict=True)):
                 return layout, kept
         ids, clusters, strata = fields
         kept = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import chain
+from itertools import chain, compress
 from operator import itemgetter
 from typing import Any
 
@@ -127,17 +127,17 @@ class ItemTable:
     ) -> Sample:
         """Return the items of a stratum that carry every value in ``of``, for an estimator."""
         values = self.columns(of)
+        if stratum is None and self.complete(of):
+            return Sample(values, self.ids, self.clusters, self.strata, reference)
         kept = ~np.isnan(values).any(axis=1)
         if stratum is not None:
             kept &= np.array([name == stratum for name in self.strata], dtype=bool)
-        if kept.all():
-            return Sample(values, self.ids, self.clusters, self.strata, reference)
-        chosen = np.flatnonzero(kept).tolist()
+        chosen: list[bool] = np.asarray(kept).tolist()
         return Sample(
             values[chosen],
-            [self.ids[i] for i in chosen],
-            [self.clusters[i] for i in chosen],
-            [self.strata[i] for i in chosen],
+            list(compress(self.ids, chosen)),
+            list(compress(self.clusters, chosen)),
+            list(compress(self.strata, chosen)),
             reference,
         )
 

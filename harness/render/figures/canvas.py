@@ -203,8 +203,9 @@ def legend_height(labels: Sequence[str], columns: int) -> float:
 
 def _settled(figure: Any) -> Any:
     """Lay a figure out once, so that saving it does not do it again for each kind."""
-    if figure.get_layout_engine() is not None:
-        figure.draw_without_rendering()
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
         figure.set_layout_engine("none")
     return figure
 
