@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, JsonValue
 
 from harness.data.domains import NO_DOMAIN
+from harness.data.files import is_file, is_folder, shown
 from harness.data.pins import file_sha256
 from harness.data.places import DataStore
 from harness.errors import DataError, ModelError, did_you_mean
@@ -154,10 +155,10 @@ def _tasks(config: LmEvalConfig) -> list[Task]:
     """
     _version()
     folder = config.include_path
-    if folder is not None and not Path(folder).is_dir():
-        raise DataError(f"evaluator 'lm-eval': include_path {folder} is not a folder")
+    if folder is not None and not is_folder(Path(folder)):
+        raise DataError(f"evaluator 'lm-eval': include_path {shown(Path(folder))} is not a folder")
     for path in sorted(Path(folder).rglob("*.yaml")) if folder is not None else ():
-        if not path.is_file():  # lm-eval would open a pipe and wait
+        if not is_file(path):  # lm-eval would open a pipe and wait
             raise DataError(f"evaluator 'lm-eval': {path} is not a file; remove it")
     index = {} if folder is None else _manager(folder, False).task_index
     if any(name not in index for name in config.tasks):
@@ -230,9 +231,9 @@ def _local_files(task: Task) -> list[Path]:
     names += [task.config.get("dataset_path"), named.get("data_dir")]
     found: dict[Path, None] = {}
     for name in (name for name in names if isinstance(name, str)):
-        if Path(name).is_file():
+        if is_file(Path(name)):
             found[Path(name)] = None
-        elif Path(name).is_absolute() and Path(name).is_dir():
+        elif Path(name).is_absolute() and is_folder(Path(name)):
             found |= dict.fromkeys(p for p in sorted(Path(name).rglob("*")) if p.is_file())
         elif has_magic(name):
             paths = (Path(one) for one in sorted(glob(name, recursive=True)))
