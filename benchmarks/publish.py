@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.analysis.reported import find_publication
 from harness.analysis.verdict import verdict
@@ -107,7 +107,7 @@ def shown(store: Store, reported: Sequence[str] = ()) -> tuple[str, str]:
     for what in ("matrix", "leaderboard"):
         console = Terminal(file=io.StringIO(), width=100, color_system=None)
         if what == "matrix":
-            matrix = build_matrix(store)
+            matrix = matrix_of(store)
             print_matrix(console, matrix, verdict(matrix))
         else:
             publications = [find_publication(name) for name in reported]
@@ -145,7 +145,7 @@ def readme(path: Path, store: Store, spec_name: str, made: str) -> str:
             return before + made + rest.split(END, 1)[1]
         return f"{text.rstrip()}\n\n{made}\n"
     index = store.index()
-    notes = build_matrix(store).notes
+    notes = matrix_of(store).notes
     description = str(index.spec.get("description") or index.name)
     facts = "\n".join(f"- {line}" for line in limits(index.spec, notes))
     return (
@@ -198,7 +198,7 @@ def publish(
     for kind, file in (("csv", "numbers.csv"), ("markdown", "tables.md"), ("latex", "tables.tex")):
         harness("export", target, "--format", kind, "--out", target / "tables" / file)
     shutil.rmtree(target / "figures", ignore_errors=True)
-    reader, matrix = RunReader(store), build_matrix(store)
+    reader, matrix = RunReader(store), matrix_of(store)
     every = [figure for figure in figures_of(reader, matrix) if "items-" not in figure.name]
     figures = write_figures(every, target / "figures", ("svg",))
     made = generated(store, figures, reported)

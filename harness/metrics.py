@@ -226,22 +226,18 @@ class Metric(MetricDefinition):
 
 
 def estimate(
-    items: Iterable[Item],
-    estimator: str,
-    of: Sequence[str],
-    stratum: str | None = None,
-    reference: tuple[float, ...] = (),
+    items: Iterable[Item], estimator: str, of: Sequence[str], stratum: str | None = None
 ) -> Estimate:
     """Apply an estimator to the items of a stratum that carry every value in ``of``.
 
     Raises:
         PluginError: the estimator is unknown, takes another number of values, or needs the base
-            model's items and ``reference`` is empty.
+            model's items.
     """
     from harness.estimators import estimate_sample
 
-    formula = _formula(estimator, of, based=bool(reference))
-    return estimate_sample(formula, sample_of(items, of, stratum, reference))
+    formula = _formula(estimator, of, based=False)
+    return estimate_sample(formula, sample_of(items, of, stratum))
 
 
 def sample_of(

@@ -272,7 +272,7 @@ def test_a_plugins_estimator_is_used_by_estimate_bootstrap_and_verify(tmp_path: 
     measurement = Measurement(domain="gender", protocol="p", metrics=(metric,), items=tuple(after))
     write_measurement(store, "0" * 64, measurement)
     found = [d.what for d in verify(store).differences if "is the hash" not in d.what]
-    assert all("hash of the inputs" in what for what in found)
+    assert all("hash of the stored inputs" in what for what in found)
     wrong = metric.model_copy(update={"value": 1.0})
     write_measurement(store, "1" * 64, measurement.model_copy(update={"metrics": (wrong,)}))
     assert any("value is 1.0" in d.what for d in verify(store).differences)

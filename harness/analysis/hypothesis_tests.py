@@ -191,10 +191,10 @@ def contrasts(reader: RunReader, hypothesis: Hypothesis) -> Iterator[ContrastTes
             if missing:
                 yield made(pairs, None, reason=_missing(missing))
             else:
-                yield made(pairs, mean_effect(known), reason=_few(matrix, rows, hypothesis, pairs))
+                yield made(pairs, mean_effect(known), reason=_few(rows, hypothesis, pairs))
         else:
             for pair, effect in zip(pairs, effects, strict=True):
-                reason = _few(matrix, rows, hypothesis, [pair])
+                reason = _few(rows, hypothesis, [pair])
                 if effect is None:
                     reason = _missing([pair])
                 yield made((pair,), effect, reason=reason)
@@ -217,7 +217,7 @@ def _missing(pairs: Sequence[Pair]) -> str:
     return "not measured: " + ", ".join(f"{p.source} to {p.target}" for p in pairs)
 
 
-def _few(matrix: Matrix, rows: Sequence[Row], hypothesis: Hypothesis, pairs: Sequence[Pair]) -> str:
+def _few(rows: Sequence[Row], hypothesis: Hypothesis, pairs: Sequence[Pair]) -> str:
     """Why some cell of a contrast cannot be judged, in words; empty where every cell can."""
     targets = {pair.target for pair in pairs}
     arms = hypothesis.contrast.method, hypothesis.contrast.control

@@ -84,12 +84,12 @@ def _improvement(standing: Standing, board: Leaderboard) -> TableCell:
 UNDEFINED = "the base cannot be told from the ideal: mean signed change instead of improvement"
 
 
-def effect_cell(estimate: Estimated | None, *, marked: bool = True) -> TableCell:
+def effect_cell(estimate: Estimated | None) -> TableCell:
     """A cell of form ``effect``: an estimate with its interval, better above zero."""
     if estimate is None:
         return NONE
     mark: Mark = "same"
-    if marked and estimate.value:
+    if estimate.value:
         mark = "better" if estimate.value > 0 else "worse"
     return TableCell(
         value=estimate.value,

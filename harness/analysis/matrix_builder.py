@@ -41,7 +41,6 @@ __all__ = [
     "Matrix",
     "Row",
     "Status",
-    "build_matrix",
     "matrix_of",
 ]
 
@@ -49,40 +48,8 @@ ANY = "any"
 """Shown as the source of a model that is the same from every source."""
 
 
-def build_matrix(
-    store: Store,
-    *,
-    metric: str | None = None,
-    evaluator: str | None = None,
-    protocol: str | None = None,
-    step: int | None = None,
-    correction: str = DEFAULT,
-) -> Matrix:
-    """Compare every debiased model of a run with its base.
-
-    Args:
-        store: the run.
-        metric: only this metric; default: the primary ones.
-        evaluator: only this evaluator.
-        protocol: only this protocol (scorer).
-        step: the checkpoint; default: each cell's last.
-        correction: of the p-values of each family of tests.
-
-    Raises:
-        StoreError: the run has no record, or none that was asked for.
-    """
-    return matrix_of(
-        RunReader(store),
-        metric=metric,
-        evaluator=evaluator,
-        protocol=protocol,
-        step=step,
-        correction=correction,
-    )
-
-
 def matrix_of(
-    reader: RunReader,
+    run: Store | RunReader,
     *,
     metric: str | None = None,
     evaluator: str | None = None,
@@ -91,10 +58,21 @@ def matrix_of(
     correction: str = DEFAULT,
     pooled: bool = True,
 ) -> Matrix:
-    """`build_matrix` from a reader, so that several tables of a run share what was read.
+    """Compare every debiased model of a run with its base.
 
-    ``pooled=False`` leaves out the rows over fits.
+    Args:
+        run: the run, or a reader of it, so that several tables share what was read.
+        metric: only this metric; default: the primary ones.
+        evaluator: only this evaluator.
+        protocol: only this protocol (scorer).
+        step: the checkpoint; default: each cell's last.
+        correction: of the p-values of each family of tests.
+        pooled: also make the rows over fits.
+
+    Raises:
+        StoreError: the run has no record, or none that was asked for.
     """
+    reader = run if isinstance(run, RunReader) else RunReader(run)
     steps = _steps(reader.index, step)
     with uncollected():
         columns = reader.columns(steps, metric, evaluator, protocol)

@@ -275,7 +275,7 @@ def _standing(
     nets = () if group.control else tuple(_nets(bias, group, groups))
     net = None
     if asked is not None and label is not None and not group.control:
-        net = _net(bias, group, asked, label)
+        net = _net(bias, group, asked)
     return Standing(
         run=group.run,
         model=group.model,
@@ -400,10 +400,8 @@ def _nets(
     return nets
 
 
-def _net(
-    bias: Sequence[tuple[Row, Entry]], group: _Group, asked: Sequence[Row], label: str
-) -> MeanNet | None:
-    """Net of the rows of a label that was asked for; None for those rows themselves."""
+def _net(bias: Sequence[tuple[Row, Entry]], group: _Group, asked: Sequence[Row]) -> MeanNet | None:
+    """Net of the rows of the control that was asked for; None for those rows themselves."""
     control_rows = {id(row) for row in asked}
     if any(id(row) in control_rows for row in group.rows):
         return None

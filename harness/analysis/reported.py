@@ -11,7 +11,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from harness.errors import DataError, did_you_mean
+from harness.errors import DataError, did_you_mean, first_problem
 from harness.shipped import shipped_files
 
 
@@ -76,14 +76,14 @@ def load_publications(folder: Path | None = None) -> tuple[Publication, ...]:
     return tuple(sorted(publications, key=lambda publication: publication.id))
 
 
-def find_publication(name: str, folder: Path | None = None) -> Publication:
+def find_publication(name: str) -> Publication:
     """Return the publication with an id or alias (``paper`` is Lu et al. 2024).
 
     Raises:
         DataError: there is none; says which there are.
     """
     by_name: dict[str, Publication] = {}
-    for publication in load_publications(folder):
+    for publication in load_publications():
         by_name.update(dict.fromkeys((publication.id, *publication.aliases), publication))
     if name not in by_name:
         raise DataError(f"no reported numbers called '{name}'{did_you_mean(name, by_name)}")
@@ -91,8 +91,4 @@ def find_publication(name: str, folder: Path | None = None) -> Publication:
 
 
 def _first(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        (first, *_) = error.errors()
-        place = ".".join(str(part) for part in first["loc"])
-        return f"{place}: {first['msg']}" if place else first["msg"]
-    return str(error)
+    return first_problem(error) if isinstance(error, ValidationError) else str(error)

@@ -231,7 +231,7 @@ class FitSummary(NamedTuple):
     interval: Interval | None
 
 
-def over_fits(values: Sequence[float], level: float = LEVEL) -> FitSummary:
+def over_fits(values: Sequence[float]) -> FitSummary:
     """Mean, standard deviation and t interval over fits; one fit has a mean only.
 
     The interval is about further fits on the same items. It is narrower than one over items and
@@ -247,7 +247,7 @@ def over_fits(values: Sequence[float], level: float = LEVEL) -> FitSummary:
     if n < 2:
         return FitSummary(n, mean, None, None)
     sd = math.sqrt(math.fsum((v - mean) ** 2 for v in values) / (n - 1))
-    return FitSummary(n, mean, sd, t_interval(mean, sd**2 / n, n - 1.0, level))
+    return FitSummary(n, mean, sd, t_interval(mean, sd**2 / n, n - 1.0))
 
 
 # -- ratios --------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from harness import __version__
 from harness.analysis.costs import language_cost
 from harness.analysis.entry import Entry
 from harness.analysis.matrix import Matrix, Row
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.errors import StoreError
 from harness.render.exports.markdown import escape
 from harness.render.tables.numbers import interval, number, signed
@@ -76,7 +76,7 @@ def write_card(folder: Path, store: Store, cell: Cell, step: int, holds: Sequenc
 
 def _matrix(store: Store, step: int) -> Matrix | None:
     try:
-        return build_matrix(store, step=step)
+        return matrix_of(store, step=step)
     except StoreError:
         if next(store.record_keys(), None) is not None:
             raise
@@ -116,7 +116,7 @@ def _card(
         "## Results",
         _results(entries, matrix),
         "## Cost",
-        _cost(matrix, row, cell),
+        _cost(matrix, row),
         "## Warnings",
         _list(_warnings(entries, cell)),
         "## Licence",
@@ -206,7 +206,7 @@ def _significant(entry: Entry) -> str:
     return "yes" if entry.significant else "no"
 
 
-def _cost(matrix: Matrix | None, row: Row | None, cell: Cell) -> str:
+def _cost(matrix: Matrix | None, row: Row | None) -> str:
     cost = language_cost(matrix) if matrix is not None else None
     entry = row.entry(cost.column) if row is not None and cost is not None else None
     base = entry.base.value if entry is not None and entry.base is not None else None

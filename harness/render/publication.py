@@ -20,7 +20,7 @@ import yaml
 from harness import __version__
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.leaderboard_tables import board_tables
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.analysis.verdict import verdict
 from harness.errors import StoreError
@@ -107,7 +107,7 @@ def _about(folder: Path, name: str, place: str, store: Store) -> dict[str, Any]:
     return {
         "name": name,
         "created_at": index.created_at,
-        "verdict": verdict(build_matrix(store)).text,
+        "verdict": verdict(matrix_of(store)).text,
         "models": sorted({cell.model for cell in index.cells}),
         "methods": sorted({names.name(cell) for cell in debiased}),
         "sources": sorted({cell.source for cell in debiased if cell.source is not None}),

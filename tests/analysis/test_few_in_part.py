@@ -13,7 +13,7 @@ from harness.analysis.effects import Effect
 from harness.analysis.entry import Entry
 from harness.analysis.hypothesis_tests import verdicts
 from harness.analysis.leaderboard_tables import leaderboard_table
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.power import noise_of
 from harness.analysis.ranking import rank
@@ -98,7 +98,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def entries(store: Store) -> dict[str, Entry]:
-    (row,) = build_matrix(store).pooled
+    (row,) = matrix_of(store).pooled
     return {entry.column.domain: entry for entry in row.entries}
 
 
@@ -118,7 +118,7 @@ def test_it_has_a_value_and_neither_interval_nor_test_nor_mark(store: Store) -> 
 
 
 def test_tables_say_why(store: Store) -> None:
-    (table,) = matrix_tables(build_matrix(store))
+    (table,) = matrix_tables(matrix_of(store))
     assert f"No interval, no star and no mark for uneven: {REASON}." in table.notes
     assert any(REASON in note for note in leaderboard_table(rank([store])).notes)
     assert REASON in rows(text_of("matrix", store.folder))

@@ -16,7 +16,7 @@ from statsmodels.stats.multitest import multipletests
 
 from harness.analysis.effects import Block, Effect, combined
 from harness.analysis.hypothesis_tests import ContrastTest, judged, verdicts
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.power import Noise, components, plan_test, power_of
 from harness.arrays import Floats
 from harness.errors import StoreError
@@ -298,7 +298,7 @@ def test_the_page_and_the_figures_show_the_verdicts(tmp_path: Path) -> None:
     store = registered(tmp_path)
     reader = RunReader(store)
     tests = verdicts(reader).tests
-    drawn = figures_of(reader, build_matrix(store)).hypotheses
+    drawn = figures_of(reader, matrix_of(store)).hypotheses
     shown = [row for figure in drawn for row in figure.numbers.rows]
     assert len(drawn) == len({t.hypothesis.endpoint.metric for t in tests})
     assert len(shown) == len(tests)  # no two tests of this run share a contrast
@@ -319,7 +319,7 @@ def test_the_page_and_the_figures_show_the_verdicts(tmp_path: Path) -> None:
 
 def test_a_run_without_hypotheses_has_no_such_figure(tmp_path: Path) -> None:
     store = make_run(tmp_path, steps=(30,))
-    assert not figures_of(RunReader(store), build_matrix(store)).hypotheses
+    assert not figures_of(RunReader(store), matrix_of(store)).hypotheses
 
 
 def test_changed_hypotheses_and_late_ones_are_named(tmp_path: Path) -> None:

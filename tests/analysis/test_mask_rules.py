@@ -11,7 +11,7 @@ from made_runs import make_run
 
 from harness.analysis.effects import Block, Effect
 from harness.analysis.mask_rules import RuleSpread, mask_rules, rule_table, spread_over_rules
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 
 ITEMS, FITS = 60, 4
 
@@ -109,7 +109,7 @@ def test_rows_of_a_run(tmp_path: Path) -> None:
     store = make_run(
         tmp_path, maskers=("attribute", "harm", "both"), seeds=(0, 1, 2), steps=(10, 20)
     )
-    matrix = build_matrix(store)
+    matrix = matrix_of(store)
     rows = mask_rules(matrix)
     columns = len(matrix.columns)
     assert len(rows) == 2 * columns  # two sources, one method; `identity` has no masker
@@ -132,4 +132,4 @@ def test_rows_of_a_run(tmp_path: Path) -> None:
     assert table is not None
     assert len(table.rows) == len(rows)
     assert all(len(line.cells) == len(table.columns) for line in table.rows)
-    assert rule_table(build_matrix(make_run(tmp_path, name="one-rule"))) is None
+    assert rule_table(matrix_of(make_run(tmp_path, name="one-rule"))) is None

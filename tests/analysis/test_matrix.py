@@ -10,7 +10,7 @@ import pytest
 from bench import Bench
 
 from harness.analysis.entry import close_squares
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.analysis.verdict import verdict
 from harness.errors import StoreError
@@ -33,7 +33,7 @@ def test_mirrored_shares_are_equally_far_from_50() -> None:
 
 def shown(bench: Bench, width: int = 100) -> str:
     console = Terminal(file=io.StringIO(), width=width)
-    matrix, board = build_matrix(bench.store), rank([bench.store])
+    matrix, board = matrix_of(bench.store), rank([bench.store])
     print_matrix(console, matrix, verdict(matrix))
     print_leaderboard(console, board)
     text = console.file.getvalue()  # type: ignore[attr-defined]
@@ -48,7 +48,7 @@ def bench(tmp_path: Path) -> Bench:
 
 def test_sources_by_targets_with_the_base_and_controls(bench: Bench) -> None:
     bench.run()
-    matrix = build_matrix(bench.store)
+    matrix = matrix_of(bench.store)
     assert [c.domain for c in matrix.columns] == ["gender", "race", "religion"]
     rows = {(row.cell.debiaser, row.cell.source): row for row in matrix.rows}
     assert len(rows) == 4
@@ -63,7 +63,7 @@ def test_sources_by_targets_with_the_base_and_controls(bench: Bench) -> None:
     assert (entry.test.gained, entry.test.lost, entry.test.p) == (0, 2, 0.5)
     unchanged = rows["toy-identity", "race"].entries[0]
     assert (unchanged.change, unchanged.evidence, unchanged.p) == (0.0, "exact", None)
-    at_10 = build_matrix(bench.store, step=10)
+    at_10 = matrix_of(bench.store, step=10)
     assert at_10.rows[0].entries[0].change == 0.0
     text = shown(bench)
     assert max(map(len, text.splitlines())) <= 100
@@ -87,13 +87,13 @@ def test_failed_and_missing_cells_are_shown_with_their_reason(bench: Bench) -> N
     )
     (bench.store.folder / "records" / f"{lost}.json").unlink()
     assert "not run" in shown(bench)
-    entries = json.loads(matrix_json(build_matrix(bench.store)))["entries"]
+    entries = json.loads(matrix_json(matrix_of(bench.store)))["entries"]
     assert {entry["status"] for entry in entries} == {"failed", "missing"}
 
 
 def test_unknown_choices_name_the_known(bench: Bench) -> None:
     with pytest.raises(StoreError, match=r"index\.json|no measurement|cannot read"):
-        build_matrix(bench.store)
+        matrix_of(bench.store)
     bench.run(evaluators="toy-evaluator")
     with pytest.raises(StoreError, match="did you mean 'stereotype_score'"):
-        build_matrix(bench.store, metric="stereotype_scor")
+        matrix_of(bench.store, metric="stereotype_scor")

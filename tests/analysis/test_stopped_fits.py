@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from made_runs import make_run
 
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.run_comparison import compare
 from harness.analysis.step_curves import RunCurves
@@ -44,7 +44,7 @@ def test_steps_in_words() -> None:
 
 
 def test_the_matrix_says_where_each_row_stopped(run: Store) -> None:
-    matrix = build_matrix(run)
+    matrix = matrix_of(run)
     by_source = {row.cell.source: row for row in matrix.pooled if row.cell.debiaser != "identity"}
     assert [stop.step for stop in by_source["gender"].stops] == [41, 57]
     assert by_source["gender"].shown_step == "41–57"
@@ -61,7 +61,7 @@ def test_the_matrix_says_where_each_row_stopped(run: Store) -> None:
 
 
 def test_a_run_that_stops_nowhere_is_shown_as_before(tmp_path: Path) -> None:
-    (table, *_) = matrix_tables(build_matrix(make_run(tmp_path)))
+    (table, *_) = matrix_tables(matrix_of(make_run(tmp_path)))
     assert full_title(table).count("step 30") == 1
     assert not [note for note in table.notes if "stop_at" in note]
 
@@ -106,7 +106,7 @@ def shown_csv(run: Store, name: str) -> str:
 
 def test_curves_end_where_the_fits_stopped(run: Store) -> None:
     reader = RunReader(run)
-    curves = RunCurves(reader, build_matrix(run))
+    curves = RunCurves(reader, matrix_of(run))
     ends = {c.group: c.points[-1].step for p in curves.bias_panels["gender"] for c in p.curves}
     assert ends == {"gender": 49, "race": 63}  # the mean over seeds
     assert curves.trade_off is not None
@@ -116,7 +116,7 @@ def test_curves_end_where_the_fits_stopped(run: Store) -> None:
 def test_means_over_sources_are_at_the_mean_step(tmp_path: Path) -> None:
     methods = [f"method-{k}" for k in range(6)]  # more curves than can be told apart
     store = make_run(tmp_path, steps=(120,), methods=methods, stops=STOPS, lean=0.9)
-    plot = RunCurves(RunReader(store), build_matrix(store)).trade_off
+    plot = RunCurves(RunReader(store), matrix_of(store)).trade_off
     assert plot is not None
     assert plot.merged
     paths = {fit.method: way for fit, way in plot.paths if not fit.control}

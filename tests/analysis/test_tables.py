@@ -15,7 +15,7 @@ from harness.analysis.comparison_tables import comparison_tables
 from harness.analysis.leaderboard import Leaderboard, Standing
 from harness.analysis.leaderboard_columns import BOARD_COLUMNS, BoardColumn
 from harness.analysis.leaderboard_tables import board_tables
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.ranking import rank
 from harness.analysis.run_comparison import compare
@@ -47,7 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def tables_of(run: Store) -> list[Table]:
-    return [*matrix_tables(build_matrix(run)), *board_tables(rank([run]))]
+    return [*matrix_tables(matrix_of(run)), *board_tables(rank([run]))]
 
 
 def shown_cells(table: Table) -> list[tuple[str, CellText]]:
@@ -91,7 +91,7 @@ def plain(text: str) -> str:
 
 def test_every_format_shows_every_cell(run: Store) -> None:
     """Console, Markdown, LaTeX, HTML and JSON, cell by cell."""
-    matrix, board = build_matrix(run), rank([run])
+    matrix, board = matrix_of(run), rank([run])
     markdown = markdown_text(matrix, board)
     latex = plain(latex_text(matrix, board))
     console = plain(
@@ -127,7 +127,7 @@ def test_every_format_shows_every_cell(run: Store) -> None:
 
 
 def test_every_format_has_every_header_and_legend(run: Store) -> None:
-    matrix, board = build_matrix(run), rank([run])
+    matrix, board = matrix_of(run), rank([run])
     texts = {
         "markdown": plain(markdown_text(matrix, board).replace("\\", "").replace("<br>", "")),
         "console": plain(text_of("matrix", run.folder) + text_of("leaderboard", run.folder)),
@@ -160,8 +160,8 @@ def test_ranks_are_the_same_in_every_format_and_none_for_what_failed(tmp_path: P
     assert ranks["broken + wordlist"].value is None
     assert "no bias score is measured" in ranks["broken + wordlist"].reason
     for text in (
-        markdown_text(build_matrix(store), board),
-        latex_text(build_matrix(store), board),
+        markdown_text(matrix_of(store), board),
+        latex_text(matrix_of(store), board),
         text_of("leaderboard", store.folder),
     ):
         lines = [line for line in text.splitlines() if "broken" in line and "not run" in line]
@@ -188,7 +188,7 @@ def test_a_leaderboard_column_is_one_entry(run: Store, monkeypatch: pytest.Monke
 
     extra = BoardColumn("worst", "worst score", "the smallest improvement", worst, "number")
     monkeypatch.setattr(leaderboard_tables, "BOARD_COLUMNS", (*BOARD_COLUMNS, extra))
-    board, matrix = rank([run]), build_matrix(run)
+    board, matrix = rank([run]), matrix_of(run)
     (table,) = [t for t in board_tables(board) if t.key == "leaderboard"]
     position = table.column("worst")
     names = MethodNames(row.cell for row in matrix.rows)
@@ -216,7 +216,7 @@ def test_a_correction_is_one_entry(run: Store, monkeypatch: pytest.MonkeyPatch) 
         "plain", "no", "nothing", "-", lambda p: list(p), lambda alpha, tests, found: alpha
     )
     monkeypatch.setitem(CORRECTIONS, "plain", none)
-    matrix = build_matrix(run, correction="plain")
+    matrix = matrix_of(run, correction="plain")
     tested = [e for row in matrix.pooled for e in row.entries if e.p is not None]
     assert tested
     assert all(e.adjusted_p == e.p for e in tested)
@@ -236,7 +236,7 @@ def test_methods_have_one_name_everywhere(tmp_path: Path) -> None:
     renamed = [c.model_copy(update={"fit_key": f"{c.fit_key}9"}) for c in again]
     store.write_index(index.model_copy(update={"cells": (*index.cells, *renamed)}))
     name = "mlm-unlearning + wordlist (non-hateful)"
-    matrix, board = build_matrix(store), rank([store])
+    matrix, board = matrix_of(store), rank([store])
     assert any(row.method == name for t in matrix_tables(matrix) for row in t.rows)
     assert any(s.method == name for s in board.standings)
     assert any(net.control == name for s in board.standings for net in s.nets)
@@ -256,7 +256,7 @@ def test_comparison_tables_hold_what_the_command_shows(tmp_path: Path) -> None:
 
 def test_the_verdict_counts_what_the_tables_star(run: Store) -> None:
     """No sentence says that nothing is significant above starred cells."""
-    matrix = build_matrix(run)
+    matrix = matrix_of(run)
     found = verdict(matrix)
     stars = {"source": 0, "elsewhere": 0}
     for table in matrix_tables(matrix):
@@ -276,7 +276,7 @@ def test_a_verdict_on_several_methods_counts_methods_and_names_them(tmp_path: Pa
     store = make_run(
         tmp_path, methods=("one", "other"), maskers=("wordlist", "random"), seeds=range(4), lean=0.9
     )
-    matrix = build_matrix(store)
+    matrix = matrix_of(store)
     found = verdict(matrix)
     starred: dict[str, set[tuple[str, str]]] = {}
     for row in matrix.pooled:
@@ -347,7 +347,7 @@ def test_one_control_a_column(tmp_path: Path) -> None:
 def test_figure_and_leaderboard_use_one_cost(tmp_path: Path) -> None:
     """The dose and other metrics of no domain are not taken for the language cost."""
     store = make_run(tmp_path, evaluators=("neutral-kl", "pairs", "wikitext2-perplexity"), lean=0.8)
-    matrix = build_matrix(store)
+    matrix = matrix_of(store)
     plot = RunCurves(RunReader(store), matrix).trade_off
     board = rank([store])
     assert plot is not None

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from made_runs import make_run
 
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.ranking import rank
 from harness.analysis.units import NO_UNIT, PERCENT, MetricUnit, metric_unit
@@ -170,7 +170,7 @@ def test_the_leaderboard_averages_bias_scores_of_one_unit(mixed: Store) -> None:
     nats = rank([mixed], unit="nats")
     assert nats.unit == "nats"
     assert [name for name, _ in nats.other_scores] == ["stereotype_score (pairs, hf_nll)"]
-    matrix = build_matrix(mixed)
+    matrix = matrix_of(mixed)
     for board in (alone, nats):
         for standing in board.standings:
             entries = [
@@ -190,7 +190,7 @@ def test_the_leaderboard_averages_bias_scores_of_one_unit(mixed: Store) -> None:
 
 
 def test_a_bound_says_its_unit(mixed: Store) -> None:
-    matrix = build_matrix(mixed)
+    matrix = matrix_of(mixed)
     tables = {table.metric: table for table in matrix_tables(matrix)}
     assert tables["stereotype_score"].unit == "points"
     assert tables["gap"].unit == "nats"

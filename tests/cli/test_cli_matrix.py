@@ -11,7 +11,7 @@ from harness_evaluators.embedded import EmbeddedPairs
 from harness_evaluators.pairs import PairConfig
 from made_runs import NOW, made_key, make_run, write_measurement
 
-from harness.analysis.matrix_builder import Entry, build_matrix
+from harness.analysis.matrix_builder import Entry, matrix_of
 from harness.analysis.ranking import rank
 from harness.analysis.transfer import transfers
 from harness.analysis.verdict import verdict
@@ -122,14 +122,14 @@ def test_the_first_screen_fits_one_screen(tmp_path: Path) -> None:
     store = make_run(tmp_path, maskers=["wordlist", "random"])
     text = text_of("matrix", store.folder, "--short", width=80)
     assert len(text.splitlines()) <= 40
-    matrix = build_matrix(store)
+    matrix = matrix_of(store)
     assert rows(verdict(matrix).text) in rows(text)
     assert "debiased by" not in text
 
 
 def test_p_values_are_shown_when_asked_for(tmp_path: Path) -> None:
     store = make_run(tmp_path)
-    adjusted = [e.adjusted_p for row in build_matrix(store).pooled for e in row.entries]
+    adjusted = [e.adjusted_p for row in matrix_of(store).pooled for e in row.entries]
     text = text_of("matrix", store.folder, "--p-values")
     assert "p = " not in text_of("matrix", store.folder)
     for p in adjusted:
@@ -142,7 +142,7 @@ def test_p_values_are_shown_when_asked_for(tmp_path: Path) -> None:
 
 def test_several_seeds_are_summarised_and_kept_apart_from_items(tmp_path: Path) -> None:
     store = make_run(tmp_path, seeds=range(5), identity=True)
-    matrix = build_matrix(store)
+    matrix = matrix_of(store)
     assert [row.fits for row in matrix.pooled] == [5, 5, 1]
     pooled = matrix.pooled[0].entries[0]
     entries = [row.entry(pooled.column) for row in matrix.rows if row.cell.source == "gender"]
@@ -157,13 +157,13 @@ def test_several_seeds_are_summarised_and_kept_apart_from_items(tmp_path: Path) 
     assert "5 fits" in text
     assert "±" in text
     assert "seed 4" in text_of("matrix", store.folder, "--each-seed")
-    single = build_matrix(make_run(tmp_path, name="single"))
+    single = matrix_of(make_run(tmp_path, name="single"))
     assert not single.several_fits
 
 
 def test_holm_is_stricter_and_intervals_are_shown(tmp_path: Path) -> None:
     store = make_run(tmp_path)
-    by = {c: build_matrix(store, correction=c) for c in ("bh", "holm")}
+    by = {c: matrix_of(store, correction=c) for c in ("bh", "holm")}
     pairs = [
         (a.adjusted_p, b.adjusted_p)
         for x, y in zip(by["bh"].rows, by["holm"].rows, strict=True)
@@ -231,7 +231,7 @@ def skewed(folder: Path) -> Store:
 
 def test_a_score_that_moves_without_its_balanced_mean_is_warned_of(tmp_path: Path) -> None:
     store = skewed(tmp_path)
-    (entry,) = build_matrix(store, metric="stereotype_score").rows[0].entries
+    (entry,) = matrix_of(store, metric="stereotype_score").rows[0].entries
     assert entry.improvement is not None
     assert entry.improvement > 5
     assert entry.significant
@@ -241,13 +241,13 @@ def test_a_score_that_moves_without_its_balanced_mean_is_warned_of(tmp_path: Pat
     assert entry.warning is not None
     assert "group words may only have become rarer" in rows(text_of("matrix", store.folder))
     assert "group words may only have become rarer" in rows(text_of("leaderboard", store.folder))
-    (did,) = build_matrix(store, metric="association").rows[0].entries
+    (did,) = matrix_of(store, metric="association").rows[0].entries
     assert did.change == pytest.approx(0.0)
 
 
 def test_transfer_is_improvement_on_targets_over_that_on_the_source(tmp_path: Path) -> None:
     store = make_run(tmp_path, lean=0.9, items=120)
-    matrix = build_matrix(store)
+    matrix = matrix_of(store)
     (own,) = [t for t in transfers(matrix) if t.method.startswith("mlm")]
     pairs = [
         (row.cell.source == e.column.domain, e)
@@ -309,7 +309,7 @@ def test_a_matrix_reads_only_the_items_of_the_step_it_shows(
     record = Store.record
     monkeypatch.setattr(Store, "item_tables", counted)
     monkeypatch.setattr(Store, "record", bare)
-    build_matrix(store)
+    matrix_of(store)
     assert len(read) == len(set(read))
     shown = {
         ref.key

@@ -20,7 +20,7 @@ from click.testing import CliRunner
 from made_runs import make_run
 
 from harness.analysis.long_table import COLUMNS, tidy_rows
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.cli.main import cli
 from harness.errors import HarnessError
@@ -121,7 +121,7 @@ def test_a_row_says_what_it_is_compared_with(run: Store) -> None:
             against = base[row.evaluator, row.protocol, row.target, row.metric].value
             assert row.base_value == against
             assert row.change == pytest.approx(row.value - (against or 0.0), abs=1e-9)
-    matrix = build_matrix(run, step=20)
+    matrix = matrix_of(run, step=20)
     entry = next(e for r in matrix.rows for e in r.entries if r.step == 20 and e.adjusted_p)
     assert any(
         r.step == 20 and r.p_corrected == pytest.approx(entry.adjusted_p, rel=1e-9) for r in rows
@@ -201,7 +201,7 @@ def test_golden(run: Store, tmp_path: Path, kind: str) -> None:
 
 def test_markdown_tables_are_rectangular_whatever_the_names(tmp_path: Path) -> None:
     store = make_run(tmp_path, name="a|b", methods=["x|y_z*", "<script>"], fail={("race", 30)})
-    text = markdown_text(build_matrix(store), rank([store]))
+    text = markdown_text(matrix_of(store), rank([store]))
     assert "<script>" not in text
     assert "## Failed" in text
     tables = re.findall(r"(?:^\|.*\|\n)+", text, re.MULTILINE)
@@ -234,7 +234,7 @@ def width(row: str) -> int:
 
 def test_latex_is_well_formed_whatever_the_names(tmp_path: Path) -> None:
     store = make_run(tmp_path, name="a_b", methods=[AWKWARD, "plain"], fail={("race", 30)})
-    text = latex_text(build_matrix(store), rank([store]))
+    text = latex_text(matrix_of(store), rank([store]))
     begun = re.findall(r"\\begin\{(\w+)\}", text)
     assert sorted(begun) == sorted(re.findall(r"\\end\{(\w+)\}", text))
     assert begun.count("table") >= 3  # two matrices and the leaderboard

@@ -14,7 +14,7 @@ from made_runs import make_run, pairs
 
 from harness.analysis.halves import halves_panels
 from harness.analysis.item_changes import spread_panels
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.step_curves import RunCurves
 from harness.analysis.trade_off import pareto_front
 from harness.cli.main import cli
@@ -28,11 +28,11 @@ from harness.storage.store import Store
 
 
 def curves_of(store: Store) -> RunCurves:
-    return RunCurves(RunReader(store), build_matrix(store))
+    return RunCurves(RunReader(store), matrix_of(store))
 
 
 def drawn_from(store: Store) -> RunFigures:
-    return figures_of(RunReader(store), build_matrix(store))
+    return figures_of(RunReader(store), matrix_of(store))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def test_curves_are_the_stored_scores_and_one_seed_has_an_interval(run: Store) -> None:
-    reader, matrix = RunReader(run), build_matrix(run)
+    reader, matrix = RunReader(run), matrix_of(run)
     (panel,) = RunCurves(reader, matrix).bias_panels["gender"]
     curve = next(c for c in panel.curves if c.label == "mlm-unlearning + wordlist from gender")
     assert [p.step for p in curve.points] == [0, 10, 20, 30]
@@ -105,7 +105,7 @@ def test_trade_off_leaves_out_checkpoints_that_lack_a_score(run: Store) -> None:
 
 
 def test_items_move_by_the_margin_of_their_two_scores(run: Store) -> None:
-    panels = spread_panels(RunReader(run), build_matrix(run))
+    panels = spread_panels(RunReader(run), matrix_of(run))
     gender = next(p for p in panels if p.column.domain == "gender")
     assert gender.unit == "margin (nats a token)"
     spread = next(s for s in gender.spreads if s.fit.method == "mlm-unlearning + wordlist")
@@ -135,7 +135,7 @@ def test_more_curves_than_can_be_told_apart_are_split_by_source(tmp_path: Path) 
 
 def test_halves_are_averaged_over_seeds(tmp_path: Path) -> None:
     store = make_run(tmp_path, seeds=[0, 1], sources=["gender"], targets=["gender"])
-    matrix = build_matrix(store)
+    matrix = matrix_of(store)
     (panel,) = halves_panels(matrix)
     (row,) = panel.rows
     entries = [r.entries[0] for r in matrix.rows if r.cell.debiaser != "identity"]
@@ -295,7 +295,7 @@ def test_many_fits_are_summarised_and_drawn_quickly(tmp_path: Path) -> None:
 def test_change_over_dose_is_a_line_or_points_of_fits_that_were_read_once(tmp_path: Path) -> None:
     evaluators = ("pairs", "neutral-kl")
     store = make_run(tmp_path / "a", evaluators=evaluators, lean=0.8, seeds=(0, 1))
-    reader, matrix = RunReader(store), build_matrix(store)
+    reader, matrix = RunReader(store), matrix_of(store)
     panels = RunCurves(reader, matrix).dose_panels
     assert [panel.column.domain for panel in panels] == ["gender", "race", "religion"]
     panel = panels[0]

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from made_runs import make_run
 
 from harness.analysis.leaderboard_tables import board_tables
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.ranking import rank
 from harness.analysis.tables import Table, TableCell, TableColumn, TableRow
@@ -41,7 +41,7 @@ def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 
 @pytest.fixture(scope="module")
 def tables(run: Store) -> list[Table]:
-    found = [*matrix_tables(build_matrix(run)), *board_tables(rank([run]))]
+    found = [*matrix_tables(matrix_of(run)), *board_tables(rank([run]))]
     assert {"matrix", "leaderboard"} <= {table.key for table in found}
     return [table for table in found if table.rows]
 

@@ -19,7 +19,7 @@ from made_runs import make_run
 
 from harness.analysis.leaderboard_tables import board_tables
 from harness.analysis.mask_rules import rule_table
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.ranking import rank
 from harness.analysis.verdict import verdict
@@ -92,7 +92,7 @@ def page(run: Store) -> Page:
 
 
 def test_every_score_of_the_matrix_is_on_the_page(run: Store, page: Page) -> None:
-    for row in build_matrix(run).rows:
+    for row in matrix_of(run).rows:
         for entry in row.entries:
             if entry.after is not None and entry.after.value is not None:
                 assert f"{entry.after.value:.2f}" in page.shown
@@ -261,7 +261,7 @@ def test_strong_shades_are_significant_and_pale_ones_are_not(page: Page) -> None
 
 
 def test_the_first_screen_is_the_answer(run: Store, page: Page) -> None:
-    matrix = build_matrix(run)
+    matrix = matrix_of(run)
     said = verdict(matrix).text
     answer = page.text.split('<section id="answer"')[1].split("</section>")[0]
     assert "".join(said.split()) in "".join(Page(f"<div>{answer}</div>").shown.split())
@@ -270,7 +270,7 @@ def test_the_first_screen_is_the_answer(run: Store, page: Page) -> None:
 
 
 def test_mask_rules_are_compared_where_there_are_several(run: Store, page: Page) -> None:
-    rules = rule_table(build_matrix(run))
+    rules = rule_table(matrix_of(run))
     assert rules is not None
     section = page.text.split('<section id="mask-rules"')[1].split("</section>")[0]
     shown = Page(f"<div>{section.partition('>')[2]}</div>").shown
@@ -284,7 +284,7 @@ def test_the_tables_can_be_taken_from_the_page(run: Store, page: Page) -> None:
     kind, _, content = link["href"].partition(",")
     assert kind == "data:text/csv;base64"
     rows = list(csv.DictReader(io.StringIO(base64.b64decode(content).decode())))
-    matrix = build_matrix(run)
+    matrix = matrix_of(run)
     rules = rule_table(matrix)
     assert rules is not None  # the run has two maskers
     tables = [*matrix_tables(matrix), *board_tables(rank([run])), rules]
@@ -302,7 +302,7 @@ def test_p_values_are_there_and_hidden_until_asked_for(page: Page) -> None:
 
 
 def test_each_cell_says_what_change_its_items_can_show(run: Store, page: Page) -> None:
-    matrix = build_matrix(run)
+    matrix = matrix_of(run)
     for row in matrix.rows:
         for entry in row.entries:
             if entry.after is not None and entry.detectable is not None:
@@ -344,7 +344,7 @@ def test_seeds_are_one_row_and_each_by_itself_is_folded_away(tmp_path: Path) -> 
     assert "mlm-unlearning + wordlist, 5 fits" in shown
     assert "seed 4" not in shown
     assert "mlm-unlearning + wordlist, seed 4" in folded
-    (row,) = (r for r in build_matrix(store).pooled if r.cell.masker == "wordlist")
+    (row,) = (r for r in matrix_of(store).pooled if r.cell.masker == "wordlist")
     entry = row.entries[0]
     assert entry.spread is not None
     assert f"{abs(entry.change or 0.0):.2f} ± {entry.spread.sd:.2f}" in shown

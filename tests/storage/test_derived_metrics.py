@@ -9,7 +9,7 @@ import pytest
 from fresh_env import REPO
 
 from harness.analysis.item_changes import NoItemValueError, item_changes
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.arrays import Floats
 from harness.errors import HarnessError
 from harness.estimators import known_estimators
@@ -100,7 +100,7 @@ def test_the_base_has_a_preference_of_its_own_and_a_scale_of_one(reader: RunRead
 
 
 def test_derived_metrics_have_intervals_in_a_matrix(reader: RunReader) -> None:
-    matrix = build_matrix(reader.store, metric="preference")
+    matrix = matrix_of(reader.store, metric="preference")
     entries = [e for row in matrix.rows for e in row.entries if e.status == "measured"]
     assert entries
     assert all(e.change is not None for e in entries)

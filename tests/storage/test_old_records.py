@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.replay.verification import verify
 from harness.storage.records import SCHEMA_VERSION
@@ -34,7 +34,7 @@ def test_an_old_run_loads_and_its_numbers_still_follow_from_its_items(version: i
     found = verify(store)
     assert found.differences == ()
     assert (found.records, found.numbers) == (expected["records"], expected["numbers"])
-    matrix = build_matrix(store)
+    matrix = matrix_of(store)
     changes = [
         [row.cell.title(), row.step, entry.column.domain, entry.status, entry.change]
         for row in matrix.rows

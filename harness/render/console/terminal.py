@@ -49,9 +49,9 @@ class Terminal(Console):
             else:
                 yield Segment(printable(text), segment.style)
 
-    def say(self, text: str | Text, style: str = "", *, width: int | None = None) -> None:
-        """Print one line; it is wrapped by the terminal unless a width is given."""
-        self.print(text, style=style or None, soft_wrap=width is None, width=width)
+    def say(self, text: str | Text, style: str = "") -> None:
+        """Print one line, which the terminal wraps."""
+        self.print(text, style=style or None, soft_wrap=True)
 
     def alert(self, word: str, text: str, style: str, *, width: int | None = None) -> None:
         """Print one line that begins with a coloured word, such as ``warning`` or ``failed``."""

@@ -45,11 +45,11 @@ def _rows(tables: Iterable[Table]) -> Iterator[dict[str, object]]:
 
 def _content(store: Store, options: ExportOptions) -> bytes:
     from harness.analysis.leaderboard_tables import board_tables
-    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.matrix_builder import matrix_of
     from harness.analysis.matrix_tables import matrix_tables
     from harness.analysis.ranking import rank
 
-    tables = [*matrix_tables(build_matrix(store)), *board_tables(rank([store]))]
+    tables = [*matrix_tables(matrix_of(store)), *board_tables(rank([store]))]
     return cells_csv(tables, spreadsheet_safe=options.spreadsheet_safe)
 
 

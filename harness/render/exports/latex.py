@@ -223,10 +223,10 @@ def _label(run: str) -> str:
 
 
 def _content(store: Store, options: ExportOptions) -> bytes:
-    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.matrix_builder import matrix_of
     from harness.analysis.ranking import rank
 
-    return latex_text(build_matrix(store), rank([store])).encode()
+    return latex_text(matrix_of(store), rank([store])).encode()
 
 
 LATEX = ExportFormat("latex", "the same for an article (packages booktabs and graphicx)", _content)

@@ -75,10 +75,10 @@ def escape(text: str) -> str:
 
 
 def _content(store: Store, options: ExportOptions) -> bytes:
-    from harness.analysis.matrix_builder import build_matrix
+    from harness.analysis.matrix_builder import matrix_of
     from harness.analysis.ranking import rank
 
-    return markdown_text(build_matrix(store), rank([store])).encode()
+    return markdown_text(matrix_of(store), rank([store])).encode()
 
 
 MARKDOWN = ExportFormat(

@@ -149,7 +149,7 @@ class _Names:
 
 
 def write_figures(
-    figures: Iterable[Figure], folder: Path, kinds: Sequence[str] = KINDS, *, dpi: int = 300
+    figures: Iterable[Figure], folder: Path, kinds: Sequence[str] = KINDS
 ) -> list[Path]:
     """Write figures to files and return their paths.
 
@@ -157,7 +157,6 @@ def write_figures(
         figures: what to write; a file is called after the name of its figure.
         folder: where to; it is made if it does not exist.
         kinds: any of ``png``, ``svg`` and ``pdf``.
-        dpi: resolution of a PNG.
 
     Raises:
         DataError: matplotlib is not installed.
@@ -169,7 +168,7 @@ def write_figures(
         raise StoreError(f"{folder}: cannot write: {error.strerror or error}") from None
     written = []
     for figure in figures:
-        for kind, content in figure.files(kinds, dpi=dpi).items():
+        for kind, content in figure.files(kinds).items():
             path = folder / f"{figure.name}.{kind}"
             write_file(path, content)
             written.append(path)

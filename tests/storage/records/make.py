@@ -13,7 +13,7 @@ from pathlib import Path
 
 from toy_plugins import TOY_SPEC, toy_registry
 
-from harness.analysis.matrix_builder import build_matrix
+from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.data.places import DataStore
 from harness.replay.verification import verify
@@ -42,7 +42,7 @@ def main() -> None:
         registry = toy_registry()
         data = DataStore(cache_dir=Path(temporary), offline=True)
         Experiment.from_mapping(SPEC, registry=registry, data=data, folder=folder).run()
-    found, matrix = verify(store), build_matrix(store)
+    found, matrix = verify(store), matrix_of(store)
     expected = {
         "records": found.records,
         "numbers": found.numbers,
