@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import results_option
+from harness.cli.options import Amount, results_option
 from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
+from harness.garbage import seldom_collected
 
 
 @click.command("leaderboard")
@@ -24,14 +25,14 @@ from harness.cli.session import Session, pass_session
 @click.option(
     "--max-perplexity-increase",
     "budget",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     metavar="PERCENT",
     help="Do not rank methods that raise the perplexity by more than this.",
 )
 @click.option(
     "--at-perplexity-increase",
     "match_at",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     metavar="PERCENT",
     help="Compare methods where each has raised the perplexity by this; default: the largest "
     "increase that all of them reach.",
@@ -39,7 +40,7 @@ from harness.cli.session import Session, pass_session
 @click.option(
     "--at-dose",
     "dose_at",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     metavar="NATS",
     help="Compare methods at this KL divergence from the base model, per token; default: the "
     "largest that all of them reach.",
@@ -62,6 +63,7 @@ from harness.cli.session import Session, pass_session
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the standings as JSON.")
 @pass_session
+@seldom_collected()
 def leaderboard_command(
     session: Session,
     runs: tuple[str, ...],

@@ -6,8 +6,10 @@ import errno
 import importlib
 import io
 import os
+import signal
 import sys
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import click
@@ -115,6 +117,12 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a table must not fail for one character
             stream.reconfigure(errors="replace")
+    with _stopping_as_ctrl_c_does() as signals:
+        _run(signals)
+
+
+def _run(signals: Sequence[signal.Signals]) -> None:
+    """``signals``: filled with those that ask the process to end, as they come."""
     try:
         cli(standalone_mode=False)
         if sys.stdout is not None:
@@ -128,12 +136,59 @@ def main() -> None:
         echo(usage.getvalue().rstrip("\n"), err=True)
         sys.exit(error.exit_code)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or error.filename is not None:
+        if error.errno not in _OUTPUT_LOST or error.filename is not None:
             raise
-        with suppress(OSError):
-            echo("harness: the output cannot be written: no space is left there", err=True)
+        if error.errno != errno.EPIPE:  # `harness … | head` has read what it wants
+            with suppress(OSError):
+                echo(
+                    f"harness: the output cannot be written: {_OUTPUT_LOST[error.errno]}", err=True
+                )
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left cannot be written at exit
         sys.exit(StoreError.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        echo("harness: interrupted; finished results are kept", err=True)
-        sys.exit(130)
+        by = f"stopped by {signals[0].name}" if signals else "interrupted"
+        with suppress(OSError):  # the terminal may be gone
+            echo(
+                f"harness: {by}; finished results are kept, the same command goes on from there",
+                err=True,
+            )
+        sys.exit(128 + (signals[0] if signals else signal.SIGINT))
+
+
+_OUTPUT_LOST = {
+    errno.ENOSPC: "no space is left there",
+    errno.EDQUOT: "the quota is used up there",
+    errno.EFBIG: "the file would be larger than allowed",
+    errno.EPIPE: "nobody reads it",
+    errno.EIO: "its terminal or disk is gone",
+}
+"""What a failed write to standard output means."""
+
+
+@contextmanager
+def _stopping_as_ctrl_c_does() -> Iterator[list[signal.Signals]]:
+    """Have a request to end (SIGTERM, or SIGHUP as a terminal closes) unwind as Ctrl-C does.
+
+    A second one of the same kind ends the process at once. What ``nohup`` ignores stays ignored.
+    Yields a list that gets the signals that came.
+    """
+    came: list[signal.Signals] = []
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        came.append(signal.Signals(number))
+        raise KeyboardInterrupt
+
+    caught = []
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is None or signal.getsignal(number) is not signal.SIG_DFL:
+            continue
+        with suppress(ValueError):  # not the main thread
+            signal.signal(number, stop)
+            caught.append(number)
+    try:
+        yield came
+    finally:
+        for number in caught:
+            signal.signal(number, signal.SIG_DFL)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,6 +10,23 @@ from typing import Any, TypeVar
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Amount(click.FloatRange):
+    """A finite number of 0 or more; `click.FloatRange` lets nan and inf pass."""
+
+    def __init__(self, *, positive: bool = False) -> None:
+        """``positive``: 0 is refused too."""
+        super().__init__(min=0, min_open=positive)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return the number, or fail as click's own types do."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number", param, ctx)
+        return number
 
 
 def set_option(command: F) -> F:
@@ -52,8 +70,8 @@ def executor_options(command: F) -> F:
 
     kinds: dict[str, Any] = {
         "text": str,
-        "amount": click.FloatRange(min=0),
-        "share": click.FloatRange(min=0, min_open=True),
+        "amount": Amount(),
+        "share": Amount(positive=True),
         "count": click.IntRange(min=0),
     }
     names = [choice.name for choice in EXECUTORS]

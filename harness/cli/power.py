@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import results_option, set_option
+from harness.cli.options import Amount, results_option, set_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -29,18 +29,18 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--item-sd",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(positive=True),
     help="Standard deviation between items, in the unit of the score. Use it instead of --from.",
 )
 @click.option(
     "--fit-sd",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     default=0.0,
     help="Standard deviation between fits (seeds). Use it with --item-sd.",
 )
 @click.option(
     "--rest-sd",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     default=0.0,
     help="Residual standard deviation of one item in one fit. Use it with --item-sd.",
 )
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--effect",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Amount(positive=True),
     help="Also show the power for an effect of this size, and how many fits or items you need.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")

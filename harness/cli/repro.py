@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.options import results_option, server_option
+from harness.cli.options import Amount, results_option, server_option
 from harness.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ ITEMS = 20
 @server_option
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0),
+    type=Amount(),
     help="Largest allowed difference, in nats per token; default: 1e-4 for float32, 0.02 for "
     "float16, 0.2 for bfloat16. With another --dtype than the run's, there is no limit by default.",
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import AliasChoices, BaseModel, ValidationError
 
 from harness.errors import did_you_mean
 from harness.families import HIDDEN_INPUT
@@ -80,6 +80,43 @@ def first_problem(error: ValidationError, model: type[BaseModel]) -> Problem:
         shown = f" (got {shorten(first.get('input'))})"
     where = f"{_dotted(path)}: " if path else ""
     return Problem(path, " ".join(f"{where}{said}{shown}".split()))
+
+
+def truth_value_as_number(
+    written: object, read: object, path: tuple[str | int, ...] = ()
+) -> tuple[str | int, ...] | None:
+    """Return the place of a true or false that was taken for the number 1 or 0; None: nowhere.
+
+    Args:
+        written: data as it was given.
+        read: what validation made of it.
+        path: where it is.
+    """
+    if isinstance(written, bool):
+        misread = isinstance(read, (int, float)) and not isinstance(read, bool)
+        return path if misread else None
+    parts: Iterable[tuple[str | int, object, object]] = ()
+    if isinstance(written, Mapping):
+        parts = [(str(key), value, _inner(read, key)) for key, value in written.items()]
+    elif isinstance(written, (list, tuple)) and isinstance(read, (list, tuple)):
+        pairs = zip(written, read, strict=False) if len(written) == len(read) else ()
+        parts = [(i, value, own) for i, (value, own) in enumerate(pairs)]
+    found = (truth_value_as_number(value, own, (*path, key)) for key, value, own in parts)
+    return next((place for place in found if place is not None), None)
+
+
+def _inner(read: object, key: Any) -> object:
+    """The value of a key in validated data, whichever of its names it has there."""
+    if isinstance(read, Mapping):
+        return read.get(key)
+    if not isinstance(read, BaseModel):
+        return None
+    for name, field in type(read).model_fields.items():
+        alias = field.validation_alias
+        names = alias.choices if isinstance(alias, AliasChoices) else (alias,)
+        if key == name or key in names:
+            return getattr(read, name)
+    return None
 
 
 def shorten(value: object) -> str:

@@ -14,6 +14,7 @@ without them.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +67,11 @@ def _domain(name: str, value: Any, path: KeyPath, lines: Lines, folder: Path | N
     if len(name) > LONGEST_NAME:
         raise SpecError(
             f"{where}: a domain's name has at most {LONGEST_NAME} characters, not {len(name)}"
+        )
+    if unicodedata.normalize("NFC", name) != name:
+        raise SpecError(
+            f"{where}: domain '{name}': an accent is a character of its own here, which looks the "
+            "same and is another name; write letter and accent as one (Unicode form NFC)"
         )
     if not isinstance(value, Mapping):
         raise SpecError(f"{where}: domain '{name}': give {', '.join(KEYS)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from harness.data.tabular import read_utf8
 from harness.errors import DataError, SpecError, did_you_mean
 from harness.planning.narrowing import check_narrowing, take_narrowing
 from harness.planning.overrides import apply_override
-from harness.planning.problems import first_problem, shorten
+from harness.planning.problems import first_problem, shorten, truth_value_as_number
 from harness.planning.spec import (
     LIST_KEYS,
     PLUGIN_KEYS,
@@ -32,6 +33,9 @@ from harness.shipped import shipped_files
 
 MOST_CHARACTERS = 100
 """Longest name of a run, and longest label."""
+
+_NO_FOLDER = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?|.*\.", re.IGNORECASE)
+"""Names that folders cannot have on Windows."""
 
 MOST_SEEDS = 2**32
 """Seeds are below this, which all generators take."""
@@ -119,6 +123,10 @@ def build_spec(
     except ValidationError as error:
         path, message = first_problem(error, Spec)
         raise SpecError(f"{lines.where(path)}: {message}") from None
+    if (place := truth_value_as_number(built, spec)) is not None:
+        raise SpecError(
+            f"{lines.where(place)}: {'.'.join(map(str, place))}: must be a value, not true or false"
+        )
     spec = _with_neutral(_narrow(spec, narrowed, lines), registry, lines)
     _check(spec, registry, lines)
     return spec
@@ -189,14 +197,21 @@ def _plugin_uses(key: str, value: Any, registry: Registry, lines: Lines) -> tupl
     for i, entry in enumerate(entries):
         path = (key, i) if many else (key,)
         uses.append(plugin_use(key, entry, path, registry, lines))
-    labels = [use.label for use in uses]
-    for i, label in enumerate(labels):
-        if label in labels[:i]:
+    labels: dict[str, str] = {}
+    for i, use in enumerate(uses):
+        other = labels.setdefault(_as_seen(use.label), use.label)
+        if other != use.label or other in [earlier.label for earlier in uses[:i]]:
+            both = "" if other == use.label else f" and '{other}', which look alike"
             raise SpecError(
-                f"{lines.where((key, i))}: two entries of '{key}' are called '{label}'; "
+                f"{lines.where((key, i))}: two entries of '{key}' are called '{use.label}'{both}; "
                 "give each a label of its own with `as: LABEL`"
             )
     return tuple(uses)
+
+
+def _as_seen(label: str) -> str:
+    """A label as a reader tells it from others: whatever its letter case and Unicode form."""
+    return unicodedata.normalize("NFKC", label).casefold()
 
 
 def plugin_use(
@@ -238,12 +253,11 @@ def plugin_use(
             inner, message = first_problem(error, plugin.Config)
             where = lines.where((*path, *inner))
             raise SpecError(f"{where}: {family} '{name}': {message}") from None
-    for field, value in config.items():
-        if isinstance(value, bool) and not isinstance(getattr(validated, field, value), bool):
-            where = lines.where((*path, field))
-            raise SpecError(
-                f"{where}: {family} '{name}': {field}: must be a value, not true or false"
-            )
+    if (place := truth_value_as_number(config, validated)) is not None:
+        raise SpecError(
+            f"{lines.where((*path, *place))}: {family} '{name}': {'.'.join(map(str, place))}: must "
+            "be a value, not true or false"
+        )
     return PluginUse(
         use=name,
         label=_label(entry.get("as", name), path, lines),
@@ -254,7 +268,7 @@ def plugin_use(
 
 def _label(value: Any, path: tuple[str | int, ...], lines: Lines) -> str:
     """Check a label; cells are named by labels with slashes between them."""
-    label = str(value) if isinstance(value, (str, int, float)) else ""
+    label = str(value).strip() if isinstance(value, (str, int, float)) else ""
     wrong = isinstance(value, bool) or not label.strip() or len(label) > MOST_CHARACTERS
     if wrong or "/" in label or not label.isprintable():
         raise SpecError(
@@ -290,6 +304,11 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
         raise SpecError(
             f"{lines.where(('name',))}: name {shorten(spec.name)} names a folder: letters, "
             f"digits, '.', '_' and '-' only, at most {MOST_CHARACTERS}"
+        )
+    if _NO_FOLDER.fullmatch(spec.name):
+        raise SpecError(
+            f"{lines.where(('name',))}: name {shorten(spec.name)} names a folder, and Windows can "
+            "have none of that name; choose another"
         )
     for key in ("model", "evaluators", "targets", "label", "seed"):
         if not getattr(spec, key):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Any
 
 import yaml
@@ -156,6 +157,9 @@ class _Builder:
             raise self._error(node, what) from None
         if isinstance(value, int) and abs(value) > MAX_NUMBER:
             raise self._error(node, f"{node.value!r:.60} is too large a number")
+        if _is_disguised(node, value):
+            what = f"{node.value!r:.60} would be read as {value!r:.60}: YAML takes a leading 0 for "
+            raise self._error(node, f"{what}octal, and ':' for base 60; write the plain number")
         if isinstance(value, (datetime.date, bytes)):
             return node.value
         if isinstance(value, str):
@@ -167,6 +171,14 @@ class _Builder:
 
     def _error(self, node: yaml.Node, what: str) -> SpecError:
         return SpecError(f"{self._lines.name}:{node.start_mark.line + 1}: {what}")
+
+
+def _is_disguised(node: yaml.ScalarNode, value: object) -> bool:
+    """Whether a number is another one than a person reads: 010 is 8 in YAML, and 1:30 is 90."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    octal = re.fullmatch(r"[-+]?0[0-9_]+", node.value)
+    return ":" in node.value or (octal is not None and int(node.value) != value)
 
 
 def _where(error: yaml.YAMLError, text: str, name: str) -> str:

@@ -7,6 +7,7 @@ name a file outside of the folder; sub-folders and files that are links are refu
 
 from __future__ import annotations
 
+import errno
 import gzip
 import re
 import shutil
@@ -212,10 +213,27 @@ def check_values(text: bytes) -> None:
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """Say that a file cannot be written, and what to do."""
+    if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ESTALE):
+        return StoreError(
+            f"{path}: cannot write: its folder was removed or replaced while the run went on; "
+            "run the same command again, which measures what is missing"
+        )
+    remedy = _REMEDIES.get(error.errno or 0, "free some space")
     return StoreError(
         f"{path}: cannot write: {error.strerror or error}; what was finished before is "
-        "kept, free some space and run the same command again"
+        f"kept, {remedy} and run the same command again"
     )
+
+
+_REMEDIES = {
+    errno.EACCES: "allow writing there",
+    errno.EPERM: "allow writing there",
+    errno.EROFS: "allow writing there",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs that hold files open",
+    errno.EIO: "check the disk",
+}
+"""What to do about errors of writing that more space does not help."""
 
 
 def first_line(error: Exception) -> str:

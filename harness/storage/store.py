@@ -26,13 +26,15 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
+from harness import __version__
 from harness.errors import StoreError, did_you_mean, first_problem
+from harness.garbage import uncollected
 from harness.metrics import Item
 from harness.storage.checkpoints import Checkpoints
-from harness.storage.item_table import ItemTable, uncollected
+from harness.storage.item_table import ItemTable
 from harness.storage.locking import LockedElsewhereError, file_lock
 from harness.storage.masks import StoredMasks
-from harness.storage.records import Failure, Record, RunIndex
+from harness.storage.records import SCHEMA_VERSION, Failure, Record, RunIndex
 from harness.storage.run_files import RunFiles
 from harness.storage.run_folder import (
     BROKEN,
@@ -53,6 +55,10 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 _ITEMS = TypeAdapter(tuple[tuple[Item, ...], ...])
 """Items of each measurement of a record, in its order."""
+
+
+class NewerFormatError(StoreError):
+    """A file is sound, and of a newer version of the harness: nothing to set aside or replace."""
 
 
 class Store:
@@ -289,6 +295,9 @@ class Store:
         """Say what is wrong with the files of a record; None if they can be used.
 
         The hash of the items is compared; items of a record without one are decompressed.
+
+        Raises:
+            NewerFormatError: a newer version of the harness wrote it.
         """
         try:
             record = self.record(key, items=False)
@@ -299,6 +308,8 @@ class Store:
             self._items(key, record.items_sha256)
         except BROKEN as error:
             return str(self._unreadable_items(key, error))
+        except NewerFormatError:
+            raise
         except StoreError as error:
             return str(error)
         return None
@@ -323,12 +334,14 @@ class Store:
             A line for each of them.
 
         Raises:
-            StoreError: they cannot be renamed.
+            StoreError: they cannot be renamed, or a newer version of the harness wrote the index.
         """
         notes = []
         try:
             if self.has_index():
                 self.index()
+        except NewerFormatError:
+            raise
         except StoreError as error:
             aside = self._single.set_aside(self.folder / INDEX)
             notes.append(f"{error}; the damaged file is kept as {aside}")
@@ -419,15 +432,32 @@ class Store:
 
 
 def _parsed(path: Path, text: bytes, kind: type[M]) -> M:
+    plain, whole = b"", False
     try:
         check_values(text)
-        plain, _ = unsealed(text)
+        plain, whole = unsealed(text)
         return kind.model_validate_json(plain)
     except (ValidationError, *BROKEN) as error:
+        if isinstance(error, ValidationError) and _is_newer(plain, whole, error):
+            raise NewerFormatError(
+                f"{path}: written by a newer version of the harness than this one ({__version__}); "
+                "use that version, or another folder with --results"
+            ) from None
         raise StoreError(
             f"{path}: not a {kind.__name__} this version can read: {_reason(error)}; run the spec "
             "again to write a new one"
         ) from None
+
+
+def _is_newer(plain: bytes, whole: bool, error: ValidationError) -> bool:
+    """Whether a text is of a later schema, or sound (``whole``) and only has more keys."""
+    try:
+        version = from_json(plain)["schema_version"]
+    except (ValueError, KeyError, TypeError):
+        return False
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        return True
+    return whole and all(own["type"] == "extra_forbidden" for own in error.errors())
 
 
 def _reason(error: Exception) -> str:

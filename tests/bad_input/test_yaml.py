@@ -72,6 +72,9 @@ YAML: dict[str, tuple[str, int, str]] = {
     "an unknown alias": ("a: *x", 1, "undefined alias"),
     "an unknown directive": ("%FOO\n---\na: *x", 3, "undefined alias"),
     "a wrong indent": ("a:\n  b: 1\n c: 2", 3, "expected"),
+    "octal": ("a: 010", 1, "'010' would be read as 8"),
+    "base 60": ("a: 1\nb: 1:30", 2, "'1:30' would be read as 90"),
+    "base 60 with a fraction": ("a: 1:30.5", 1, "would be read as 90.5"),
     "a colon in a value": ("a: b: c", 1, "mapping values are not allowed"),
 }
 
@@ -95,6 +98,7 @@ def test_yaml(case: str) -> None:
         ("", None),
         ("# only a comment", None),
         ("a: é", {"a": "é"}),
+        ("a: ['010', '1:30', 0, 00, 05, 0x10, 1_000]", {"a": ["010", "1:30", 0, 0, 5, 16, 1000]}),
     ],
 )
 def test_yaml_that_is_understood(text: str, value: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -153,6 +154,72 @@ def test_a_table_is_shown_on_a_stream_that_lacks_its_characters(settings: dict[s
     assert done.returncode == 0, done.stderr
     assert b"1 fit per method" in done.stdout
     assert b"Traceback" not in done.stderr
+
+
+STOPPED = """
+import os, signal, sys
+import click
+from harness.cli import main as entry
+
+def stop(*args, **kwargs):
+    try:
+        os.kill(os.getpid(), signal.Signals[sys.argv[1]])
+        signal.pause()
+    except KeyboardInterrupt:
+        print("unwound")
+        raise
+
+entry.cli = stop
+entry.main()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
+@pytest.mark.parametrize(
+    ("name", "code", "by"),
+    [
+        ("SIGINT", 130, "interrupted"),
+        ("SIGTERM", 143, "stopped by SIGTERM"),
+        ("SIGHUP", 129, "stopped by SIGHUP"),
+    ],
+)
+def test_a_signal_to_end_unwinds_and_says_how_to_go_on(name: str, code: int, by: str) -> None:
+    """Locks go and what is open is closed, as on Ctrl-C; a plain kill does the same."""
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED, name],
+        capture_output=True,
+        text=True,
+        check=False,
+        restore_signals=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+    )
+    assert done.stdout == "unwound\n"
+    assert done.returncode == code
+    assert done.stderr == (
+        f"harness: {by}; finished results are kept, the same command goes on from there\n"
+    )
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
+def test_a_run_under_nohup_does_not_end_with_its_terminal() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED.replace("signal.pause()", "print('goes on')"), "SIGHUP"],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN) and None,
+    )
+    assert (done.returncode, done.stdout) == (0, "goes on\n")
+
+
+def test_a_reader_that_has_enough_is_no_error() -> None:
+    """As in ``harness matrix RUN | head -1``."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    words = [sys.executable, "-m", "harness", "matrix", str(STORED)]
+    done = subprocess.run(words, stdout=writing, stderr=subprocess.PIPE, check=False)
+    os.close(writing)
+    assert done.stderr == b""
 
 
 @pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="only Linux has this device")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
+import json
 import os
 import random
 import shutil
@@ -134,6 +136,56 @@ def test_a_damaged_record_is_set_aside_and_measured_again(tmp_path: Path, damage
     assert bench.store.damage(key) is None
     assert not verify(bench.store).differences
     assert bench.run().measured == 0
+
+
+@pytest.mark.parametrize("kind", ["record", "index"])
+@pytest.mark.parametrize("change", [{"schema_version": 2}, {"schema_version": 1, "more": [1]}])
+def test_what_a_newer_version_wrote_is_neither_replaced_nor_set_aside(
+    tmp_path: Path, kind: str, change: dict[str, object]
+) -> None:
+    """Two versions of the harness may share a folder: the older one leaves it alone."""
+    bench = Bench(tmp_path)
+    bench.run()
+    folder = bench.store.folder
+    key = next(bench.store.record_keys())
+    path = folder / "index.json" if kind == "index" else folder / "records" / f"{key}.json"
+    values = json.loads(path.read_bytes())
+    del values["sha256"]
+    path.write_bytes(sealed(json.dumps({**values, **change}).encode()))
+    before = files(folder)
+    with pytest.raises(StoreError, match="written by a newer version of the harness") as caught:
+        bench.run()
+    assert str(path) in str(caught.value)
+    assert "\n" not in str(caught.value)
+    after = files(folder)
+    if kind == "record":  # the index is that of the same plan, written again
+        del before["index.json"], after["index.json"]
+    assert after == before
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "what was finished before is kept, free some space and run"),
+        (errno.EACCES, "is kept, allow writing there and run"),
+        (errno.EMFILE, "is kept, raise the limit of open files (ulimit -n) and run"),
+        (errno.ENOENT, "its folder was removed or replaced while the run went on; run the same"),
+    ],
+)
+def test_a_failed_write_says_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, said: str
+) -> None:
+    bench = Bench(tmp_path)
+    bench.run()
+
+    def fail(*arguments: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(run_folder, "write_file", fail)
+    with pytest.raises(StoreError) as caught:
+        bench.run(name="other")
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_damaged_index_is_written_anew(tmp_path: Path) -> None:

@@ -120,7 +120,10 @@ def save_checkpoint(model: LanguageModel, folder: Path, base: str | None) -> Non
             with quiet():
                 model.tokenizer.save_pretrained(folder)
     except (OSError, SafetensorError) as error:
-        raise StoreError(f"{folder}: cannot write the checkpoint: {error}") from None
+        raise StoreError(
+            f"{folder}: cannot write the checkpoint: {error}; what was finished before is kept, "
+            "free some space and run the same command again"
+        ) from None
 
 
 Form = Literal["weights", "adapter", "projections"]

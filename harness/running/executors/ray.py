@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -316,18 +318,30 @@ def _connect(ray: Any, address: str) -> None:
     try:
         if host and port.isdecimal():  # Ray itself would try for minutes
             socket.create_connection((host, int(port)), timeout=ANSWERS_WITHIN).close()
-        ray.init(
-            address=address,
-            include_dashboard=False if address == "local" else None,
-            log_to_driver=False,
-            configure_logging=False,
-        )
+        with _own_sigterm():
+            ray.init(
+                address=address,
+                include_dashboard=False if address == "local" else None,
+                log_to_driver=False,
+                configure_logging=False,
+            )
     except (ConnectionError, RuntimeError, ValueError, OSError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ServiceError(
             f"no Ray cluster at '{address}': {first}; start one with `ray start --head`, or check "
             "--ray-address"
         ) from None
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Keep this process's own way to end on SIGTERM, which `ray.init` replaces."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def _listen_on_loopback() -> None:
