@@ -25,9 +25,10 @@ from harness.analysis.stats import (
 )
 from harness.analysis.units import column_units
 from harness.errors import StoreError
+from harness.garbage import uncollected
 from harness.metrics import Metric, Role
 from harness.storage.cells import Cell, in_common
-from harness.storage.item_table import ItemTable, uncollected
+from harness.storage.item_table import ItemTable
 from harness.storage.reader import Column, Measured, Place, RunReader
 from harness.storage.records import RunIndex
 from harness.storage.store import Store

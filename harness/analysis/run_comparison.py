@@ -11,8 +11,8 @@ from harness.analysis.matrix import Row
 from harness.analysis.matrix_builder import changes_of, corrected, with_tests
 from harness.analysis.units import MetricUnit, column_units
 from harness.errors import StoreError
+from harness.garbage import uncollected
 from harness.storage.cells import Cell, Identity
-from harness.storage.item_table import uncollected
 from harness.storage.reader import Column, Measured, RunReader, stopped_step
 from harness.storage.store import Store
 

@@ -9,6 +9,7 @@ import click
 from harness.analysis.corrections import CORRECTIONS, DEFAULT, correction_help
 from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
+from harness.garbage import seldom_collected
 
 
 @click.command("compare")
@@ -30,6 +31,7 @@ from harness.cli.session import Session, pass_session
     help=correction_help(),
 )
 @pass_session
+@seldom_collected()
 def compare_command(
     session: Session,
     run: str,

@@ -8,6 +8,7 @@ import click
 
 from harness.cli.options import results_option
 from harness.cli.output import echo_content
+from harness.garbage import seldom_collected
 
 
 class FormatChoice(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2
@@ -60,6 +61,7 @@ class ExportCommand(click.Command):
     show_default=True,
     help="With every-eval-ever: who ran the evaluation.",
 )
+@seldom_collected()
 def export_command(
     run: str,
     results: Path,

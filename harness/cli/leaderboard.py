@@ -9,6 +9,7 @@ import click
 from harness.cli.options import Amount, results_option
 from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
+from harness.garbage import seldom_collected
 
 
 @click.command("leaderboard")
@@ -62,6 +63,7 @@ from harness.cli.session import Session, pass_session
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the standings as JSON.")
 @pass_session
+@seldom_collected()
 def leaderboard_command(
     session: Session,
     runs: tuple[str, ...],

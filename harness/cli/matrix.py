@@ -11,6 +11,7 @@ from harness.analysis.corrections import CORRECTIONS, DEFAULT, correction_help
 from harness.cli.options import results_option
 from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
+from harness.garbage import seldom_collected
 
 if TYPE_CHECKING:
     from harness.render.console.tables import Below
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--each-seed", is_flag=True, help="Show a row for each seed instead of their mean.")
 @click.option("--json", "as_json", is_flag=True, help="Print the entries as JSON.")
 @pass_session
+@seldom_collected()
 def matrix_command(
     session: Session,
     run: str,

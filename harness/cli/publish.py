@@ -11,6 +11,7 @@ import click
 
 from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
+from harness.garbage import seldom_collected
 
 if TYPE_CHECKING:
     from harness.storage.store import Store
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     "--allow-paths", is_flag=True, help="Also publish runs that contain paths of this machine."
 )
 @pass_session
+@seldom_collected()
 def publish_command(
     session: Session,
     runs: tuple[str, ...],

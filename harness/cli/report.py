@@ -11,6 +11,7 @@ import click
 from harness.cli.options import results_option
 from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
+from harness.garbage import seldom_collected
 
 if TYPE_CHECKING:
     from harness.analysis.matrix_builder import Matrix
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     "the licences before you publish the page.",
 )
 @pass_session
+@seldom_collected()
 def report_command(
     session: Session,
     run: str,

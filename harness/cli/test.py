@@ -8,6 +8,7 @@ import click
 
 from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
+from harness.garbage import seldom_collected
 
 
 @click.command("test")
@@ -15,6 +16,7 @@ from harness.cli.session import Session, pass_session
 @results_option
 @click.option("--json", "as_json", is_flag=True, help="Print the verdicts as JSON.")
 @pass_session
+@seldom_collected()
 def test_command(session: Session, run: str, results: Path, as_json: bool) -> None:
     """Test the hypotheses of RUN (a folder, or a name under --results).
 

@@ -9,12 +9,14 @@ import click
 
 from harness.cli.options import results_option
 from harness.cli.session import Session, pass_session
+from harness.garbage import seldom_collected
 
 
 @click.command("verify")
 @click.argument("run")
 @results_option
 @pass_session
+@seldom_collected()
 def verify_command(session: Session, run: str, results: Path) -> None:
     """Check the hashes, keys and index of RUN, and recompute every number from its items.
 

@@ -18,6 +18,7 @@ from pydantic import JsonValue
 from harness.boundary import guarded
 from harness.data.places import DataStore
 from harness.families import Debiaser, Evaluator
+from harness.garbage import uncollected
 from harness.planning.key_parts import KeyParts, Part, Problem, place_of, unknown
 from harness.planning.keys import ENGINE, OF_MEASURING, KeyMaker
 from harness.planning.narrowing import Narrowing
@@ -32,7 +33,6 @@ from harness.planning.spec import (
 )
 from harness.plugins import Registry
 from harness.storage.cells import Cell, Identity, MeasureRef
-from harness.storage.item_table import uncollected
 from harness.storage.records import SCHEMA_VERSION, RunIndex
 from harness.types import ControlKind, Label
 

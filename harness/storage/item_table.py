@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain, compress
 from operator import itemgetter
 from typing import Any
@@ -14,22 +12,6 @@ import numpy as np
 from harness.arrays import Floats
 from harness.estimators import Sample
 from harness.metrics import Item
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Turn the garbage collector off for a block that makes many objects and no cycles.
-
-    Otherwise it would scan hundreds of thousands of item values again and again.
-    """
-    collecting = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collecting:
-            gc.enable()
-
 
 Fields = tuple[tuple[str, ...], tuple[str | None, ...], tuple[str | None, ...]]
 """The id, the cluster and the stratum of every item."""

@@ -28,9 +28,10 @@ from pydantic_core import from_json
 
 from harness import __version__
 from harness.errors import StoreError, did_you_mean, first_problem
+from harness.garbage import uncollected
 from harness.metrics import Item
 from harness.storage.checkpoints import Checkpoints
-from harness.storage.item_table import ItemTable, uncollected
+from harness.storage.item_table import ItemTable
 from harness.storage.locking import LockedElsewhereError, file_lock
 from harness.storage.masks import StoredMasks
 from harness.storage.records import SCHEMA_VERSION, Failure, Record, RunIndex

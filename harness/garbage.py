@@ -1,0 +1,37 @@
+"""The garbage collector, where it would look through what is kept again and again."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Turn the garbage collector off for a block that makes many objects and no cycles.
+
+    Otherwise it would scan hundreds of thousands of item values again and again.
+    """
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Collect seldom in a command that reads a run: nearly all that it makes is kept to its end.
+
+    New garbage, such as a figure that is written, is still collected; what was kept twice is not
+    looked at again.
+    """
+    thresholds = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 1000)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
