@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from harness.analysis.hypothesis_tests import ContrastTest, HypothesisTests, Outcome
 from harness.analysis.power import Planned
@@ -30,13 +30,15 @@ def claim_of(hypothesis: Hypothesis) -> str:
     metric = f"{endpoint.metric} ({endpoint.evaluator})"
     first, *rest = hypothesis.questions()
     if rest:
-        equal = f"or changes it by no more than ±{hypothesis.margin:g} from that"
-        if contrast.control is None:
-            equal = f"or changes it by no more than ±{hypothesis.margin:g}"
-        return f"{claim_of(first)}, {equal}"
+        equal = f"by at most {hypothesis.margin:g}"
+        if contrast.control is not None:
+            equal = f"as much, within ±{hypothesis.margin:g}"
+        return f"{claim_of(first)}, or changes it {equal}"
     if hypothesis.margin is not None:
-        control = f" than {_arm(contrast.control)}" if contrast.control is not None else ""
-        return f"{method} changes {metric} on {on} by no more{control} than ±{hypothesis.margin:g}"
+        equal = f"by at most {hypothesis.margin:g}"
+        if contrast.control is not None:
+            equal = f"as much as {_arm(contrast.control)}, within ±{hypothesis.margin:g}"
+        return f"{method} changes {metric} on {on} {equal}"
     verb = {"lower": "lowers", "higher": "raises", "two-sided": "changes"}[hypothesis.side]
     if hypothesis.side == "two-sided" and against:
         against = f" differently from {_arm(contrast.control)}" if contrast.control else ""
@@ -55,10 +57,8 @@ def hypothesis_table(found: HypothesisTests) -> Table:
     several = len({tested.model for tested in found.tests}) > 1
     rows = [_row(tested, several) for tested in found.tests]
     claims = dict.fromkeys(f"{t.hypothesis.name}: {claim_of(t.hypothesis)}." for t in found.tests)
-    doses = dict.fromkeys(
-        f"Dose of {t.hypothesis.name}: {'; '.join(t.doses)}." for t in found.tests if t.doses
-    )
-    reasons = dict.fromkeys(f"{t.hypothesis.name}: {t.reason}." for t in found.tests if t.reason)
+    doses = _grouped("Dose: ", [(t.hypothesis.name, "; ".join(t.doses)) for t in found.tests])
+    reasons = _grouped("", [(t.hypothesis.name, t.reason) for t in found.tests])
     covers = {t.effect.covers for t in found.tests if t.effect is not None}
     over = covers.pop() if len(covers) == 1 else f"items, and fits where there are {FEWEST_FITS}"
     count = sum(len(tested.p_values) for tested in found.tests)
@@ -84,6 +84,17 @@ def hypothesis_table(found: HypothesisTests) -> Table:
         ),
         notes=(*claims, *doses, *reasons),
     )
+
+
+def _grouped(start: str, remarks: Iterable[tuple[str, str]]) -> list[str]:
+    """One line for each remark, with the names of the hypotheses that it is about."""
+    names: dict[str, list[str]] = {}
+    for name, remark in remarks:
+        if remark:
+            names.setdefault(remark, []).append(name)
+    return [
+        f"{start}{remark} ({', '.join(dict.fromkeys(about))})." for remark, about in names.items()
+    ]
 
 
 def _row(tested: ContrastTest, several: bool) -> TableRow:
