@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from functools import lru_cache
@@ -19,7 +20,7 @@ from harness.data.domains import NO_DOMAIN
 from harness.data.files import is_file, is_folder, shown
 from harness.data.pins import file_sha256
 from harness.data.places import DataStore
-from harness.errors import DataError, ModelError, did_you_mean
+from harness.errors import DataError, HarnessError, did_you_mean
 from harness.families import Evaluator, PluginConfig
 from harness.metrics import HIGHER, LOWER, TOWARDS_50, Direction, Item, MetricDefinition
 from harness.quantities import Number, Quantities
@@ -263,19 +264,49 @@ def _run(task: Task, config: LmEvalConfig, request: EvaluationRequest) -> list[I
                 torch_random_seed=request.seed,
                 fewshot_random_seed=request.seed,
             )
-    except (DataError, ModelError):
+    except HarnessError:
         raise
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        line = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"lm-eval task '{task.name}': {line[:300]}; a task whose data is on a hub needs the "
-            "network the first time"
-        ) from None
+    except Exception as error:  # lm-eval and its templates answer bad data with any exception
+        if _is_a_bug(error):
+            raise
+        raise DataError(f"lm-eval task '{task.name}': {_causes(error)}; {_check(task)}") from None
     samples = results["samples"][task.name]
     items = [_item(task, sample) for sample in samples]
     if not items:
         raise DataError(f"lm-eval task '{task.name}' has no document")
     return items
+
+
+def _is_a_bug(error: Exception) -> bool:
+    """Whether an exception came through this project's own code, not of lm-eval's or a task's."""
+    import harness
+
+    ours = (Path(__file__).parent, Path(harness.__file__).parent)
+    _, *frames = traceback.extract_tb(error.__traceback__)  # the first is that of the call
+    within = [Path(frame.filename) for frame in frames]
+    usual = (OSError, ValueError, KeyError, ImportError)
+    return not isinstance(error, usual) and any(
+        folder in path.parents for path in within for folder in ours
+    )
+
+
+def _causes(error: BaseException) -> str:
+    """One line of what an exception and the ones behind it say."""
+    said: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(said) < 3:
+        text = " ".join(str(cause).split())
+        said.append(f"{type(cause).__name__}: {text}"[:150] if text else type(cause).__name__)
+        cause = cause.__cause__
+    return "; ".join(said)
+
+
+def _check(task: Task) -> str:
+    """What a user can look at when a task fails: its local files, or the network."""
+    files = [path for path in (task.file, *_local_files(task)) if path is not None]
+    if not files[1:]:
+        return "a task whose data is on a hub needs the network the first time"
+    return f"check its files ({', '.join(str(path) for path in files)})"
 
 
 def _is_ours(task: Task) -> bool:
