@@ -120,8 +120,14 @@ def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
         content: its bytes, or parts of them in order.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: it cannot be written, or a device, pipe or folder has that name, which is not ours
+            to replace.
     """
+    with suppress(FileNotFoundError):
+        mode = os.lstat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+            kind = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+            raise OSError(errno.EINVAL, f"{kind}, which is not replaced", str(path))
     partial = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}{PARTIAL}")
     try:
         with partial.open("xb") as stream:
@@ -136,8 +142,11 @@ def write_file(path: Path, content: bytes | Iterable[bytes]) -> None:
         raise
 
 
-def write_output(path: Path, content: bytes) -> None:
+def write_output(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Write a file that a user named: as `write_file`, and devices and pipes directly.
+
+    What ``/dev/stdout`` and other links to a device name is written to; no link or device is
+    replaced.
 
     Raises:
         OSError: it cannot be written.
@@ -148,7 +157,8 @@ def write_output(path: Path, content: bytes) -> None:
     if mode is None or stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         write_file(path, content)
     else:
-        path.write_bytes(content)
+        with path.open("wb") as stream:
+            stream.writelines([content] if isinstance(content, bytes) else content)
 
 
 @contextmanager

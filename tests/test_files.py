@@ -99,6 +99,18 @@ def test_a_device_that_cannot_be_written_is_not_replaced_by_a_file() -> None:
     assert not Path("/dev/full").is_file()
 
 
+def test_what_is_no_file_is_not_replaced_by_one(folder: Path) -> None:
+    pipe = folder / "a-pipe"
+    os.mkfifo(pipe)
+    (folder / "a-folder").mkdir()
+    before = sorted(folder.iterdir())
+    for name, said in (("a-pipe", "not a regular file"), ("a-folder", "a folder")):
+        with pytest.raises(OSError, match=f"{said}, which is not replaced"):
+            write_file(folder / name, b"x")
+    assert pipe.is_fifo()
+    assert sorted(folder.iterdir()) == before
+
+
 def test_a_new_folder_appears_whole_or_not_at_all(folder: Path) -> None:
     path = folder / "odd [name]*"
     with new_folder(path) as made:

@@ -71,6 +71,7 @@ def export_command(
     organization: str,
 ) -> None:
     """Write RUN (a folder, or a name under --results) for other programs."""
+    from harness.data.files import is_folder
     from harness.render.exports import FORMATS
     from harness.render.exports.export_format import ExportOptions, FolderFormat
     from harness.render.files import write_file, write_files
@@ -85,7 +86,7 @@ def export_command(
         return
     if chosen.binary and out is None:
         raise click.UsageError(f"{name} is binary: name a file with --out")
-    if out is not None and out.is_dir():
+    if out is not None and is_folder(out):
         raise click.UsageError(f"{out} is a folder: name a file with --out")
     content = chosen.content(find_run(run, results), options)
     if out is None:

@@ -21,11 +21,20 @@ from harness.errors import DataError
 def user_cache() -> Path:
     """Return the cache folder: ``HARNESS_CACHE``, else a folder below ``XDG_CACHE_HOME``, else one
     below ``~/.cache``.
+
+    Raises:
+        DataError: none is named, and the user has no home folder.
     """
     if named := os.environ.get("HARNESS_CACHE"):
         return Path(named)
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "bias-transfer-harness"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "bias-transfer-harness"
+    except RuntimeError:  # a user without an entry, as in containers, and no HOME
+        raise DataError(
+            "you have no home folder to keep data sets and models in; name a folder in the "
+            "environment variable HARNESS_CACHE"
+        ) from None
 
 
 @dataclass(frozen=True)

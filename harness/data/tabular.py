@@ -204,7 +204,7 @@ def parse_json(text: str, where: str) -> Any:
     except ValueError as error:  # a key twice, an integer of thousands of digits
         raise DataError(f"{where}: {str(error).partition(';')[0]}") from None
     if "\\u" in text:
-        _check_characters(value, where)
+        check_characters(value, where)
     return value
 
 
@@ -217,8 +217,17 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return values
 
 
-def _check_characters(value: Any, where: str) -> None:
-    """Refuse lone surrogates: a model cannot be asked about half of a character."""
+def check_characters(value: Any, where: str) -> None:
+    """Refuse lone surrogates: a model cannot be asked about half of a character, nor can it be
+    stored.
+
+    Args:
+        value: texts in lists and mappings.
+        where: the file and line, or the key, for messages.
+
+    Raises:
+        DataError: a text or key holds one.
+    """
     todo = [("", value)]
     while todo:
         key, part = todo.pop()
@@ -226,7 +235,7 @@ def _check_characters(value: Any, where: str) -> None:
             try:
                 part.encode("utf-8")
             except UnicodeEncodeError:
-                place = f" of {key!r}" if key.isprintable() and key else ""
+                place = f" of {key!r}" if str(key).isprintable() and key != "" else ""
                 raise DataError(
                     f"{where}: the text{place} holds half of a character (a lone surrogate, as of "
                     "an emoji that was cut in two); repair the text"
@@ -234,7 +243,7 @@ def _check_characters(value: Any, where: str) -> None:
         elif isinstance(part, dict):
             todo += [(name, name) for name in part]
             todo += part.items()
-        elif isinstance(part, list):
+        elif isinstance(part, (list, tuple)):
             todo += [(key, item) for item in part]
 
 

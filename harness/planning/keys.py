@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, JsonValue
 
 from harness.boundary import guarded
+from harness.data.files import expanded, is_file, is_folder
 from harness.data.pins import file_sha256
 from harness.data.places import DataStore
 from harness.families import NOT_IN_KEY, Family, Plugin
@@ -165,10 +166,10 @@ def content_sha256(path: Path) -> str | None:
 
     Hidden files and whatever is not a regular file are left out.
     """
-    path = path.expanduser()
-    if path.is_file():
+    path = expanded(path)
+    if is_file(path):
         return file_sha256(path)
-    if not path.is_dir():
+    if not is_folder(path):
         return None
     digest = hashlib.sha256()
     for file in sorted(path.rglob("*")):

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from harness.boundary import guarded
 from harness.data.domains import check_domain
 from harness.data.files import is_file, is_folder, shown
-from harness.data.tabular import read_utf8
+from harness.data.tabular import check_characters, read_utf8
 from harness.errors import DataError, SpecError, did_you_mean
 from harness.planning.narrowing import check_narrowing, take_narrowing
 from harness.planning.overrides import apply_override
@@ -104,6 +104,10 @@ def build_spec(
     for key in data:
         if key not in known:
             raise SpecError(f"{lines.where((key,))}: unknown key '{key}'{did_you_mean(key, known)}")
+        try:
+            check_characters({key: data[key]}, lines.where((key,)))
+        except DataError as error:
+            raise SpecError(str(error)) from None
     data, narrowed = _without_narrowing(data)
     built: dict[str, Any] = {}
     for key, value in data.items():

@@ -79,7 +79,11 @@ def export_model(
     """
     from harness.lm.saving.checkpoint import forms, save_checkpoint
 
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    try:
+        taken = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    except OSError as error:
+        raise StoreError(f"{path}: cannot write: {error.strerror or error}") from None
+    if taken:
         raise StoreError(f"{path} exists and is not empty; give another path")
     kept = run.kept(cell, step)
     agreement: tuple[Agreement, ...] = ()

@@ -20,8 +20,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from harness.data.files import is_folder
 from harness.errors import StoreError
-from harness.files import new_folder, open_file, write_file
+from harness.files import new_folder, open_file, write_output
 from harness.storage import packed
 from harness.storage.run_folder import INDEX, MOST_BYTES, first_line
 from harness.storage.store import Store
@@ -60,7 +61,7 @@ def share(store: Store, path: Path) -> int:
     Raises:
         StoreError: the run is damaged, or the file cannot be written.
     """
-    if path.is_dir():
+    if is_folder(path):
         raise StoreError(f"{path}: a folder; name the file to write, such as {path / 'run.zip'}")
     try:
         with tempfile.TemporaryDirectory(prefix="harness-share-") as scratch:
@@ -70,7 +71,7 @@ def share(store: Store, path: Path) -> int:
             with zipfile.ZipFile(whole, "w", zipfile.ZIP_STORED) as archive:
                 for part in store.packed_copy(parts):
                     _add(archive, part)
-            write_file(path, _chunks(whole))
+            write_output(path, _chunks(whole))
             return whole.stat().st_size
     except OSError as error:
         raise StoreError(f"{path}: cannot write: {error.strerror or error}") from None

@@ -15,6 +15,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field, JsonValue, TypeAdapter, ValidationError
 
 from harness.data.domains import Domains
+from harness.data.files import expanded
 from harness.data.tabular import parse_json, read_utf8
 from harness.data.terms import no_term, read_counterparts
 from harness.errors import DataError, DebiasError
@@ -158,6 +159,7 @@ def _names(lists: Mapping[str, WordRows]) -> str:
 
 
 def _read(path: Path) -> dict[str, WordRows]:
+    path = expanded(path)
     try:
         if path.suffix.lower() == ".json":
             return _json_rows(path, parse_json(read_utf8(path, MOST_BYTES), str(path)))

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import math
+import traceback
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr
 from functools import lru_cache
@@ -16,9 +17,10 @@ from typing import Any, NamedTuple
 from pydantic import Field, JsonValue
 
 from harness.data.domains import NO_DOMAIN
+from harness.data.files import is_file, is_folder, shown
 from harness.data.pins import file_sha256
 from harness.data.places import DataStore
-from harness.errors import DataError, ModelError, did_you_mean
+from harness.errors import DataError, HarnessError, did_you_mean
 from harness.families import Evaluator, PluginConfig
 from harness.metrics import HIGHER, LOWER, TOWARDS_50, Direction, Item, MetricDefinition
 from harness.quantities import Number, Quantities
@@ -154,10 +156,10 @@ def _tasks(config: LmEvalConfig) -> list[Task]:
     """
     _version()
     folder = config.include_path
-    if folder is not None and not Path(folder).is_dir():
-        raise DataError(f"evaluator 'lm-eval': include_path {folder} is not a folder")
+    if folder is not None and not is_folder(Path(folder)):
+        raise DataError(f"evaluator 'lm-eval': include_path {shown(Path(folder))} is not a folder")
     for path in sorted(Path(folder).rglob("*.yaml")) if folder is not None else ():
-        if not path.is_file():  # lm-eval would open a pipe and wait
+        if not is_file(path):  # lm-eval would open a pipe and wait
             raise DataError(f"evaluator 'lm-eval': {path} is not a file; remove it")
     index = {} if folder is None else _manager(folder, False).task_index
     if any(name not in index for name in config.tasks):
@@ -230,9 +232,9 @@ def _local_files(task: Task) -> list[Path]:
     names += [task.config.get("dataset_path"), named.get("data_dir")]
     found: dict[Path, None] = {}
     for name in (name for name in names if isinstance(name, str)):
-        if Path(name).is_file():
+        if is_file(Path(name)):
             found[Path(name)] = None
-        elif Path(name).is_absolute() and Path(name).is_dir():
+        elif Path(name).is_absolute() and is_folder(Path(name)):
             found |= dict.fromkeys(p for p in sorted(Path(name).rglob("*")) if p.is_file())
         elif has_magic(name):
             paths = (Path(one) for one in sorted(glob(name, recursive=True)))
@@ -262,19 +264,49 @@ def _run(task: Task, config: LmEvalConfig, request: EvaluationRequest) -> list[I
                 torch_random_seed=request.seed,
                 fewshot_random_seed=request.seed,
             )
-    except (DataError, ModelError):
+    except HarnessError:
         raise
-    except (OSError, ValueError, KeyError, ImportError) as error:
-        line = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(
-            f"lm-eval task '{task.name}': {line[:300]}; a task whose data is on a hub needs the "
-            "network the first time"
-        ) from None
+    except Exception as error:  # lm-eval and its templates answer bad data with any exception
+        if _is_a_bug(error):
+            raise
+        raise DataError(f"lm-eval task '{task.name}': {_causes(error)}; {_check(task)}") from None
     samples = results["samples"][task.name]
     items = [_item(task, sample) for sample in samples]
     if not items:
         raise DataError(f"lm-eval task '{task.name}' has no document")
     return items
+
+
+def _is_a_bug(error: Exception) -> bool:
+    """Whether an exception came through this project's own code, not of lm-eval's or a task's."""
+    import harness
+
+    ours = (Path(__file__).parent, Path(harness.__file__).parent)
+    _, *frames = traceback.extract_tb(error.__traceback__)  # the first is that of the call
+    within = [Path(frame.filename) for frame in frames]
+    usual = (OSError, ValueError, KeyError, ImportError)
+    return not isinstance(error, usual) and any(
+        folder in path.parents for path in within for folder in ours
+    )
+
+
+def _causes(error: BaseException) -> str:
+    """One line of what an exception and the ones behind it say."""
+    said: list[str] = []
+    cause: BaseException | None = error
+    while cause is not None and len(said) < 3:
+        text = " ".join(str(cause).split())
+        said.append(f"{type(cause).__name__}: {text}"[:150] if text else type(cause).__name__)
+        cause = cause.__cause__
+    return "; ".join(said)
+
+
+def _check(task: Task) -> str:
+    """What a user can look at when a task fails: its local files, or the network."""
+    files = [path for path in (task.file, *_local_files(task)) if path is not None]
+    if not files[1:]:
+        return "a task whose data is on a hub needs the network the first time"
+    return f"check its files ({', '.join(str(path) for path in files)})"
 
 
 def _is_ours(task: Task) -> bool:

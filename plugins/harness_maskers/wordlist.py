@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue, field_validator, model_validator
 
+from harness.data.files import expanded, is_file, shown
 from harness.data.pins import Pin, verified
 from harness.data.places import DataStore
 from harness.data.terms import read_terms
@@ -143,8 +144,9 @@ class Wordlist(Masker[WordlistConfig]):
 
 
 def _file_rule(path: Path) -> Rule:
-    if not path.is_file():
-        raise DataError(f"{path}: no such word list; check 'path' of the masker 'wordlist'")
+    path = expanded(path)
+    if not is_file(path):
+        raise DataError(f"{shown(path)}: no such word list; check 'path' of the masker 'wordlist'")
     rows = tuple(parse_terms(path))
     return _list_rule("file", path.name, rows)
 

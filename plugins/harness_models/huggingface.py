@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, JsonValue
 
+from harness.data.files import expanded, is_folder
 from harness.data.pins import file_sha256
 from harness.data.places import DataStore
 from harness.errors import ModelError
@@ -71,8 +72,8 @@ class HuggingFace(Model[HuggingFaceConfig]):
 
     def paths(self) -> Mapping[str, Path]:
         """The folder, if it is one."""
-        folder = Path(self.config.id).expanduser()
-        return {"id": folder} if folder.is_dir() else {}
+        folder = expanded(self.config.id)
+        return {"id": folder} if is_folder(folder) else {}
 
     def pinned(self) -> HuggingFaceConfig:
         """Return the config with the branch of a hub model resolved to its commit.

@@ -15,13 +15,16 @@ import yaml
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from toy_plugins import toy_registry
+from toy_plugins import TOY_SPEC, toy_registry
 
 from harness.cli.main import cli
-from harness.errors import HarnessError, SpecError
+from harness.data.places import DataStore
+from harness.errors import DataError, HarnessError, SpecError
 from harness.planning.overrides import apply_override
 from harness.planning.spec import Spec
 from harness.planning.spec_reader import load_spec
+from harness.running.experiment import Experiment
+from harness.testing import save_tiny_model
 
 GOOD = """\
 name: toy
@@ -395,3 +398,65 @@ def test_any_override_is_taken_or_refused_in_one_line(key: list[str], value: str
         apply_override(data, f"{'.'.join(key)}={value}")
     except HarnessError as error:
         one_line(error, "--set")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"description": "half \ud83d"},
+        {"model": {"use": "toy", "id\ud83d": 1}},
+        {"domains": {"caste": {"terms": {"a": ["x", "\udc80"]}}}},
+        {"source": ("gender", "\ud83d")},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_half_of_a_character_from_python_is_one_line_with_its_key(changes: dict[str, Any]) -> None:
+    """It could be neither hashed nor stored."""
+    with pytest.raises(SpecError) as caught:
+        Experiment.from_mapping({**TOY_SPEC, **changes}, registry=toy_registry(), source="mine")
+    one_line(caught.value, "mine: ", "half of a character")
+    str(caught.value).encode("utf-8")
+
+
+LONG = "x" * 400
+
+
+@pytest.mark.parametrize("path", [LONG, "~nobody-of-this-name/x"])
+def test_paths_that_cannot_be_cost_their_own_cells_only(tmp_path: Path, path: str) -> None:
+    """A name that is too long, and the home of a user who is not there."""
+    model = {"use": "hf", "id": str(save_tiny_model(tmp_path / "model")), "as": "tiny"}
+    raw = {
+        "name": "paths",
+        "model": [model, {"use": "hf", "id": path if "/" in path else f"/{path}", "as": "lost"}],
+        "corpus": "embedded",
+        "source": "gender",
+        "masker": {"use": "wordlist", "rules": "file", "path": path},
+        "debiaser": ["mlm-unlearning", {"use": "cda", "word_lists": path}, "identity"],
+        "evaluators": "embedded-pairs",
+        "steps": [1],
+        "limits": {"items": 3, "passages": 4, "neutral": 4},
+        "neutral": "embedded",
+    }
+    data = DataStore(cache_dir=tmp_path / "cache", offline=True)
+    experiment = Experiment.from_mapping(raw, data=data, folder=tmp_path / "run")
+    outcome = experiment.run()
+    assert outcome.measured == 2  # the base and identity
+    assert not outcome.traces
+    assert len(outcome.failures) == 6
+    for _, reason in outcome.failures:
+        assert "\n" not in reason
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that runs as a user without an entry."""
+
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", no_home)
+    for name in ("HARNESS_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(DataError, match=r"no home folder .* HARNESS_CACHE"):
+        DataStore()
+    monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+    assert DataStore().cache_dir == Path("/somewhere/bias-transfer-harness")

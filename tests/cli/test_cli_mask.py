@@ -237,6 +237,41 @@ class _Lazy(Sequence[Any]):
         raise ZeroDivisionError("lazy")
 
 
+Fails = Callable[[MaskRequest], Any]
+
+
+@pytest.fixture
+def stderr_of_main(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[[Fails], str]:
+    """Runs ``harness mask --masker broken``; returns the only line that it prints."""
+
+    def run(fails: Fails) -> str:
+        class Broken(_Broken):
+            pass
+
+        Broken.fails = staticmethod(fails)  # type: ignore[assignment]
+
+        class Hooks:
+            @staticmethod
+            @hookimpl
+            def harness_maskers() -> Any:
+                return [Broken]
+
+        registry = build_registry([(harness_corpora.hooks, TOYS), (Hooks, TOYS)])
+        monkeypatch.setattr("harness.plugins.load_registry", lambda **_: registry)
+        monkeypatch.setattr(sys, "argv", ["harness", "mask", "--masker", "broken"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 3
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        (line,) = shown.err.splitlines()
+        return line
+
+    return run
+
+
 @pytest.mark.parametrize(
     ("fails", "told"),
     [
@@ -251,12 +286,9 @@ class _Lazy(Sequence[Any]):
     ],
 )
 def test_failing_masker_is_one_line_with_its_place_and_trace(
-    fails: Callable[[MaskRequest], Any],
-    told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    fails: Fails, told: str, stderr_of_main: Callable[[Fails], str]
 ) -> None:
-    line = _stderr_of_main(fails, monkeypatch, capsys)
+    line = stderr_of_main(fails)
     assert told in line
     assert "masker 'broken' (entry point 'toys' of toys 1.0)" in line
     assert re.search(r"\(.*\.py, line \d+\)", line)
@@ -278,44 +310,11 @@ def test_failing_masker_is_one_line_with_its_place_and_trace(
     ],
 )
 def test_invalid_answer_is_one_line(
-    fails: Callable[[MaskRequest], Any],
-    told: str,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    fails: Fails, told: str, stderr_of_main: Callable[[Fails], str]
 ) -> None:
-    line = _stderr_of_main(fails, monkeypatch, capsys)
+    line = stderr_of_main(fails)
     assert "broke its contract in mask()" in line
     assert told in line
-
-
-def _stderr_of_main(
-    fails: Callable[[MaskRequest], Any],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> str:
-    """Run ``harness mask --masker broken``; return the only line that it prints."""
-
-    class Broken(_Broken):
-        pass
-
-    Broken.fails = staticmethod(fails)  # type: ignore[assignment]
-
-    class Hooks:
-        @staticmethod
-        @hookimpl
-        def harness_maskers() -> Any:
-            return [Broken]
-
-    registry = build_registry([(harness_corpora.hooks, TOYS), (Hooks, TOYS)])
-    monkeypatch.setattr("harness.plugins.load_registry", lambda **_: registry)
-    monkeypatch.setattr(sys, "argv", ["harness", "mask", "--masker", "broken"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 3
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    (line,) = shown.err.splitlines()
-    return line
 
 
 # -- comparing -------------------------------------------------------------------------------

@@ -230,6 +230,40 @@ def test_mistakes_are_one_line(config: dict[str, Any], message: str, tasks: Path
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        '{"question": "half \\ud83d", "choices": ["a", "b"], "answer": 0}',
+        '{"questio": "a"}',
+        "{",
+    ],
+    ids=["empty", "half of a character", "another column", "cut"],
+)
+def test_bad_data_of_a_task_is_one_line_that_names_its_files(
+    tiny_causal: LanguageModel, tmp_path: Path, content: str
+) -> None:
+    """lm-eval, datasets and templates raise whatever they like: a StopIteration, a jinja error."""
+    data = tmp_path / "bad.jsonl"
+    data.write_text(f"{content}\n" if content else "")
+    (tmp_path / "bad.yaml").write_text(CHOICE.format(data=data).replace("local_choice", "bad_task"))
+    with pytest.raises(DataError, match="lm-eval task 'bad_task': ") as caught:
+        run(tiny_causal, tmp_path, "bad_task")
+    assert f"check its files ({tmp_path / 'bad.yaml'}, {data})" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bug_of_ours_in_a_task_keeps_its_trace(
+    tiny_causal: LanguageModel, tasks: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any, **options: Any) -> Any:
+        raise TypeError("a bug")
+
+    monkeypatch.setattr(type(tiny_causal), "encode", broken)
+    with pytest.raises(TypeError, match="a bug"):
+        run(tiny_causal, tasks, "local_choice")
+
+
 def test_a_task_whose_data_is_on_a_hub_says_so(
     tiny_causal: LanguageModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

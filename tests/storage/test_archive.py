@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -22,6 +23,9 @@ from harness.storage.archive import MEMBERS, open_archive, share
 from harness.storage.records import Failure
 from harness.storage.seals import sealed, unsealed
 from harness.storage.store import Store
+
+F_SETPIPE_SZ = 1031
+"""Linux's request for a larger pipe."""
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,29 @@ def test_traces_and_checkpoints_stay_at_home(run: Store, tmp_path: Path) -> None
     kept = store.failure(key)
     assert kept is not None
     assert kept.trace
+
+
+def test_a_pipe_is_written_to_and_stays_one(run: Store, tmp_path: Path) -> None:
+    """A rename over it would replace it, and a device such as ``/dev/null`` for every program."""
+    pipe, plain = tmp_path / "pipe", tmp_path / "plain.zip"
+    share(run, plain)
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        reading = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        fcntl.fcntl(reading, F_SETPIPE_SZ, 1 << 20)
+        size = share(run, path)
+        assert size < 1 << 20
+        assert os.read(reading, 1 << 20) == plain.read_bytes()
+        os.close(reading)
+    assert stat.S_ISFIFO(os.lstat(pipe).st_mode)
+    assert link.is_symlink()
+
+
+def test_a_name_that_cannot_be_is_one_line(run: Store, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot write: File name too long"):
+        share(run, tmp_path / ("x" * 300))
 
 
 def test_a_damaged_run_is_not_shared(run: Store, tmp_path: Path) -> None:

@@ -23,6 +23,11 @@ from harness.storage.reader import Column, RunReader
 from harness.storage.store import Store
 
 STORED = sorted(path.parent for path in (REPO / "results").glob("*/index.json"))
+WITHOUT_ITEMS = {
+    "icat", "icat_micro", "change_ratio", "seat_mean_absolute_effect_size", "seat_effect_size",
+}  # fmt: skip
+"""Estimators that have no number for each item."""
+
 CONTINUOUS = {"preference", "preference_rescaled", "scale", "margin"}
 
 
@@ -40,13 +45,11 @@ def columns(reader: RunReader, metric: str) -> tuple[Column, ...]:
 
 
 def margins(reader: RunReader, column: Column, number: int, step: int) -> Floats:
-    """Margins of a cell, read from its stored items without any declaration."""
+    """Margins of a cell, read from its stored items."""
     found = reader.find(reader.index.cells[number], step, column)
     assert found is not None
     table = reader.items(found.place)
-    first, second = (
-        ("more", "less") if "more" in table.names() else ("stereotype", "antistereotype")
-    )
+    first, second = found.metrics[column.metric].of
     return table.column(first) - table.column(second)
 
 
@@ -75,15 +78,18 @@ def test_association_and_frequency_are_the_halves_sum_and_half_difference(
 ) -> None:
     number = next(n for n, cell in enumerate(reader.index.cells) if not cell.is_base)
     cell = reader.index.cells[number]
-    shown = [c for c in columns(reader, "frequency") if c.evaluator == "crows-pairs"]
-    assert shown
-    for column in shown:
+    for column in columns(reader, "frequency"):
+        if column.evaluator != "crows-pairs":
+            continue
         found = reader.find(cell, cell.steps[-1], column)
         assert found is not None
         table = reader.items(found.place)
         values = table.column("more") - table.column("less")
-        strata = np.array(table.strata)
-        stereo, anti = (values[strata == half].mean() for half in ("stereo", "antistereo"))
+        halves = [values[np.array(table.strata) == half] for half in ("stereo", "antistereo")]
+        if not all(map(len, halves)):  # a run on few items may have none of a half
+            assert found.metrics["frequency"].value is None
+            continue
+        stereo, anti = (half.mean() for half in halves)
         assert found.metrics["frequency"].value == pytest.approx((stereo - anti) / 2)
         other = reader.find(cell, cell.steps[-1], column._replace(metric="association"))
         assert other is not None
@@ -123,20 +129,21 @@ def test_changed_items_are_those_of_the_metric_whatever_it_is(reader: RunReader)
                 # A product or ratio of several means has no number for each item.
                 measured = reader.find(cell, steps[number], column)
                 assert measured is not None
-                assert measured.metrics[name].estimator in ("icat", "icat_micro", "change_ratio")
+                assert measured.metrics[name].estimator in WITHOUT_ITEMS
                 continue
             if found is None:
                 continue
             if found.after.stratum is not None:
-                assert {item.stratum for item in found.items} == {found.after.stratum}
+                assert {item.stratum for item in found.items} <= {found.after.stratum}
             assert len(found.items) == found.after.n
             if found.decisions and known_estimators()[found.after.estimator].decided:
                 seen += 1
                 moved = sum(
                     item.decided[1] - item.decided[0] for item in found.changed if item.decided
                 )
-                assert found.after.value is not None
-                assert found.base.value is not None
+                if found.after.value is None or found.base.value is None:
+                    assert found.after.n == 0
+                    continue
                 change = found.after.value - found.base.value
                 assert 100 * moved / found.after.n == pytest.approx(change)
     assert seen > 5

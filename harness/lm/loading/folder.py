@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from harness.data.files import expanded, is_file, is_folder, shown
 from harness.errors import ModelError
 
 CONFIG = "config.json"
@@ -63,16 +64,16 @@ def local_folder(source: str | Path) -> Path | None:
     Raises:
         ModelError: it is written as a path, and there is no such folder.
     """
-    path = Path(source).expanduser()
-    if path.is_dir():
+    path = expanded(source)
+    if is_folder(path):
         return path
     text = str(source)
-    if path.exists():
+    if is_file(path):
         raise ModelError(
             f"{path}: a file; give the folder that holds config, tokenizer and weights"
         )
     if isinstance(source, Path) or text.startswith(("/", "./", "../", "~")) or text.count("/") > 1:
-        raise ModelError(f"{path}: no such folder")
+        raise ModelError(f"{shown(path)}: no such folder")
     return None
 
 

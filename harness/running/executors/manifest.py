@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from harness.data.files import expanded, is_file, is_folder
 from harness.errors import ModelError
 from harness.families import Family, Model, Plugin
 from harness.planning.spec import PluginUse
@@ -71,9 +72,10 @@ def _paths(plugins: dict[Any, Plugin[Any]], put: Put) -> dict[Use, dict[str, tup
     found: dict[Use, dict[str, tuple[str, Parcel]]] = {}
     for key, plugin in plugins.items():
         for name, given in plugin.paths().items():
-            path = given.expanduser().resolve()
-            if not path.exists():
+            path = expanded(given)
+            if not (is_file(path) or is_folder(path)):
                 continue  # the plugin that reads it reports this
+            path = path.resolve()
             if path not in packed:
                 packed[path] = pack(files_of(path), path.name, put)
             found.setdefault(key, {})[name] = (str(given), packed[path])
