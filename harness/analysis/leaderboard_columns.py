@@ -149,7 +149,7 @@ def _measured(standing: Standing, board: Leaderboard) -> TableCell:
 BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     BoardColumn("rank", "#", "", _rank, "rank"),
     BoardColumn("method", "method", "", name_cell, "text"),
-    BoardColumn("distance", "distance to ideal", "", _distance, "number"),
+    BoardColumn("distance", "distance", "", _distance, "number"),
     BoardColumn(
         "improvement",
         "improvement",
@@ -181,7 +181,7 @@ BOARD_COLUMNS: tuple[BoardColumn, ...] = (
     ),
     BoardColumn(
         "stopped",
-        "stopped at step",
+        "stopped at",
         "",
         _stopped,
         "text",
