@@ -217,8 +217,9 @@ def _table_row(row: RuleRow, matrix: Matrix) -> TableRow:
 
 
 def _score(column: Column) -> str:
-    """Name a score by its metric, and by its domain if it has one."""
-    return column.metric if column.domain == NO_DOMAIN else f"{column.metric} {column.domain}"
+    """Name a score by its metric and evaluator, and by its domain if it has one."""
+    name = f"{column.metric} ({column.evaluator})"
+    return name if column.domain == NO_DOMAIN else f"{name}, {column.domain}"
 
 
 def _number(value: float | None, reason: str) -> TableCell:
