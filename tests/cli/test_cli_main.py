@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -158,6 +157,9 @@ def test_a_table_is_shown_on_a_stream_that_lacks_its_characters(settings: dict[s
 
 STOPPED = """
 import os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the tests inherited
+signal.signal(signal.SIGTERM, signal.SIG_DFL)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 import click
 from harness.cli import main as entry
 
@@ -190,8 +192,7 @@ def test_a_signal_to_end_unwinds_and_says_how_to_go_on(name: str, code: int, by:
         capture_output=True,
         text=True,
         check=False,
-        restore_signals=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler) and None,
+        timeout=120,
     )
     assert done.stdout == "unwound\n"
     assert done.returncode == code
@@ -202,12 +203,13 @@ def test_a_signal_to_end_unwinds_and_says_how_to_go_on(name: str, code: int, by:
 
 @pytest.mark.skipif(os.name == "nt", reason="there is no such signal")
 def test_a_run_under_nohup_does_not_end_with_its_terminal() -> None:
+    ignored = STOPPED.replace("SIGHUP, signal.SIG_DFL", "SIGHUP, signal.SIG_IGN")
     done = subprocess.run(
-        [sys.executable, "-c", STOPPED.replace("signal.pause()", "print('goes on')"), "SIGHUP"],
+        [sys.executable, "-c", ignored.replace("signal.pause()", "print('goes on')"), "SIGHUP"],
         capture_output=True,
         text=True,
         check=False,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN) and None,
+        timeout=120,
     )
     assert (done.returncode, done.stdout) == (0, "goes on\n")
 
