@@ -149,7 +149,7 @@ def _run(signals: Sequence[signal.Signals]) -> None:
         by = f"stopped by {signals[0].name}" if signals else "interrupted"
         with suppress(OSError):  # the terminal may be gone
             echo(
-                f"harness: {by}; finished results are kept, the same command goes on from there",
+                f"harness: {by}; finished results are kept; run the same command again to continue",
                 err=True,
             )
         sys.exit(128 + (signals[0] if signals else signal.SIGINT))

@@ -106,7 +106,7 @@ def truth_value_as_number(
 
 
 def _inner(read: object, key: Any) -> object:
-    """The value of a key in validated data, whichever of its names it has there."""
+    """Return the value of a field in validated data, under its name or an alias."""
     if isinstance(read, Mapping):
         return read.get(key)
     if not isinstance(read, BaseModel):

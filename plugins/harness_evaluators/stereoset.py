@@ -46,7 +46,7 @@ def parse(path: Path, task: Task = "intrasentence") -> Iterator[tuple[str, ...]]
         raise DataError(f"{path}: not StereoSet's dev.json: {error} is missing") from None
     except (TypeError, AttributeError):
         raise DataError(
-            f"{path}: not StereoSet's dev.json: a list or value stands where another is needed"
+            f"{path}: not StereoSet's dev.json: a list, object or text has the wrong type"
         ) from None
 
 

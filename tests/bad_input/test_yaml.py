@@ -62,7 +62,7 @@ YAML: dict[str, tuple[str, int, str]] = {
     "a merge key": ("a: &x {b: 1}\nc:\n  <<: *x", 3, "write the keys out"),
     "code": ("a: !!python/object/apply:os.system [x]", 1, "not plain data"),
     "code in a scalar": ("a: !!python/name:os.system", 1, "could not determine a constructor"),
-    "a tag of one's own": ("a: !mine {b: 1}", 1, "not plain data"),
+    "a custom tag": ("a: !mine {b: 1}", 1, "not plain data"),
     "a set": ("a: !!set {b, c}", 1, "not plain data"),
     "an ordered mapping": ("a: !!omap [b: 1]", 1, "not plain data"),
     "two documents": ("a: 1\n---\nb: 2", 2, "another document"),

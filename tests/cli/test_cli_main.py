@@ -197,7 +197,7 @@ def test_a_signal_to_end_unwinds_and_says_how_to_go_on(name: str, code: int, by:
     assert done.stdout == "unwound\n"
     assert done.returncode == code
     assert done.stderr == (
-        f"harness: {by}; finished results are kept, the same command goes on from there\n"
+        f"harness: {by}; finished results are kept; run the same command again to continue\n"
     )
 
 
