@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from harness_debiasers.mlm_unlearning import MlmUnlearningConfig, causal_examples
+from tiny_gpt2 import tiny_gpt2
 from tokenizers import Tokenizer, decoders, models, normalizers
-from transformers import ByT5Tokenizer, GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import ByT5Tokenizer, PreTrainedTokenizerFast
 
 from harness.errors import DataError, ModelError
 from harness.lm.transformers_model import TransformersModel
@@ -74,18 +74,7 @@ class Normalising(ByT5Tokenizer):
 
 
 def model_of(tokenizer: Any) -> TransformersModel:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = GPT2LMHeadModel(
-            GPT2Config(
-                vocab_size=len(tokenizer),
-                n_positions=128,
-                n_embd=16,
-                n_layer=1,
-                n_head=2,
-                initializer_range=0.3,
-            )
-        )
+    module = tiny_gpt2(len(tokenizer), n_positions=128, n_layer=1, initializer_range=0.3)
     return TransformersModel(module.eval(), tokenizer, kind="causal", name="made")
 
 

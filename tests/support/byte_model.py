@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from tiny_gpt2 import tiny_gpt2
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from harness.arrays import Floats
 from harness.lm.transformers_model import TransformersModel
@@ -26,20 +27,14 @@ def byte_model(merges: Sequence[tuple[str, str]] = ()) -> TransformersModel:
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
     tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, bos_token="<s>", eos_token="<s>")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = GPT2LMHeadModel(
-            GPT2Config(
-                vocab_size=len(vocabulary),
-                n_positions=1024,
-                n_embd=16,
-                n_layer=1,
-                n_head=2,
-                bos_token_id=0,
-                eos_token_id=0,
-                initializer_range=0.3,
-            )
-        )
+    module = tiny_gpt2(
+        len(vocabulary),
+        n_positions=1024,
+        n_layer=1,
+        bos_token_id=0,
+        eos_token_id=0,
+        initializer_range=0.3,
+    )
     return TransformersModel(module, tokenizer, kind="causal", name="bytes")
 
 

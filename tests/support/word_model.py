@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import torch
+from tiny_gpt2 import tiny_gpt2
 from tokenizers import Tokenizer, models, pre_tokenizers
-from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast
 
 from harness.lm.transformers_model import TransformersModel
 
@@ -40,18 +40,13 @@ def word_model(seed: int = 0) -> TransformersModel:
     tokenizer = PreTrainedTokenizerFast(
         tokenizer_object=backend, bos_token="<s>", eos_token="<s>", unk_token="<unk>"
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = GPT2LMHeadModel(
-            GPT2Config(
-                vocab_size=len(vocabulary),
-                n_positions=24,
-                n_embd=16,
-                n_layer=2,
-                n_head=2,
-                bos_token_id=0,
-                eos_token_id=0,
-                initializer_range=0.4,
-            )
-        )
+    module = tiny_gpt2(
+        len(vocabulary),
+        seed=seed,
+        n_positions=24,
+        n_layer=2,
+        bos_token_id=0,
+        eos_token_id=0,
+        initializer_range=0.4,
+    )
     return TransformersModel(module.double(), tokenizer, kind="causal", name="words")
