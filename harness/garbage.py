@@ -1,4 +1,4 @@
-"""The garbage collector, where it would look through what is kept again and again."""
+"""Keep Python's garbage collector from scanning data again that stays in memory."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def uncollected() -> Iterator[None]:
 
 @contextmanager
 def seldom_collected() -> Iterator[None]:
-    """Collect seldom in a command that reads a run: nearly all that it makes is kept to its end.
+    """Collect less often in a command that reads a run, as most of its objects live to its end.
 
-    New garbage, such as a figure that is written, is still collected; what was kept twice is not
-    looked at again.
+    New garbage, such as a figure that has been written, is still collected. Objects that survived
+    two collections are hardly ever scanned again.
     """
     thresholds = gc.get_threshold()
     gc.set_threshold(50_000, 20, 1000)

@@ -122,7 +122,7 @@ def main() -> None:
 
 
 def _run(signals: Sequence[signal.Signals]) -> None:
-    """``signals``: filled with those that ask the process to end, as they come."""
+    """Run the command line; ``signals`` holds the signals to stop that have arrived so far."""
     try:
         cli(standalone_mode=False)
         if sys.stdout is not None:

@@ -12,7 +12,7 @@ from harness.errors import DataError, ModelError
 
 
 def check_characters(text: str) -> None:
-    """Refuse half of a character: tokenizers fail on it, each with an error of its own.
+    """Refuse half of a character (a lone surrogate): each tokenizer fails on it differently.
 
     Raises:
         DataError: there is one.

@@ -70,8 +70,8 @@ def _domain(name: str, value: Any, path: KeyPath, lines: Lines, folder: Path | N
         )
     if unicodedata.normalize("NFC", name) != name:
         raise SpecError(
-            f"{where}: domain '{name}': an accent is a character of its own here, which looks the "
-            "same and is another name; write letter and accent as one (Unicode form NFC)"
+            f"{where}: domain '{name}': an accent is a separate character here, so the name "
+            "differs from one that looks the same; write both as one character (Unicode form NFC)"
         )
     if not isinstance(value, Mapping):
         raise SpecError(f"{where}: domain '{name}': give {', '.join(KEYS)}")

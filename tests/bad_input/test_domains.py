@@ -142,7 +142,7 @@ MISTAKES: dict[str, tuple[Any, str]] = {
     "a list as domain": ({"caste": [1]}, "domain 'caste': give description, terms"),
     "a number as name": ({5: {"terms": ["a"]}}, "a key must be a word, not 5"),
     "a path as name": ({"../up": {"terms": ["a"]}}, "'../up' is not a name"),
-    "an accent apart": ({"cafe\u0301": {"terms": ["a"]}}, "write letter and accent as one"),
+    "an accent apart": ({"cafe\u0301": {"terms": ["a"]}}, "write both as one character"),
     "a long name": ({"x" * 300: {"terms": ["a"]}}, "at most 64 characters, not 300"),
     "the name of no domain": ({"none": {"terms": ["a"]}}, "has a meaning of its own"),
     "the name of all domains": ({"overall": {"terms": ["a"]}}, "has a meaning of its own"),
