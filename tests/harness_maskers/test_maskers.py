@@ -339,7 +339,8 @@ def test_time_is_linear_in_a_long_passage(passage: str) -> None:
 
     seconds(1_000)  # the first call builds the index of terms
     short = max(seconds(8_000), seconds(8_000))
-    assert seconds(64_000) < 20 * short + 0.5
+    long = min(seconds(64_000), seconds(64_000))  # other work of this process may fall into one
+    assert long < 20 * short + 0.5
 
 
 def test_thousands_of_texts_take_seconds() -> None:
