@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from harness.analysis.resampling_units import Layout, Layouts, Sums
 from harness.analysis.stats import FEWEST_UNITS, influence, squared_distance
 from harness.arrays import Floats
 from harness.metrics import Direction, Metric
+from harness.once import cached_property
 from harness.storage.item_table import ItemTable, aligned
 
 

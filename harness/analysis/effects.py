@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy import special
@@ -28,6 +27,7 @@ from harness.analysis.stats import (
     t_p,
 )
 from harness.arrays import Floats
+from harness.once import cached_property
 
 
 @dataclass(frozen=True)

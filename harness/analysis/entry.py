@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -36,6 +35,7 @@ from harness.analysis.stats import (
 )
 from harness.analysis.tables import Evidence, Mark
 from harness.metrics import Metric, Role
+from harness.once import cached_property
 from harness.storage.reader import Column
 
 Status = Literal["measured", "failed", "missing"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 from harness.analysis.effects import Distance, Effect, Estimated, combined, mean_distance, nearer
 from harness.analysis.entry import Entry
 from harness.analysis.interval import Interval
 from harness.analysis.stats import ratio_interval
+from harness.once import cached_property
 
 UNDEFINED = "the base cannot be told from the ideal"
 

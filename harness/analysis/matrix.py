@@ -6,7 +6,6 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from harness.analysis.corrections import DEFAULT
 from harness.analysis.entry import Entry
@@ -16,6 +15,7 @@ from harness.analysis.stats import (
 )
 from harness.analysis.units import NO_UNIT, MetricUnit
 from harness.metrics import Metric, Role
+from harness.once import cached_property
 from harness.storage.cells import Cell, MethodNames
 from harness.storage.reader import Column, Stop, shown_step
 

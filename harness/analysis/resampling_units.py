@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -25,6 +24,7 @@ from harness.estimators import (
     value_of,
 )
 from harness.metrics import Metric
+from harness.once import cached_property
 from harness.storage.item_table import Fields, ItemTable, aligned
 
 Positions = npt.NDArray[np.intp]

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
 from harness.analysis.costs import dose
 from harness.analysis.curve_panels import (
@@ -32,6 +31,7 @@ from harness.analysis.trade_off import (
 )
 from harness.data.domains import NO_DOMAIN, OVERALL
 from harness.metrics import Direction, Metric
+from harness.once import cached_property
 from harness.quantities import Nats
 from harness.storage.cells import Cell
 from harness.storage.reader import RunReader
