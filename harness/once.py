@@ -14,7 +14,7 @@ __all__ = ["cached_property"]
 
 if not TYPE_CHECKING and sys.version_info < (3, 12):
 
-    class cached_property:
+    class cached_property:  # noqa: N801  # the name it has in the standard library
         """Computes a property at its first use and keeps the value in the object's `__dict__`."""
 
         def __init__(self, compute):

@@ -6,9 +6,13 @@ all primary cells of that step. Another metric's is over all cells of that metri
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from itertools import islice
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache, partial
+from itertools import chain, islice
+from multiprocessing import get_context
+from pathlib import Path
 from typing import NamedTuple, get_type_hints
 
 from harness.analysis.effects import Estimated
@@ -18,6 +22,7 @@ from harness.garbage import uncollected
 from harness.metrics import Direction, Metric
 from harness.storage.cells import Identity, is_control
 from harness.storage.reader import RunReader
+from harness.storage.records import RunIndex
 from harness.storage.store import Store
 
 Cell = str | int | float | bool | None
@@ -80,62 +85,109 @@ COLUMNS: Mapping[str, object] = {
 """Names of the columns, each with its type."""
 
 
-def tidy_rows(store: Store) -> list[TidyRow]:
+def tidy_rows(store: Store, *, processes: int = 1) -> list[TidyRow]:
     """Return every number of a run, of all metrics and steps: the base first, then by cell.
+
+    Args:
+        store: the run.
+        processes: how many may work on a large run, each on some of its steps. They start like
+            the processes of `multiprocessing`, so a script that asks for several needs its usual
+            ``if __name__ == "__main__":``.
 
     Raises:
         StoreError: the run has no record.
     """
     with uncollected():
-        return _tidy_rows(store)
+        reader = RunReader(store)
+        steps = _steps(reader.index)
+        metrics = _metrics(reader)
+        workers = min(processes, len(steps))
+        if workers > 1 and _records(reader.index) >= MANY:
+            tables = _in_processes(store.folder, steps, metrics, workers)
+        else:
+            tables = [_step_rows(reader, step, metrics) for step in steps]
+        first: dict[tuple[object, ...], TidyRow] = {}
+        for same_metric in zip(*tables, strict=True):
+            for row in chain.from_iterable(same_metric):
+                first.setdefault((row.identity, row[4:9]), row)  # step to metric
+        return list(first.values())
 
 
-def _tidy_rows(store: Store) -> list[TidyRow]:
-    found: dict[tuple[object, ...], TidyRow] = {}
-    for matrix in _matrices(store):
-        for (model, column), metric in matrix.base.items():
-            unit = matrix.unit(column).change or None
-            found.setdefault((model, column), _base(matrix.name, model, column, metric, unit))
-        gains = iter(improvements([entry for row in matrix.rows for entry in row.entries]))
-        units = [matrix.unit(column).change or None for column in matrix.columns]
-        for row in matrix.rows:
-            identity = row.cell.identity
-            of_row = islice(gains, len(row.entries))
-            for column, tidy in zip(
-                matrix.columns, _entries(matrix.name, row, of_row, units), strict=True
-            ):
-                found.setdefault((identity, row.step, column), tidy)
-    return list(found.values())
+MANY = 2_000
+"""Records from which on it pays to start further processes."""
 
 
-def _matrices(store: Store) -> Iterator[Matrix]:
-    """The primary matrix of each step, last step first, then those of the other metrics.
-
-    A cell with a single step is in the matrix of every step; the last one counts.
-    """
-    reader = RunReader(store)
-    index = reader.index
-    steps = sorted({s for c in index.cells for s in c.steps if s > 0 and not c.is_base})
-    chosen: list[int | None] = [*reversed(steps)] or [None]
-    for step in chosen:
-        yield matrix_of(reader, step=step, pooled=False)
-    for name, measured_at in _secondary(reader).items():
-        for step in chosen:
-            if step is None or measured_at & {0, step}:
-                yield matrix_of(reader, metric=name, step=step, pooled=False)
+def _steps(index: RunIndex) -> list[int | None]:
+    """The steps of the debiased models, last first; a cell with a single step is read at each."""
+    steps = {s for cell in index.cells for s in cell.steps if s > 0 and not cell.is_base}
+    return [*sorted(steps, reverse=True)] or [None]
 
 
-def _secondary(reader: RunReader) -> dict[str, set[int]]:
-    """Metrics that are not primary everywhere, and the steps at which they were measured."""
-    names: dict[str, set[int]] = {}
+def _records(index: RunIndex) -> int:
+    return len({ref.key for cell in index.cells for ref in cell.measures})
+
+
+Metrics = dict[str | None, set[int]]
+"""Each metric with the steps at which it was measured; None: the primary ones, at any."""
+
+
+def _metrics(reader: RunReader) -> Metrics:
+    """The primary metrics, and each that is not primary everywhere."""
+    measured_at: dict[str, set[int]] = {}
     primary: dict[str, bool] = {}
     refs = {ref.key: ref for cell in reader.index.cells for ref in cell.measures}
     for ref in refs.values():
         for measurement in (reader.record(ref.key) or {}).values():
             for metric in measurement.defined.values():
-                names.setdefault(metric.name, set()).add(ref.step)
+                measured_at.setdefault(metric.name, set()).add(ref.step)
                 primary[metric.name] = primary.get(metric.name, True) and metric.primary
-    return {name: names[name] for name in sorted(names) if not primary[name]}
+    metrics: Metrics = {None: set()}
+    metrics.update((name, measured_at[name]) for name in sorted(measured_at) if not primary[name])
+    return metrics
+
+
+def _step_rows(reader: RunReader, step: int | None, metrics: Metrics) -> list[list[TidyRow]]:
+    """The rows of a step for each of the metrics; none for one that was not measured there."""
+    return [
+        list(_matrix_rows(matrix_of(reader, metric=metric, step=step, pooled=False)))
+        if metric is None or step is None or measured_at & {0, step}
+        else []
+        for metric, measured_at in metrics.items()
+    ]
+
+
+def _in_processes(
+    folder: Path, steps: Sequence[int | None], metrics: Metrics, workers: int
+) -> list[list[list[TidyRow]]]:
+    """`_step_rows` of each step, computed in several processes."""
+    shares = [steps[first::workers] for first in range(workers)]
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_ignore_ctrl_c) as pool:
+        done = pool.map(partial(_share_rows, folder, metrics), shares)
+        tables = dict(chain.from_iterable(done))
+    return [tables[step] for step in steps]
+
+
+def _share_rows(
+    folder: Path, metrics: Metrics, steps: Sequence[int | None]
+) -> list[tuple[int | None, list[list[TidyRow]]]]:
+    with uncollected():
+        reader = RunReader(Store(folder))
+        return [(step, _step_rows(reader, step, metrics)) for step in steps]
+
+
+def _ignore_ctrl_c() -> None:
+    """Leave Ctrl-C to the process that waits for this one."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _matrix_rows(matrix: Matrix) -> Iterator[TidyRow]:
+    units = [matrix.unit(column).change or None for column in matrix.columns]
+    unit_of = dict(zip(matrix.columns, units, strict=True))
+    for (model, column), metric in matrix.base.items():
+        yield _base(matrix.name, model, column, metric, unit_of[column])
+    gains = iter(improvements([entry for row in matrix.rows for entry in row.entries]))
+    for row in matrix.rows:
+        yield from _entries(matrix.name, row, islice(gains, len(row.entries)), units)
 
 
 def _base(run: str, model: str, column: Column, metric: Metric, unit: str | None) -> TidyRow:

@@ -19,11 +19,12 @@ import pytest
 from click.testing import CliRunner
 from made_runs import make_run
 
+from harness.analysis import long_table
 from harness.analysis.long_table import COLUMNS, tidy_rows
 from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.cli.main import cli
-from harness.errors import HarnessError
+from harness.errors import HarnessError, StoreError
 from harness.render.exports import FORMATS as TEXT_FORMATS
 from harness.render.exports.latex import escape, latex_text
 from harness.render.exports.markdown import markdown_text
@@ -133,6 +134,27 @@ def test_failures_are_rows_with_their_reason(run: Store) -> None:
     assert {(row.identity.source, row.step) for row in failed} == {("race", 30)}
     assert {row.failed_reason for row in failed} == {"diverged: loss is nan"}
     assert all(row.value is None and row.base_value is not None for row in failed)
+
+
+def test_several_processes_find_the_same_rows(run: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = tidy_rows(run)
+    assert len({row.step for row in alone}) > 2
+    monkeypatch.setattr(long_table, "MANY", 1)
+    assert tidy_rows(run, processes=2) == alone
+
+
+def test_several_processes_report_a_damaged_run_like_one(
+    run: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = next(ref.key for cell in run.index().cells for ref in cell.measures if ref.step == 20)
+    run.path("items", key).write_bytes(b"damaged")
+    monkeypatch.setattr(long_table, "MANY", 1)
+    messages = []
+    for processes in (1, 2):
+        with pytest.raises(StoreError) as caught:
+            tidy_rows(run, processes=processes)
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 def test_csv_json_and_parquet_hold_the_same(run: Store, tmp_path: Path) -> None:

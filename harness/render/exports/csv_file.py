@@ -43,7 +43,7 @@ def harmless(value: object) -> object:
 def _content(store: Store, options: ExportOptions) -> bytes:
     from harness.analysis.long_table import COLUMNS, tidy_rows
 
-    rows = (row.cells() for row in tidy_rows(store))
+    rows = (row.cells() for row in tidy_rows(store, processes=options.processes))
     return csv_bytes(rows, COLUMNS, spreadsheet_safe=options.spreadsheet_safe)
 
 

@@ -15,10 +15,12 @@ class ExportOptions:
     Attributes:
         spreadsheet_safe: write texts so that a spreadsheet cannot take them for formulas.
         organization: who ran the evaluation, for formats that name it.
+        processes: how many may work on a large run.
     """
 
     spreadsheet_safe: bool = True
     organization: str = "unknown"
+    processes: int = 1
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ def json_bytes(rows: Iterable[Mapping[str, object]], columns: Collection[str]) -
 def _content(store: Store, options: ExportOptions) -> bytes:
     from harness.analysis.long_table import COLUMNS, tidy_rows
 
-    return json_bytes((row.values() for row in tidy_rows(store)), COLUMNS)
+    rows = tidy_rows(store, processes=options.processes)
+    return json_bytes((row.values() for row in rows), COLUMNS)
 
 
 JSON = ExportFormat("json", "the same as csv, as an array of objects", _content)

@@ -46,7 +46,9 @@ def _schema(pa: Any, columns: Mapping[str, object]) -> Any:
 def _content(store: Store, options: ExportOptions) -> bytes:
     from harness.analysis.long_table import COLUMNS, tidy_rows
 
-    return parquet_bytes((row.cells() for row in tidy_rows(store)), COLUMNS)
+    return parquet_bytes(
+        (row.cells() for row in tidy_rows(store, processes=options.processes)), COLUMNS
+    )
 
 
 PARQUET = ExportFormat("parquet", "the same as csv, with typed columns", _content, binary=True)
