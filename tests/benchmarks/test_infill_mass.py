@@ -31,7 +31,8 @@ def test_it_goes_on_where_it_ended_and_agrees_with_the_exact_share(
 
     def run(passages: int) -> str:
         count = str(passages)
-        options = ["--passages", count, "--counts", "4", "8", "--exact", "1", "--out", str(out)]
+        options = ["--passages", count, "--counts", "4", "8", "--out", str(out)]
+        options += ["--exact", "1", "--exact-suffix", "100"]
         command.main(["--data-dir", str(shared_data), "--model", model, *options])
         return capsys.readouterr().err
 
