@@ -112,6 +112,7 @@ class RunReader:
         self._keys = {id(cell): _keys_of(cell) for cell in self.index.cells}
         self._defined: dict[tuple[str, str], tuple[tuple[Column, bool], ...]] = {}
         self._hashes: dict[str, str | None] = {}
+        self._masks: dict[str, str | None] = {}
         self.origin = RunOrigin()
         """Software, machine and time behind the records that were read so far."""
 
@@ -120,6 +121,7 @@ class RunReader:
         if key not in self._records:
             record = self.store.record(key, items=False)
             self._hashes[key] = record.items_sha256 if record else None
+            self._masks[key] = record.masks if record else None
             if record is not None:
                 self.origin.add(record)
                 self._stops[key] = _stop_of(record)
@@ -173,6 +175,13 @@ class RunReader:
         for ref in cell.measures:
             if ref.step == step and self.record(ref.key) is not None:
                 return self._stops.get(ref.key)
+        return None
+
+    def masks(self, cell: Cell) -> str | None:
+        """Return the hash of the masks that a cell was fitted with; None if it stored none."""
+        for ref in cell.measures:
+            if ref.step > 0 and self.record(ref.key) is not None:
+                return self._masks[ref.key]
         return None
 
     def find(self, cell: Cell, step: int, column: Column) -> Measured | None:

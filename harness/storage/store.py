@@ -164,11 +164,17 @@ class Store:
         self._single.write("failures", failure.key, sealed(_json(failure)))
 
     def write_masks(self, masks: StoredMasks) -> None:
-        """Write the masks that a fit learns from, once for all fits that share them."""
-        if not self._single.has("masks", masks.sha256):
-            with suppress(FileExistsError):
-                self._single.folder("masks").mkdir()
-            self._single.write("masks", masks.sha256, compressed(masks.text))
+        """Write the masks that a fit learns from, once for all fits that share them.
+
+        Masks that an earlier version stored without their words are written again, with them.
+        """
+        content = self._files.read("masks", masks.sha256)
+        with suppress(*BROKEN):
+            if content is not None and unpacked_json(content) == masks.text:
+                return
+        with suppress(FileExistsError):
+            self._single.folder("masks").mkdir()
+        self._single.write("masks", masks.sha256, compressed(masks.text))
 
     # -- reading -----------------------------------------------------------------------------
 
