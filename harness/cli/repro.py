@@ -161,7 +161,7 @@ def _verdict(session: Session, rows: list[Agreement], tolerance: float | None) -
 def report_precision(session: Session, store: Store) -> None:
     """Say what float32 decides otherwise on a sample of a half-precision run's base models.
 
-    Not worth failing for: where it cannot be told, the line says why.
+    The command does not fail if this is not possible: the line says why.
     """
     from torch import OutOfMemoryError
 

@@ -203,9 +203,9 @@ def make_run(
 ) -> Store:
     """Write a whole run; ``fail`` names (source, step) whose measurements failed.
 
-    With a ``lean`` of 0.8 or more the base can be told from the ideal, so that improvement is
-    defined. ``stops`` says at which step the fit of a (source, seed) stopped; give one step then.
-    ``masks`` are those of the fits of a (masker, source, seed).
+    With a ``lean`` of 0.8 or more the base is significantly different from the ideal, so that
+    improvement is defined. ``stops`` says at which step the fit of a (source, seed) stopped; give
+    one step then. ``masks`` are those of the fits of a (masker, source, seed).
     """
     store = Store(folder / name)
     store.prepare()
