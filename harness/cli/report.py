@@ -109,11 +109,11 @@ def _texts(session: Session, run: Run, matrix: Matrix) -> dict[str, Mapping[str,
     """Return the sentences of the items; print one line for each data set that is not found."""
     from harness.errors import HarnessError
 
-    found: dict[str, Mapping[str, str]] = {}
+    sentences: dict[str, Mapping[str, str]] = {}
     wanted = {(c.evaluator, c.domain) for c in matrix.columns if matrix.role(c) == "bias"}
     for evaluator, domain in sorted(wanted):
         try:
-            found.update(run.sentences(evaluator, domain))
+            sentences.update(run.sentences(evaluator, domain))
         except HarnessError as error:
             session.stderr.say(f"no sentences of {evaluator}, {domain}: {error}")
-    return found
+    return sentences

@@ -215,8 +215,10 @@ class RunReader:
             sample = self.items(measured.place).sample(of, stratum)
             if definition.needs_base:
                 before = self.items(base.place).sample(of, stratum)
-                known = definition.formula().reference(before) if len(before.ids) else (math.nan,)
-                sample = (sample if len(before.ids) else before)._replace(reference=known)
+                reference = (
+                    definition.formula().reference(before) if len(before.ids) else (math.nan,)
+                )
+                sample = (sample if len(before.ids) else before)._replace(reference=reference)
             self._derived[key] = definition.compute_sample(sample)
         return self._derived[key]
 
@@ -226,9 +228,9 @@ class RunReader:
             for step in cell.steps:
                 measured = self._measured(cell, step, column)
                 if measured is not None:
-                    known = measured.defined.get(column.metric)
-                    if known is not None:
-                        return known.role
+                    definition = measured.defined.get(column.metric)
+                    if definition is not None:
+                        return definition.role
         return None
 
     def columns(
@@ -266,9 +268,9 @@ class RunReader:
             ("protocol", protocol, 1),
             ("metric", metric, 2),
         ):
-            known = {column[position] for column in primaries}
-            if value is not None and value not in known:
-                raise StoreError(f"this run has no {what} '{value}'{did_you_mean(value, known)}")
+            values = {column[position] for column in primaries}
+            if value is not None and value not in values:
+                raise StoreError(f"this run has no {what} '{value}'{did_you_mean(value, values)}")
         chosen = [
             column
             for column, primary in primaries.items()

@@ -236,8 +236,8 @@ class Store:
         """
         try:
             with uncollected():
-                found = from_json(self._items(key, sha256))
-                return tuple(ItemTable.of_json(items) for items in found)
+                content = from_json(self._items(key, sha256))
+                return tuple(ItemTable.of_json(items) for items in content)
         except BROKEN as error:
             raise self._unreadable_items(key, error) from None
 
@@ -463,7 +463,7 @@ def _is_newer(plain: bytes, whole: bool, error: ValidationError) -> bool:
         return False
     if isinstance(version, int) and version > SCHEMA_VERSION:
         return True
-    return whole and all(own["type"] == "extra_forbidden" for own in error.errors())
+    return whole and all(problem["type"] == "extra_forbidden" for problem in error.errors())
 
 
 def _reason(error: Exception) -> str:
