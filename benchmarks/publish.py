@@ -6,10 +6,11 @@ figures and tables beside the run, and a README whose written text stays.
     python benchmarks/publish.py runs/my-run my-run [--spec my-run] [--results results]
         [--reported meade2022]
 
-Copies the run in its packed form (no checkpoints), checks that every number follows from its items
-and that the run names no path of this machine, and writes report.html, figures/, tables/ and
-README.md. The same command does it again: it replaces all of that but the
-text of README.md, where only what stands between the marks of generated text is written anew.
+Copies the run in its packed form (no checkpoints). If an earlier version made the run and its
+corpora are here, adds to the stored masks which words they mask. Checks that every number follows
+from its items and that the run names no path of this machine. Writes report.html, figures/, tables/
+and README.md. The same command does it again: it replaces all of that but the text of README.md,
+where only what stands between the marks of generated text is written anew.
 """
 
 from __future__ import annotations
@@ -27,13 +28,17 @@ from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.analysis.reported import find_publication
 from harness.analysis.verdict import verdict
+from harness.plugins import load_registry
 from harness.render.console.leaderboard import print_leaderboard
 from harness.render.console.matrix import print_matrix
 from harness.render.console.terminal import Terminal
 from harness.render.figures.catalogue import figures_of, write_figures
 from harness.render.publication import machine_paths
+from harness.replay.masked_texts import find_masked_texts
 from harness.replay.verification import verify
+from harness.running.experiment import default_data
 from harness.storage.archive import MEMBERS
+from harness.storage.masks import StoredMasks
 from harness.storage.reader import RunReader
 from harness.storage.store import Store, find_run
 
@@ -62,6 +67,28 @@ def copy_run(source: Path, target: Path) -> None:
         (target / name).unlink(missing_ok=True)
     target.mkdir(parents=True, exist_ok=True)
     store.packed_copy(target)
+
+
+def add_words(store: Store) -> None:
+    """Store which words are masked, where a version that did not do so made the run.
+
+    This needs the corpora. Where one is missing, it says so, and the page shows no agreement of
+    maskers for its passages. The names of the masks and the records stay the same.
+    """
+    stored = {name: store.masks(name) for name in store.mask_keys()}
+    old = {
+        name
+        for name, masks in stored.items()
+        if masks is not None and any(mask.words is None for mask in masks.each())
+    }
+    if not old:
+        return
+    texts = find_masked_texts(RunReader(store), load_registry(), default_data(), print)
+    for name in old & texts.keys():
+        masks = StoredMasks.of(texts[name])
+        if masks.sha256 == name:
+            store.write_masks(masks)
+    store.pack()
 
 
 def counted(store: Store) -> str:
@@ -189,6 +216,7 @@ def publish(
     """
     target = results / name
     copy_run(source, target)
+    add_words(Store.open(target))
     store = Store.open(target)
     differences = verify(store).differences
     if differences:

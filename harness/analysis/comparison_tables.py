@@ -57,8 +57,8 @@ def comparison_legend(comparison: Comparison) -> tuple[str, ...]:
     tests = " and ".join(f"{count} {role}" for role, count in families.items())
     lines = [
         "B − A is the difference on the items that both runs have, with its 95 % interval over "
-        "items. It is nearer to the ideal, further from it, or undefined (~): A cannot be told "
-        "from the ideal."
+        "items. It is nearer to the ideal, further from it, or undefined (~): A is not "
+        "significantly different from the ideal."
     ]
     if tests:
         correction = CORRECTIONS[comparison.correction].title

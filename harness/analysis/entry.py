@@ -40,8 +40,11 @@ from harness.storage.reader import Column
 
 Status = Literal["measured", "failed", "missing"]
 
-UNDEFINED = "the base cannot be told from the ideal, so a change is neither better nor worse"
-PASSED = "moved past the ideal: whether it ended nearer cannot be told"
+UNDEFINED = (
+    "the base is not significantly different from the ideal, so a change is neither better nor "
+    "worse"
+)
+PASSED = "moved past the ideal, and is neither significantly nearer to it nor further from it"
 
 
 def few_in_part(units: int) -> str:

@@ -11,7 +11,7 @@ from harness.analysis.interval import Interval
 from harness.analysis.stats import ratio_interval
 from harness.once import cached_property
 
-UNDEFINED = "the base cannot be told from the ideal"
+UNDEFINED = "the base is not significantly different from the ideal"
 
 
 @dataclass(frozen=True)

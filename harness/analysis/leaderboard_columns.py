@@ -81,7 +81,10 @@ def _improvement(standing: Standing, board: Leaderboard) -> TableCell:
     )
 
 
-UNDEFINED = "the base cannot be told from the ideal: mean signed change instead of improvement"
+UNDEFINED = (
+    "the base is not significantly different from the ideal: mean signed change instead of "
+    "improvement"
+)
 
 
 def effect_cell(estimate: Estimated | None) -> TableCell:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from scipy.special import stdtrit
 
 from harness.analysis.interval import Interval
-from harness.data.words import touched, word_spans
+from harness.data.words import Range, touched, touched_words
 from harness.errors import DataError
 from harness.types import MaskedPassage
 
@@ -65,6 +65,26 @@ class MaskAgreement(BaseModel):
         return self.differing / self.passages if self.passages else None
 
 
+class MaskedWords(NamedTuple):
+    """What a masker masked in a passage: all that the comparison needs of it.
+
+    Attributes:
+        words: how many words the passage has.
+        masked: positions of the words that a span touches, counted from 0.
+        spans: the masked ranges of characters, sorted, not overlapping.
+    """
+
+    words: int
+    masked: tuple[int, ...]
+    spans: tuple[Range, ...]
+
+    @classmethod
+    def of(cls, answer: MaskedPassage) -> MaskedWords:
+        """Take the words and spans of a masked passage."""
+        spans = tuple((span.start, span.end) for span in answer.spans)
+        return cls(*touched_words(answer.passage.text, spans), spans)
+
+
 class _Counts(NamedTuple):
     words: int
     both: int
@@ -99,6 +119,22 @@ def agreement(
     """
     if [a.passage.text for a in one] != [b.passage.text for b in other]:
         raise DataError(f"'{first}' and '{second}' did not mask the same passages")
+    return agreement_of_words(
+        first, list(map(MaskedWords.of, one)), second, list(map(MaskedWords.of, other))
+    )
+
+
+def agreement_of_words(
+    first: str, one: Sequence[MaskedWords], second: str, other: Sequence[MaskedWords]
+) -> MaskAgreement:
+    """Compare two maskers on the same passages, whose texts need not be known.
+
+    Args:
+        first: label of a masker.
+        one: what it masked in each passage.
+        second: label of the other.
+        other: what that one masked, in the same order.
+    """
     counted = [_count(a, b) for a, b in zip(one, other, strict=True)]
     total = _Counts(*(sum(column) for column in zip(*counted, strict=True))) if counted else None
     words, both, only_first, only_second, spans, meeting = total or _Counts(0, 0, 0, 0, 0, 0)
@@ -124,34 +160,30 @@ def differing(
     return [
         (a, b)
         for a, b in zip(one, other, strict=True)
-        if (c := _count(a, b)).only_first + c.only_second > 0
+        if MaskedWords.of(a).masked != MaskedWords.of(b).masked
     ]
 
 
-def _count(one: MaskedPassage, other: MaskedPassage) -> _Counts:
-    words = word_spans(one.passage.text)
-    spans = [[(span.start, span.end) for span in answer.spans] for answer in (one, other)]
-    masked = [touched(words, ranges) for ranges in spans]
-    pairs = list(zip(*masked, strict=True))
+def _count(one: MaskedWords, other: MaskedWords) -> _Counts:
+    first, second = set(one.masked), set(other.masked)
     return _Counts(
-        words=len(words),
-        both=sum(a and b for a, b in pairs),
-        only_first=sum(a and not b for a, b in pairs),
-        only_second=sum(b and not a for a, b in pairs),
-        spans=len(spans[0]) + len(spans[1]),
-        meeting=sum(touched(spans[0], spans[1])) + sum(touched(spans[1], spans[0])),
+        words=one.words,
+        both=len(first & second),
+        only_first=len(first - second),
+        only_second=len(second - first),
+        spans=len(one.spans) + len(other.spans),
+        meeting=sum(touched(one.spans, other.spans)) + sum(touched(other.spans, one.spans)),
     )
 
 
 def _kappa(words: float, both: float, only_first: float, only_second: float) -> float | None:
-    if not words:
+    """Cohen's kappa from whole numbers of words, multiplied by their square until the division."""
+    first, second, pairs = both + only_first, both + only_second, words**2
+    by_chance = first * second + (words - first) * (words - second)
+    if by_chance == pairs:
         return None
-    share_first, share_second = (both + only_first) / words, (both + only_second) / words
-    by_chance = share_first * share_second + (1 - share_first) * (1 - share_second)
-    if math.isclose(by_chance, 1.0):
-        return None
-    agreed = 1 - (only_first + only_second) / words
-    return (agreed - by_chance) / (1 - by_chance)
+    agreed = words * (words - only_first - only_second)
+    return (agreed - by_chance) / (pairs - by_chance)
 
 
 def _kappa_interval(counted: Sequence[_Counts]) -> Interval | None:

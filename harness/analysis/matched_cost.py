@@ -245,7 +245,9 @@ def matched(
         _spread(measured, curves, cost) if gain.defined else None,
         net,
         net_spread,
-        "" if gain.defined else "improvement is undefined: the base cannot be told from the ideal",
+        ""
+        if gain.defined
+        else "improvement is undefined: the base is not significantly different from the ideal",
     )
 
 

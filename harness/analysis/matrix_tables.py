@@ -186,7 +186,9 @@ def _legend(matrix: Matrix, entries: Sequence[Entry]) -> list[str]:
     lines = ["A cell is the score and its change from the base."]
     if any(entry.towards_target for entry in entries):
         lines[0] += " A change is nearer to the ideal, further from it, or undefined (~): "
-        lines[0] += "the base cannot be told from the ideal, or the score moved past it."
+        lines[0] += (
+            "the base is not significantly different from the ideal, or the score passed it."
+        )
     covered = {entry.covers for entry in entries if entry.interval is not None}
     if covered:
         over = "items and fits" if covered == {"items and fits"} else "items"

@@ -48,7 +48,7 @@ def _no_rank(standing: Standing) -> str:
     if standing.in_budget is False:
         return "costs more than the budget, or its cost is not known"
     if standing.improvement is None:
-        return "the base cannot be told from the ideal, so improvement is undefined"
+        return "the base is not significantly different from the ideal, so improvement is undefined"
     if standing.improvement.value <= 0:
         return "no nearer to the ideal than doing nothing"
     return ""

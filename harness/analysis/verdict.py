@@ -52,8 +52,8 @@ class Changed:
         where: on the source domains themselves, or elsewhere.
         methods: how many methods have a score there that can be tested.
         better, worse: names of those with a score nearer to the ideal, and further from it.
-        undefined: names of those with a change that is neither, because the base cannot be told
-            from the ideal.
+        undefined: names of those with a change that is neither, because the base is not
+            significantly different from the ideal.
     """
 
     where: Where
@@ -246,7 +246,7 @@ def _of_methods(changed: Changed) -> str:
     kinds = (
         (changed.better, "brought a bias score nearer to the ideal"),
         (changed.worse, "took one further from the ideal"),
-        (changed.undefined, "changed one whose base cannot be told from the ideal"),
+        (changed.undefined, "changed one whose base is not significantly different from the ideal"),
     )
     parts: list[str] = []
     for names, what in kinds:
@@ -276,7 +276,7 @@ def _words(moved: Moved) -> str:
         for count, what in (
             (moved.better, "nearer to the ideal"),
             (moved.worse, "further from it"),
-            (moved.undefined, "with a base that cannot be told from the ideal"),
+            (moved.undefined, "with a base that is not significantly different from the ideal"),
         )
         if count
     ]

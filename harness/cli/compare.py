@@ -60,8 +60,8 @@ def compare_command(
         if metric is not None or step is not None:
             raise click.UsageError("--metric and --step go with a second run, not --reported")
         publication = find_publication(reported)
-        found = beside_reported(store, publication)
-        print_reported(session.stdout, store.index().name, publication, found)
+        pairs = beside_reported(store, publication)
+        print_reported(session.stdout, store.index().name, publication, pairs)
         session.suggest("matrix", run=run, results=results)
         return
     assert other is not None

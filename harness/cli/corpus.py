@@ -55,9 +55,9 @@ def corpus_command(
     use = preview.use("corpus", Asked(corpus, settings), corpus)
     for domain in domains:
         check_domain(domain, [*preview.data.domains, NO_DOMAIN])
-    found = survey_corpus(session.registry, preview.data, use, domains, show=show, seed=seed)
+    surveyed = survey_corpus(session.registry, preview.data, use, domains, show=show, seed=seed)
     if as_json:
-        echo_json(found.as_json())
+        echo_json(surveyed.as_json())
     else:
-        print_corpus(session.stdout, found)
+        print_corpus(session.stdout, surveyed)
         session.suggest("mask", "--corpus", corpus, *(["--spec", spec] if spec else []))

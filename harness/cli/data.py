@@ -34,9 +34,9 @@ def data_command() -> None:
 @pass_session
 def list_command(session: Session, as_json: bool) -> None:
     """Show each data set: the plugins that use it, licence, path and known defects."""
-    known = list(_known(session, ()))
+    entries = list(_known(session, ()))
     if as_json:
-        echo_json([_plain(entry) for entry in known])
+        echo_json([_plain(entry) for entry in entries])
         return
     from rich.text import Text
 
@@ -46,7 +46,7 @@ def list_command(session: Session, as_json: bool) -> None:
     rows = [
         (pin.name, ", ".join(users), pin.licence,
          str(path) if path else Text("not found", "yellow"), pin.defects)
-        for pin, users, path in known
+        for pin, users, path in entries
     ]  # fmt: skip
     left = range(len(header))
     session.stdout.print(ruled("Data sets", header, rows, left=left, fold=left))
@@ -62,12 +62,12 @@ def fetch_command(session: Session, names: tuple[str, ...]) -> None:
     failed = False
     for pin, _, path in _known(session, names):
         try:
-            found = path or session.data.locate(pin)
+            place = path or session.data.locate(pin)
         except DataError as error:
             failed = True
             echo(f"{pin.name}: {error}", err=True)
             continue
-        echo(f"{pin.name}: {'already present' if path else 'fetched'}: {found}")
+        echo(f"{pin.name}: {'already present' if path else 'fetched'}: {place}")
     if failed:
         sys.exit(DataError.exit_code)
 

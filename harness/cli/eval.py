@@ -116,12 +116,14 @@ def _measure(session: Session, experiment: Experiment) -> tuple[list[dict[str, A
         if failure is not None and failure.trace is not None:
             path = keep_trace(failure.trace)
             session.stderr.print(f"trace of '{shorten(reason, 60)}': {path}", soft_wrap=True)
-    found = []
+    measurements = []
     for key, task in experiment.plan().tasks().items():
         record = experiment.store.record(key)
         for measurement in record.measurements if record else ():
-            found.append({"evaluator": task.evaluator.label, **measurement.model_dump(mode="json")})
-    return found, bool(outcome.failures)
+            measurements.append(
+                {"evaluator": task.evaluator.label, **measurement.model_dump(mode="json")}
+            )
+    return measurements, bool(outcome.failures)
 
 
 def _print(session: Session, records: list[dict[str, Any]]) -> None:

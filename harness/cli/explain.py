@@ -72,8 +72,8 @@ def _key(store: Store, what: str, step: int | None, evaluator: str | None) -> st
         raise StoreError(f"{store.folder}: {len(keys)} keys begin with '{what}'; give more of one")
     cell = select_cell(store.index().cells, what)
     chosen = cell.debiased_step(step) if step != 0 else 0
-    found = {ref.evaluator: ref.key for ref in cell.measures if ref.step == chosen}
-    if evaluator is not None and evaluator not in found:
-        hint = did_you_mean(evaluator, found)
+    by_evaluator = {ref.evaluator: ref.key for ref in cell.measures if ref.step == chosen}
+    if evaluator is not None and evaluator not in by_evaluator:
+        hint = did_you_mean(evaluator, by_evaluator)
         raise StoreError(f"{cell.title()} has no evaluator '{evaluator}'{hint}")
-    return found[evaluator] if evaluator is not None else next(iter(found.values()))
+    return next(iter(by_evaluator.values())) if evaluator is None else by_evaluator[evaluator]

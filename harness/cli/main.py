@@ -64,11 +64,11 @@ class LazyGroup(click.Group):
             command = getattr(importlib.import_module(f"harness.cli.{name}"), f"{name}_command")
             assert isinstance(command, click.Command)
             return command
-        found = self._plugin_commands().get(cmd_name)
-        if found is None and not ctx.resilient_parsing:
+        command = self._plugin_commands().get(cmd_name)
+        if command is None and not ctx.resilient_parsing:
             hint = did_you_mean(cmd_name, self.list_commands(ctx))
             raise click.UsageError(f"no command '{cmd_name}'{hint}", ctx)
-        return found
+        return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the help of the commands without importing the built-in ones."""

@@ -28,8 +28,8 @@ def plan_command(session: Session, spec: str, overrides: tuple[str, ...], result
     loaded = load_spec(spec, session.registry, overrides)
     experiment = Experiment(loaded, registry=session.registry, data=session.data, results=results)
     with session.stderr.status("reading data"):
-        found = experiment.survey()
-    print_survey(session.stdout, experiment.plan(), found)
-    if found.problems:
+        surveyed = experiment.survey()
+    print_survey(session.stdout, experiment.plan(), surveyed)
+    if surveyed.problems:
         sys.exit(1)
-    session.suggest("run", spec, *(word for own in overrides for word in ("--set", own)))
+    session.suggest("run", spec, *(word for override in overrides for word in ("--set", override)))

@@ -48,11 +48,11 @@ def show_command(session: Session, name: str) -> None:
     from harness.errors import PluginError, did_you_mean
     from harness.render.console.plugins import print_plugin
 
-    found = session.registry.find(name)
-    if not found:
+    entries = session.registry.find(name)
+    if not entries:
         known = {entry.name for entry in session.registry}
         raise PluginError(f"no plugin is called '{name}'{did_you_mean(name, known)}")
-    for i, entry in enumerate(found):
+    for i, entry in enumerate(entries):
         if i:
             session.stdout.print()
         print_plugin(session.stdout, entry)

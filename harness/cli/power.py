@@ -133,14 +133,14 @@ def _planned(
     if spec.hypotheses is None:
         raise SpecError(f"{spec.name}: the spec has no section `hypotheses`")
     tests = tests_in(spec.hypotheses, spec.source, spec.targets) * len(spec.model)
-    found = []
+    plans = []
     for hypothesis in spec.hypotheses.tests:
-        known = noise(hypothesis)
-        count = items if items is not None else known.design[0] if known.design else 0
-        found += [
+        measured = noise(hypothesis)
+        count = items if items is not None else measured.design[0] if measured.design else 0
+        plans += [
             plan_test(
                 question,
-                known,
+                measured,
                 items=count,
                 fits=fits if fits is not None else len(spec.seed),
                 level=spec.hypotheses.alpha / tests,
@@ -149,4 +149,4 @@ def _planned(
             )
             for question in hypothesis.questions()
         ]
-    return found
+    return plans

@@ -15,6 +15,7 @@ from harness.garbage import seldom_collected
 
 if TYPE_CHECKING:
     from harness.analysis.matrix_builder import Matrix
+    from harness.analysis.run_masks import MaskedTexts
     from harness.runs import Run
 
 
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 @click.option(
     "--sentences",
     is_flag=True,
-    help="Include the sentences of flipped items, collapsed. This needs their data sets. Check "
-    "the licences before you publish the page.",
+    help="Include the sentences of flipped items, and passages that maskers mask differently, "
+    "collapsed. This needs their data sets. Check the licences before you publish the page.",
 )
 @pass_session
 @seldom_collected()
@@ -75,7 +76,7 @@ def report_page(session: Session, run: Run, sentences: bool) -> str:
     Args:
         session: knows the plugins and the data.
         run: the run.
-        sentences: show the sentences of flipped items.
+        sentences: show the sentences of flipped items, and passages that maskers mask differently.
     """
     from harness.analysis.reported import load_publications
     from harness.render.page.content import Sources, page_of
@@ -92,19 +93,27 @@ def report_page(session: Session, run: Run, sentences: bool) -> str:
         publications=load_publications(),
         references=references,
         texts=_texts(session, run, matrix) if sentences else {},
+        masked=_masked(session, run) if sentences else {},
     )
     return html_page(page_of(sources))
+
+
+def _masked(session: Session, run: Run) -> MaskedTexts:
+    """Return the masked passages of the fits; print one line for each reason why one is missing."""
+    from harness.replay.masked_texts import find_masked_texts
+
+    return find_masked_texts(run.reader, session.registry, session.data, session.stderr.say)
 
 
 def _texts(session: Session, run: Run, matrix: Matrix) -> dict[str, Mapping[str, str]]:
     """Return the sentences of the items; print one line for each data set that is not found."""
     from harness.errors import HarnessError
 
-    found: dict[str, Mapping[str, str]] = {}
+    sentences: dict[str, Mapping[str, str]] = {}
     wanted = {(c.evaluator, c.domain) for c in matrix.columns if matrix.role(c) == "bias"}
     for evaluator, domain in sorted(wanted):
         try:
-            found.update(run.sentences(evaluator, domain))
+            sentences.update(run.sentences(evaluator, domain))
         except HarnessError as error:
             session.stderr.say(f"no sentences of {evaluator}, {domain}: {error}")
-    return found
+    return sentences

@@ -93,16 +93,18 @@ def repro_command(
             title = f"{chosen.title()} / step {at}"
             tasks = _chosen(tasks, title, evaluator)
             # before the debiased model is there: one model in memory at a time
-            known = rerun.remembered(tasks.values(), lambda: rerun.base(chosen.model, dtype), items)
+            remembered = rerun.remembered(
+                tasks.values(), lambda: rerun.base(chosen.model, dtype), items
+            )
             model = rerun.debiased(chosen, at, dtype=dtype, refit=refit)
-            good = _check(session, rerun, title, model, tasks, known, items, tolerance)
+            good = _check(session, rerun, title, model, tasks, remembered, items, tolerance)
         else:
             for use in rerun.spec.model:
                 title = f"{use.label} / base"
                 tasks = _chosen(rerun.base_measured(use.label), title, evaluator)
                 model = rerun.base(use.label, dtype)
-                known = rerun.remembered(tasks.values(), partial(_same, model), items)
-                good &= _check(session, rerun, title, model, tasks, known, items, tolerance)
+                remembered = rerun.remembered(tasks.values(), partial(_same, model), items)
+                good &= _check(session, rerun, title, model, tasks, remembered, items, tolerance)
     if not good:
         sys.exit(1)
 
@@ -161,7 +163,7 @@ def _verdict(session: Session, rows: list[Agreement], tolerance: float | None) -
 def report_precision(session: Session, store: Store) -> None:
     """Say what float32 decides otherwise on a sample of a half-precision run's base models.
 
-    Not worth failing for: where it cannot be told, the line says why.
+    The command does not fail if this is not possible: the line says why.
     """
     from torch import OutOfMemoryError
 
@@ -178,8 +180,10 @@ def report_precision(session: Session, store: Store) -> None:
             for use in rerun.spec.model:
                 tasks = rerun.base_measured(use.label)
                 model = rerun.base(use.label, "float32")
-                known = rerun.remembered(tasks.values(), partial(_same, model), ITEMS)
-                rows = reproduce(rerun, model, tasks.items(), ITEMS, alone=False, remembered=known)
+                of_base = rerun.remembered(tasks.values(), partial(_same, model), ITEMS)
+                rows = reproduce(
+                    rerun, model, tasks.items(), ITEMS, alone=False, remembered=of_base
+                )
                 lines.append(f"{use.label}, {rerun.spec.dtype} against float32: {summary(rows)}")
         except (HarnessError, MemoryError, OutOfMemoryError) as error:
             first = (str(error).splitlines() or [type(error).__name__])[0]

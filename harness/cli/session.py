@@ -68,8 +68,8 @@ class Session:
             return
         name, *others = words
         if run is not None:
-            known = Path(run).is_dir() or results in (None, Path("runs"))
-            others.insert(0, run if known else str((results or Path()) / run))
+            in_default_folder = Path(run).is_dir() or results in (None, Path("runs"))
+            others.insert(0, run if in_default_folder else str((results or Path()) / run))
         self.stderr.say(f"next: harness {shlex.join([name, *others])}", "dim")
 
 

@@ -53,7 +53,7 @@ def show_command(
         registry=None if no_text else session.registry,
         data=None if no_text else session.data,
     )
-    found = opened.changes(
+    changes = opened.changes(
         cell,
         target=target,
         evaluator=evaluator,
@@ -62,5 +62,5 @@ def show_command(
         step=step,
         sentences=not no_text,
     )
-    found.show(session.stdout, limit=limit)
+    changes.show(session.stdout, limit=limit)
     session.suggest("explain", cell, run=run, results=results)

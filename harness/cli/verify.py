@@ -30,22 +30,22 @@ def verify_command(session: Session, run: str, results: Path) -> None:
     from harness.storage.store import find_run
 
     store = find_run(run, results)
-    found = verify(store)
-    for own in found.differences:
-        line = f"record {own.key}: {own.where}: {own.what}"
+    verified = verify(store)
+    for difference in verified.differences:
+        line = f"record {difference.key}: {difference.where}: {difference.what}"
         session.stdout.print(line, soft_wrap=True)
-    wrong = len(found.differences)
+    wrong = len(verified.differences)
     verdict = (
         ("all as stored", palette.TERMINAL["better"])
         if not wrong
         else (f"{wrong} do not agree", palette.TERMINAL["worse"])
     )
-    counts = f"{found.numbers} numbers of {found.records} records recomputed: "
+    counts = f"{verified.numbers} numbers of {verified.records} records recomputed: "
     session.stdout.say(Text.assemble(counts, verdict))
-    if found.unhashed:
+    if verified.unhashed:
         line = (
-            f"{found.unhashed} records were written before hashes were stored: a change of their "
-            "item ids, clusters, directions or labels would go unseen"
+            f"{verified.unhashed} records were written before hashes were stored: a change of "
+            "their item ids, clusters, directions or labels would go unseen"
         )
         session.stdout.print(line, style="dim")
     if wrong:

@@ -41,7 +41,7 @@ class Aliases(Mapping[str, tuple[str, ...]]):
         Raises:
             DataError: a name is not in the table; says which are near.
         """
-        found: dict[str, None] = {}
+        places: dict[str, None] = {}
         for part in names.split(","):
             name = part.strip()
             if name not in self._places:
@@ -49,8 +49,8 @@ class Aliases(Mapping[str, tuple[str, ...]]):
                     f"{self.dataset}: unknown domain alias '{name}'"
                     f"{did_you_mean(name, self._places)}"
                 )
-            found.update(dict.fromkeys(self._places[name]))
-        return tuple(found)
+            places.update(dict.fromkeys(self._places[name]))
+        return tuple(places)
 
     def domains(self, names: str) -> tuple[str, ...]:
         """Return the domains behind a name; empty where it concerns no group.
@@ -81,4 +81,6 @@ class Aliases(Mapping[str, tuple[str, ...]]):
 
     def all_domains(self) -> frozenset[str]:
         """Return every domain that a name of the table means."""
-        return frozenset(place.partition("/")[0] for own in self._places.values() for place in own)
+        return frozenset(
+            place.partition("/")[0] for places in self._places.values() for place in places
+        )

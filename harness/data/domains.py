@@ -132,7 +132,7 @@ class Domains(Mapping[str, Domain]):
 
     @cached_property
     def _hash(self) -> int:
-        return hash(_digest([own.model_dump(mode="json") for own in self.values()]))
+        return hash(_digest([domain.model_dump(mode="json") for domain in self.values()]))
 
     def __or__(self, other: Iterable[Domain] | Domains) -> Domains:
         """Return the domains of both; where both have a name, the right one counts."""
@@ -154,14 +154,14 @@ class Domains(Mapping[str, Domain]):
         Raises:
             DataError: the domain has no list; says which have.
         """
-        known = self.get(name)
-        if known is None or not known.terms:
-            have = ", ".join(own.name for own in self.values() if own.terms) or "none"
+        asked = self.get(name)
+        if asked is None or not asked.terms:
+            have = ", ".join(domain.name for domain in self.values() if domain.terms) or "none"
             raise DataError(
                 f"domain '{name}' has no attribute terms (domains with lists: {have}); give it "
                 "terms in the spec's section 'domains'"
             )
-        return known.terms
+        return asked.terms
 
     def attribute_terms(self, name: str) -> tuple[str, ...]:
         """Return all terms that name a group of a domain, in a fixed order.
@@ -180,12 +180,12 @@ class Domains(Mapping[str, Domain]):
         """
         terms = set(self[name].attribute_terms()) if name in self else set()
         return Domains(
-            own
-            for own in self.values()
-            if own.name != name
-            and own.terms
-            and not own.everyday
-            and terms.isdisjoint(own.attribute_terms())
+            domain
+            for domain in self.values()
+            if domain.name != name
+            and domain.terms
+            and not domain.everyday
+            and terms.isdisjoint(domain.attribute_terms())
         )
 
     def terms_digest(self) -> str:
@@ -194,7 +194,7 @@ class Domains(Mapping[str, Domain]):
         Plugins that read term lists put it into their fingerprint. The planner shows them the
         source domain alone, so that another domain's list cannot change the key.
         """
-        return _digest(sorted([own.name, own.terms_digest()] for own in self.values()))
+        return _digest(sorted([domain.name, domain.terms_digest()] for domain in self.values()))
 
 
 def check_domain(name: str, known: Iterable[str]) -> str:

@@ -139,16 +139,16 @@ def _checked(pin: Pin, path: Path, stamps: tuple[Stamp, ...]) -> Checked:
         rows = tuple(pin.parse(path))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror or error}") from None
-    found = items_hash(rows)
+    items_sha256 = items_hash(rows)
     state: State
     if same_bytes:
         state = "bytes ok"
     elif pin.items_sha256 is not None:
-        state = "items ok" if found == pin.items_sha256 else "altered"
+        state = "items ok" if items_sha256 == pin.items_sha256 else "altered"
     else:
-        known = pin.files or pin.sha256 is not None or pin.git_blob is not None
-        state = "altered" if known else "unpinned"
-    return Checked(state, rows, found)
+        has_checksum = pin.files or pin.sha256 is not None or pin.git_blob is not None
+        state = "altered" if has_checksum else "unpinned"
+    return Checked(state, rows, items_sha256)
 
 
 def verified(pin: Pin, path: Path, *, verify: bool = True) -> tuple[Row, ...]:

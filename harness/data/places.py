@@ -82,10 +82,10 @@ class DataStore:
                     f"data folder {shown(self.data_dir)} does not exist; check --data-dir or "
                     "HARNESS_DATA"
                 )
-            if found := _below(self.data_dir, pin.filename, pin):
-                return found
-        if found := _below(self.fetched_dir, pin.filename, pin):
-            return found
+            if file := _below(self.data_dir, pin.filename, pin):
+                return file
+        if file := _below(self.fetched_dir, pin.filename, pin):
+            return file
         if self.offline:
             raise DataError(
                 f"data set '{pin.name}' is not on this machine and --offline forbids fetching it; "
@@ -125,8 +125,8 @@ def _locate_override(pin: Pin, place: Path) -> Path:
             f"{shown(place)} is not a file or folder; check the path given for '{pin.name}'"
         )
     for name in (pin.filename, PurePosixPath(pin.filename).name):
-        if found := _below(place, name, pin):
-            return found
+        if file := _below(place, name, pin):
+            return file
     if pin.files:
         return _whole_set(place, pin)
     raise DataError(

@@ -38,6 +38,17 @@ def touched(ranges: Sequence[Range], spans: Sequence[Range]) -> list[bool]:
     return flags
 
 
+def touched_words(text: str, spans: Sequence[Range]) -> tuple[int, tuple[int, ...]]:
+    """Return how many words a text has, and the positions of those that overlap a span.
+
+    Args:
+        text: whose words are counted, from 0.
+        spans: ranges of its characters, sorted, not overlapping.
+    """
+    flags = touched(word_spans(text), spans)
+    return len(flags), tuple(position for position, flag in enumerate(flags) if flag)
+
+
 def without_overlap(length: int, candidates: Sequence[Range]) -> list[int]:
     """Choose ranges that do not overlap, in the order given, and return their positions.
 

@@ -118,7 +118,7 @@ def association_gaps(
 
 def candidate_words(domain: str, domains: Domains) -> tuple[str, ...]:
     """Return all terms, each once: those of a domain in turn with those of all others."""
-    terms = {name: _in_turn(known.terms.values()) for name, known in domains.items()}
+    terms = {name: _in_turn(listed.terms.values()) for name, listed in domains.items()}
     others = _in_turn([words for name, words in sorted(terms.items()) if name != domain])
     return _in_turn([terms.get(domain, ()), others])
 

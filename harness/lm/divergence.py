@@ -61,13 +61,13 @@ class BaseDistributions:
         Raises:
             ModelError: there are fewer windows than asked for.
         """
-        found = _windows(model, texts, tokens)[:windows]
-        if len(found) < windows:
+        chosen = _windows(model, texts, tokens)[:windows]
+        if len(chosen) < windows:
             raise ModelError(
-                f"the neutral corpus has {len(found)} texts for the divergence from the base "
+                f"the neutral corpus has {len(chosen)} texts for the divergence from the base "
                 f"model, {windows} are needed; choose another corpus or raise limits.unseen"
             )
-        return cls(tuple(found), tuple(_logprobs(model, found)))
+        return cls(tuple(chosen), tuple(_logprobs(model, chosen)))
 
     def divergences(self, model: LanguageModel) -> np.ndarray:
         """Return KL(base || model) a token of each window, in nats, float64, ``(windows,)``.
@@ -90,20 +90,20 @@ class BaseDistributions:
 
 
 def _windows(model: LanguageModel, texts: Sequence[str], tokens: int) -> list[Window]:
-    found = []
+    windows = []
     for text in texts:
         if model.kind == "causal":
             ids = model.encode(text)[: min(tokens, model.max_tokens - 1)]
             if ids:
-                found.append(Window((model.start_id, *ids[:-1]), tuple(range(len(ids)))))
+                windows.append(Window((model.start_id, *ids[:-1]), tuple(range(len(ids)))))
             continue
         ids = model.encode(text)[: min(tokens, model.max_tokens - 2)]
         if ids:
             count = max(1, round(MASKED_SHARE * len(ids)))
             chosen = sorted(random.Random(text).sample(range(len(ids)), count))
             run, first = model.masked_input(ids, chosen)
-            found.append(Window(tuple(run), tuple(k + first for k in chosen)))
-    return found
+            windows.append(Window(tuple(run), tuple(k + first for k in chosen)))
+    return windows
 
 
 def _logprobs(model: LanguageModel, windows: Sequence[Window]) -> Iterator[torch.Tensor]:

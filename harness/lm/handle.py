@@ -105,8 +105,8 @@ class LanguageModel(ABC):
                 scores.logprobs[pair.first :] for pair, scores in zip(pairs, whole, strict=True)
             ]
         return [
-            TokenScores(np.array(pair.ids[pair.first :]), own)
-            for pair, own in zip(pairs, scored, strict=True)
+            TokenScores(np.array(pair.ids[pair.first :]), logprobs)
+            for pair, logprobs in zip(pairs, scored, strict=True)
         ]
 
     def start_scores(self, ids: Sequence[int], *, start: int | None = None) -> np.ndarray:
@@ -117,7 +117,7 @@ class LanguageModel(ABC):
             start: the token in front; None: `start_id`.
         """
         first = self.start_id if start is None else start
-        return np.array([own[1] for own in self.window_scores([[first, i] for i in ids])])
+        return np.array([logprobs[1] for logprobs in self.window_scores([[first, i] for i in ids])])
 
     @abstractmethod
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:

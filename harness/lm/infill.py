@@ -131,8 +131,8 @@ def word_filler(model: LanguageModel, slot: Slot, word: str) -> Tokens | None:
     filler = tuple(ids[before : len(ids) - after])
     same_left = tuple(ids[:before]) == slot.left[1:]
     same_right = ids[len(ids) - after :] == whole[len(whole) - after :] if after else True
-    known = model.tokenizer.unk_token_id not in filler
-    return filler if filler and known and same_left and same_right else None
+    in_vocabulary = model.tokenizer.unk_token_id not in filler
+    return filler if filler and in_vocabulary and same_left and same_right else None
 
 
 class FillerScores(NamedTuple):
@@ -182,7 +182,9 @@ def score_fillers(
         ModelError: the model is not causal, or a slot with a filler exceeds its context.
     """
     windows = [
-        slot.window(filler) for slot, own in zip(slots, fillers, strict=True) for filler in own
+        slot.window(filler)
+        for slot, of_slot in zip(slots, fillers, strict=True)
+        for filler in of_slot
     ]
     scored = iter(model.window_scores(windows))
     answers = []

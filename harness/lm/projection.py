@@ -70,12 +70,12 @@ def install(module: Any, layer: int, matrix: np.ndarray, bias: np.ndarray | None
 
 def installed(module: Any) -> list[tuple[Any, int, AffineMap]]:
     """Submodule, layer and map of every projection of a model, in the order of application."""
-    found: list[tuple[Any, int, AffineMap]] = []
+    projections: list[tuple[Any, int, AffineMap]] = []
     if any(_hooks(part) for part in module.modules()):
         for layer in range(1, layers(module) + 1):
             part = place(module, layer)
-            found += [(part, layer, hook.affine) for hook in _hooks(part).values()]
-    return found
+            projections += [(part, layer, hook.affine) for hook in _hooks(part).values()]
+    return projections
 
 
 def remove(module: Any) -> None:
@@ -86,7 +86,7 @@ def remove(module: Any) -> None:
 
 
 def _hooks(part: Any) -> dict[int, _OutputHook]:
-    return {key: own for key, own in part._forward_hooks.items() if isinstance(own, _OutputHook)}
+    return {key: hook for key, hook in part._forward_hooks.items() if isinstance(hook, _OutputHook)}
 
 
 def layers(module: Any) -> int:
@@ -138,13 +138,13 @@ def read(forward: Forward, inputs: Inputs, layer: int) -> torch.Tensor:
     at = layer % (count + 1)
     if at == count:
         return forward.body(inputs)
-    found: list[torch.Tensor] = []
+    states: list[torch.Tensor] = []
 
     def keep_input(module: Any, given: Any, options: Any) -> None:
-        found.append(given[0] if given else options["hidden_states"])
+        states.append(given[0] if given else options["hidden_states"])
 
     def keep_output(module: Any, given: Any, output: Any) -> None:
-        found.append(output if isinstance(output, torch.Tensor) else output[0])
+        states.append(output if isinstance(output, torch.Tensor) else output[0])
 
     blocks = _blocks(forward.module)
     handle = (
@@ -156,4 +156,4 @@ def read(forward: Forward, inputs: Inputs, layer: int) -> torch.Tensor:
         forward.body(inputs)
     finally:
         handle.remove()
-    return found[0]
+    return states[0]

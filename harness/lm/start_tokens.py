@@ -78,17 +78,19 @@ def find_start_tokens(
         front, back = _added(tokenizer, name)
         return StartTokens(front, back, bos, bos, bos)
     front, _ = _added(tokenizer, name)
-    known = None if separator is None else _token_id(tokenizer, separator, name)
+    separator_id = None if separator is None else _token_id(tokenizer, separator, name)
     if wanted == NONE:
-        return StartTokens((), (), None, bos, bos if known is None else known, wanted, separator)
+        return StartTokens(
+            (), (), None, bos, bos if separator_id is None else separator_id, wanted, separator
+        )
     if wanted != AUTO:
         start: int | None = _token_id(tokenizer, wanted, name)
         front = (start,) if front and start is not None else ()
     elif front:
         start = front[-1]
     else:
-        start = bos if known is None else known
-    last = start if known is None else known
+        start = bos if separator_id is None else separator_id
+    last = start if separator_id is None else separator_id
     return StartTokens(front, (), start, bos, last, wanted, separator)
 
 
@@ -129,7 +131,7 @@ def _added(tokenizer: Any, name: str) -> tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def _token_id(tokenizer: Any, token: str, name: str) -> int:
-    known = tokenizer.get_vocab().get(token)
-    if known is None:
+    token_id = tokenizer.get_vocab().get(token)
+    if token_id is None:
         raise ModelError(f"model '{name}': start_token '{token}' is not in its vocabulary")
-    return int(known)
+    return int(token_id)

@@ -170,12 +170,12 @@ class TransformersModel(LanguageModel):
             scored = range(max(1, len(lead) + pair.first), len(run))
             positions = [k - 1 for k in scored]
             rows.append(Row(run[:-1] or run, positions, [run[k] for k in scored]))
-        found = []
-        for pair, own in zip(pairs, self._engine.score(rows), strict=True):
+        scores = []
+        for pair, logprobs in zip(pairs, self._engine.score(rows), strict=True):
             ids = np.array(pair.ids[pair.first :])
-            unscored = np.full(len(ids) - len(own), np.nan)
-            found.append(TokenScores(ids, np.concatenate([unscored, own])))
-        return found
+            unscored = np.full(len(ids) - len(logprobs), np.nan)
+            scores.append(TokenScores(ids, np.concatenate([unscored, logprobs])))
+        return scores
 
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `LanguageModel.window_scores`."""
@@ -261,7 +261,7 @@ class TransformersModel(LanguageModel):
         """See `LanguageModel.hidden_states`."""
         front, back = self.front, self._starts.back
         rows = [Row([*front, *self._checked(text, front), *back], [], []) for text in texts]
-        found: list[np.ndarray] = [np.empty(0)] * len(rows)
+        of_texts: list[np.ndarray] = [np.empty(0)] * len(rows)
         with self._engine.forward.inference():
             for batch in self._engine.batches(rows):
                 hidden = projection.read(
@@ -269,9 +269,9 @@ class TransformersModel(LanguageModel):
                 )
                 for i, states in zip(batch, hidden, strict=True):
                     whole = states[: len(rows[i].ids)]
-                    own = whole if special else whole[len(front) : len(whole) - len(back)]
-                    found[i] = own.float().cpu().numpy().copy()
-        return found
+                    kept = whole if special else whole[len(front) : len(whole) - len(back)]
+                    of_texts[i] = kept.float().cpu().numpy().copy()
+        return of_texts
 
     def project(
         self, matrix: np.ndarray, bias: np.ndarray | None = None, *, layer: int = -1
@@ -305,7 +305,7 @@ class TransformersModel(LanguageModel):
         ]
         answers = [""] * len(encoded)
         to_come = [self._filler] * max_new_tokens
-        lengths = [Row([*own, *to_come], [], []) for own in encoded]
+        lengths = [Row([*prompt_ids, *to_come], [], []) for prompt_ids in encoded]
         for batch in self._engine.batches(lengths):
             prompts_ids = [encoded[i] for i in batch]
             for i, answer in zip(batch, self._continue(prompts_ids, max_new_tokens), strict=True):
@@ -316,9 +316,9 @@ class TransformersModel(LanguageModel):
         width = max(map(len, prompts))
         ids = torch.full((len(prompts), width), self._filler, dtype=torch.long)
         mask = torch.zeros_like(ids)
-        for i, own in enumerate(prompts):  # padded on the left: new tokens follow the prompt
-            ids[i, width - len(own) :] = torch.tensor(own)
-            mask[i, width - len(own) :] = 1
+        for i, prompt in enumerate(prompts):  # padded on the left: new tokens follow the prompt
+            ids[i, width - len(prompt) :] = torch.tensor(prompt)
+            mask[i, width - len(prompt) :] = 1
         with self._engine.forward.inference():
             out = self.module.generate(  # type: ignore[operator]
                 input_ids=ids.to(self.device),
@@ -327,10 +327,10 @@ class TransformersModel(LanguageModel):
                 do_sample=False,
                 num_beams=1,
                 pad_token_id=self._filler,
-                **self._corrections([width - len(own) for own in prompts]),
+                **self._corrections([width - len(prompt) for prompt in prompts]),
             )
         new = out[:, width:].cpu().tolist()
-        return [str(self.tokenizer.decode(own, skip_special_tokens=True)) for own in new]
+        return [str(self.tokenizer.decode(answer, skip_special_tokens=True)) for answer in new]
 
     def _corrections(self, padding: Sequence[int]) -> dict[str, Any]:
         """What makes generation see the re-scored distributions, given each row's left padding."""
@@ -339,8 +339,8 @@ class TransformersModel(LanguageModel):
 
         def corrected(ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
             """Logits of the next token of each row so far, computed again after the prompts."""
-            so_far = [own[left:] for own, left in zip(ids.tolist(), padding, strict=True)]
-            rows = [Row(own, [len(own) - 1], []) for own in so_far]
+            so_far = [row[left:] for row, left in zip(ids.tolist(), padding, strict=True)]
+            rows = [Row(row, [len(row) - 1], []) for row in so_far]
             return torch.cat(list(self._engine.logits(rows))).to(scores.dtype)
 
         return {"logits_processor": [corrected]}
@@ -360,8 +360,8 @@ class TransformersModel(LanguageModel):
 
     def _encoded(self, text: str) -> list[int]:
         check_characters(text)
-        found = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-        return self._embedded(list(found))
+        ids = self.tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+        return self._embedded(list(ids))
 
     def _embedded(self, ids: list[int]) -> list[int]:
         """Token ids, each of which the model has an embedding of."""
@@ -386,15 +386,15 @@ class TransformersModel(LanguageModel):
             offsets = offsets_by_decoding(self.tokenizer, text, ids, self.name)
             return ids, self._without_lead(ids, offsets)
         check_characters(text)
-        found = self.tokenizer(
+        encoding = self.tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
         )
         offsets = []
-        for start, end in found["offset_mapping"]:
+        for start, end in encoding["offset_mapping"]:
             while start < end and text[start].isspace():  # byte-level BPE: the space in front
                 start += 1
             offsets.append((int(start), int(end)))
-        ids = self._embedded(list(found["input_ids"]))
+        ids = self._embedded(list(encoding["input_ids"]))
         return ids, self._without_lead(ids, offsets)
 
     def _without_lead(
@@ -457,8 +457,8 @@ class TransformersModel(LanguageModel):
         """
         starts = self._starts
         pad_id = getattr(self.tokenizer, "pad_token_id", None)
-        known = (starts.bos, starts.start, pad_id)
-        usable = [i for i in known if i is not None and 0 <= i < self._embeddings]
+        candidates = (starts.bos, starts.start, pad_id)
+        usable = [i for i in candidates if i is not None and 0 <= i < self._embeddings]
         table: Any = self.module.get_input_embeddings()  # type: ignore[operator]
         weight = getattr(table, "weight", None)
         if weight is None or weight.is_meta:
@@ -477,13 +477,13 @@ class TransformersModel(LanguageModel):
 
 
 def _context(module: torch.nn.Module, tokenizer: Any) -> int:
-    known = getattr(tokenizer, "model_max_length", None) or sys.maxsize
+    of_tokenizer = getattr(tokenizer, "model_max_length", None) or sys.maxsize
     config = module.config.get_text_config()  # type: ignore[union-attr, operator]
     for name in ("max_position_embeddings", "n_positions", "n_ctx", "max_seq_len"):
         value = getattr(config, name, None)
         if isinstance(value, int) and value > 0:
-            return min(value - _unusable(module), int(known))
-    return int(known)
+            return min(value - _unusable(module), int(of_tokenizer))
+    return int(of_tokenizer)
 
 
 def _unusable(module: torch.nn.Module) -> int:

@@ -181,19 +181,19 @@ def _builtin_packages() -> frozenset[str]:
 
 def _closure(start: str) -> list[_Module]:
     """A module and those that it imports, directly or not, as far as they are built in."""
-    found: dict[str, _Module] = {}
+    modules: dict[str, _Module] = {}
     waiting = [start]
     while waiting:
         name = waiting.pop()
-        if name in found or name in CONTRACT or name == CORE:
+        if name in modules or name in CONTRACT or name == CORE:
             continue
         path = _source(name)
         if path is None:
             continue
-        found[name] = _Module(name, path)
+        modules[name] = _Module(name, path)
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         waiting += [imported for imported in _imports(path, package) if _is_builtin(imported)]
-    return list(found.values())
+    return list(modules.values())
 
 
 def _is_builtin(name: str) -> bool:
@@ -216,14 +216,14 @@ def _import_statements(
     path: Path, stamp: tuple[int, int]
 ) -> tuple[tuple[str, int, tuple[str, ...]], ...]:
     """Module, level and members of every import in a file, those inside functions too."""
-    found: list[tuple[str, int, tuple[str, ...]]] = []
+    imports: list[tuple[str, int, tuple[str, ...]]] = []
     for node in ast.walk(ast.parse(path.read_bytes())):
         if isinstance(node, ast.Import):
-            found += [(alias.name, 0, ()) for alias in node.names]
+            imports += [(alias.name, 0, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             names = tuple(alias.name for alias in node.names)
-            found.append((node.module or "", node.level, names))
-    return tuple(found)
+            imports.append((node.module or "", node.level, names))
+    return tuple(imports)
 
 
 # -- files -----------------------------------------------------------------------------------

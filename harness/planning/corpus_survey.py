@@ -172,10 +172,10 @@ class _Surveyor:
         self._seed = seed
 
     def survey(self, asked: Sequence[str]) -> CorpusSurvey:
-        own = sorted(self._corpus.domains - {NO_DOMAIN}, key=_order(self._data.domains))
+        of_corpus = sorted(self._corpus.domains - {NO_DOMAIN}, key=_order(self._data.domains))
         if NO_DOMAIN in self._corpus.domains:
-            own.append(NO_DOMAIN)
-        domains = list(asked) or own or [*self._data.domains, NO_DOMAIN]
+            of_corpus.append(NO_DOMAIN)
+        domains = list(asked) or of_corpus or [*self._data.domains, NO_DOMAIN]
         selections: list[Selection] = []
         samples: list[Sample] = []
         for domain, label in product(domains, LABELS):
@@ -269,10 +269,10 @@ def placement(domain: str, placings: Sequence[Placing]) -> Placement:
     )
 
 
-def mentions(passages: Sequence[Passage], domain: str, known: Domains) -> dict[str, float]:
+def mentions(passages: Sequence[Passage], domain: str, domains: Domains) -> dict[str, float]:
     """Return for each other domain with term lists the share of passages with a term of it."""
     shares = {}
-    for other in known.values():
+    for other in domains.values():
         if other.name == domain or not other.terms or not passages:
             continue
         pattern = term_pattern(other.attribute_terms())
@@ -300,6 +300,6 @@ def _reasons(groups: Mapping[str, int]) -> Counter[str]:
     return reasons
 
 
-def _order(known: Domains) -> Any:
-    positions = {name: i for i, name in enumerate(known)}
+def _order(domains: Domains) -> Any:
+    positions = {name: i for i, name in enumerate(domains)}
     return lambda name: (positions.get(name, len(positions)), name)

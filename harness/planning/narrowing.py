@@ -39,29 +39,29 @@ class Narrowing(RootModel[dict[str, tuple[str | int, ...] | None]]):
 
 def take_narrowing(entry: dict[str, Any]) -> dict[str, list[Any]]:
     """Take the reserved keys out of a debiaser's entry; a single value becomes a list."""
-    found = {key: entry.pop(key) for key in AXES if key in entry}
-    return {key: value if isinstance(value, list) else [value] for key, value in found.items()}
+    narrowed = {key: entry.pop(key) for key in AXES if key in entry}
+    return {key: value if isinstance(value, list) else [value] for key, value in narrowed.items()}
 
 
 def check_narrowing(
-    found: Mapping[str, list[Any]], axes: Mapping[str, list[Any]], path: Path, lines: Lines
+    narrowed: Mapping[str, list[Any]], axes: Mapping[str, list[Any]], path: Path, lines: Lines
 ) -> Narrowing:
     """Hold narrowed axes against the whole ones, which are given by the names of `AXES`.
 
     Raises:
         SpecError: an empty list, or a value that the axis does not have; with its line.
     """
-    for key, values in found.items():
+    for key, values in narrowed.items():
         where = f"{lines.where((*path, key))}: {key}"
-        known = axes[key]
+        allowed = axes[key]
         if not values:
             raise SpecError(f"{where}: give one or more of the spec's {AXES[key]} entries")
         for i, value in enumerate(values):
             if value in values[:i]:
                 raise SpecError(f"{where}: {value!r} is given twice")
-            if value not in known or isinstance(value, bool):
+            if value not in allowed or isinstance(value, bool):
                 raise SpecError(
                     f"{where}: '{value}' is not among the spec's {AXES[key]} entries "
-                    f"({', '.join(map(str, known)) or 'none'})"
+                    f"({', '.join(map(str, allowed)) or 'none'})"
                 )
-    return Narrowing.model_validate({key: tuple(values) for key, values in found.items()})
+    return Narrowing.model_validate({key: tuple(values) for key, values in narrowed.items()})

@@ -100,9 +100,11 @@ def truth_value_as_number(
         parts = [(str(key), value, _inner(read, key)) for key, value in written.items()]
     elif isinstance(written, (list, tuple)) and isinstance(read, (list, tuple)):
         pairs = zip(written, read, strict=False) if len(written) == len(read) else ()
-        parts = [(i, value, own) for i, (value, own) in enumerate(pairs)]
-    found = (truth_value_as_number(value, own, (*path, key)) for key, value, own in parts)
-    return next((place for place in found if place is not None), None)
+        parts = [(i, value, read_value) for i, (value, read_value) in enumerate(pairs)]
+    misread_places = (
+        truth_value_as_number(value, read_value, (*path, key)) for key, value, read_value in parts
+    )
+    return next((place for place in misread_places if place is not None), None)
 
 
 def _inner(read: object, key: Any) -> object:

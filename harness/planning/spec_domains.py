@@ -53,12 +53,12 @@ def read_domains(value: Any, lines: Lines, folder: Path | None = None) -> tuple[
     Raises:
         SpecError: a mistake in the section or in a file, with its line.
     """
-    if isinstance(value, tuple) and all(isinstance(own, Domain) for own in value):
+    if isinstance(value, tuple) and all(isinstance(content, Domain) for content in value):
         return value
     if not isinstance(value, Mapping):
         raise SpecError(f"{lines.where(('domains',))}: give a mapping of names to domains")
     return tuple(
-        _domain(name, own, ("domains", name), lines, folder) for name, own in value.items()
+        _domain(name, content, ("domains", name), lines, folder) for name, content in value.items()
     )
 
 
@@ -128,19 +128,21 @@ def _counterparts(
         return None
     path = (*path, "counterparts")
     if isinstance(value, str):
-        found = _read(read_counterparts, value, path, lines, folder)
+        counterparts = _read(read_counterparts, value, path, lines, folder)
     else:
         try:
             roles, *rows = (tuple(row) for row in value)
-            found = Counterparts(roles=roles, rows=tuple(rows))
+            counterparts = Counterparts(roles=roles, rows=tuple(rows))
         except (TypeError, ValueError):
             raise SpecError(
                 f"{lines.where(path)}: give the name of a file, or a list of rows with the roles "
                 "first and as many words in each row"
             ) from None
-    if len(set(found.roles)) < len(found.roles):
-        raise SpecError(f"{lines.where(path)}: two roles have one name: {', '.join(found.roles)}")
-    return found
+    if len(set(counterparts.roles)) < len(counterparts.roles):
+        raise SpecError(
+            f"{lines.where(path)}: two roles have one name: {', '.join(counterparts.roles)}"
+        )
+    return counterparts
 
 
 def _read(
@@ -164,8 +166,8 @@ def _file(name: str, folder: Path | None) -> Path:
     places = [expanded(name)]
     if folder is not None:
         places.append(folder / name)
-    found = (place for place in places if is_file(place))
-    return next(found, next((place for place in places if _exists(place)), places[0]))
+    existing = (place for place in places if is_file(place))
+    return next(existing, next((place for place in places if _exists(place)), places[0]))
 
 
 def _exists(path: Path) -> bool:

@@ -162,8 +162,8 @@ def _narrow(spec: Spec, narrowed: list[dict[str, list[Any]]], lines: Lines) -> S
         return spec
     axes = spec.axes()
     uses = []
-    for i, (use, found) in enumerate(zip(spec.debiaser, narrowed, strict=True)):
-        only = check_narrowing(found, axes, ("debiaser", i), lines) if found else None
+    for i, (use, axes_of_use) in enumerate(zip(spec.debiaser, narrowed, strict=True)):
+        only = check_narrowing(axes_of_use, axes, ("debiaser", i), lines) if axes_of_use else None
         uses.append(use.model_copy(update={"only": only}))
     return spec.model_copy(update={"debiaser": tuple(uses)})
 

@@ -72,7 +72,7 @@ class Rerun:
         self.store = store
         self._server = server
         self.index: RunIndex = store.index()
-        self.spec = _stored_spec(store, self.index, device)
+        self.spec = stored_spec(store, self.index, device)
         self._experiment = Experiment(self.spec, registry=registry, data=data)
         self._registry = registry
         self._data = self._experiment.data
@@ -352,7 +352,17 @@ class Rerun:
         raise StoreError(f"{cell.title()}: nothing is fitted for this cell")
 
 
-def _stored_spec(store: Store, index: RunIndex, device: str | None) -> Spec:
+def stored_spec(store: Store, index: RunIndex, device: str | None = None) -> Spec:
+    """Return the spec of a stored run.
+
+    Args:
+        store: the run.
+        index: of the run.
+        device: where models are put; None: where the run had them.
+
+    Raises:
+        StoreError: this version cannot read it.
+    """
     raw = {**index.spec, "limits": stored_limits(index.spec.get("limits"))}
     try:
         spec = Spec.model_validate(raw)

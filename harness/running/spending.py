@@ -18,8 +18,8 @@ class Spending:
         """Return the function that a masker, known by its label, tells what it used."""
 
         def add(usage: MaskUsage) -> None:
-            known = self._used.get(masker)
-            self._used[masker] = usage if known is None else _sum(known, usage)
+            before = self._used.get(masker)
+            self._used[masker] = usage if before is None else _sum(before, usage)
 
         return add
 
@@ -35,12 +35,12 @@ class Spending:
 
 
 def _sum(one: MaskUsage, other: MaskUsage) -> MaskUsage:
-    known = one.cost is not None and other.cost is not None
+    both_priced = one.cost is not None and other.cost is not None
     return MaskUsage(
         calls=one.calls + other.calls,
         tokens_in=one.tokens_in + other.tokens_in,
         tokens_out=one.tokens_out + other.tokens_out,
-        cost=(one.cost or 0.0) + (other.cost or 0.0) if known else None,
+        cost=(one.cost or 0.0) + (other.cost or 0.0) if both_priced else None,
         unaccounted=one.unaccounted + other.unaccounted,
         events=dict(sorted((Counter(one.events) + Counter(other.events)).items())),
     )

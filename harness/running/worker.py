@@ -262,20 +262,20 @@ class Worker:
         An exception takes the place of what could not be worked out: it fails the tasks of its
         evaluator alone.
         """
-        found: dict[str, object] = {}
+        remembered: dict[str, object] = {}
         for task in tasks:
             label = task.evaluator.label
-            if label in found or task.problem is not None:
+            if label in remembered or task.problem is not None:
                 continue
             evaluator = self._registry.create(
                 "evaluator", task.evaluator.use, task.evaluator.config
             )
             entry = self._registry.get("evaluator", task.evaluator.use)
             try:
-                found[label] = remember(entry, evaluator, self._request(task, model, inputs))
+                remembered[label] = remember(entry, evaluator, self._request(task, model, inputs))
             except Exception as error:  # one evaluator's failure must not cost the others
-                found[label] = error
-        return found
+                remembered[label] = error
+        return remembered
 
     def _measured(self, unit: Unit, task: MeasureTask, point: _Point) -> Event:
         model = point.model
@@ -360,9 +360,9 @@ def failures(unit: Unit, tasks: Iterable[MeasureTask], error: Exception) -> Iter
 
 
 def _failed(unit: Unit, task: MeasureTask, error: Exception) -> Failed:
-    known = isinstance(error, HarnessError)
-    reason = str(error) if known else f"{type(error).__name__}: {error}"
-    trace = None if known else "".join(traceback.format_exception(error))
+    expected = isinstance(error, HarnessError)
+    reason = str(error) if expected else f"{type(error).__name__}: {error}"
+    trace = None if expected else "".join(traceback.format_exception(error))
     if isinstance(error, PluginCrashError):
         trace = error.trace()
     elif task.problem is not None:

@@ -73,14 +73,14 @@ class ItemTable:
         _check_types(values, dict)
         return cls(ids, clusters, strata, values)
 
-    def share(self, known: dict[Fields, Fields]) -> None:
+    def share(self, shared: dict[Fields, Fields]) -> None:
         """Take ids, clusters and strata from another table that has the same, to save memory.
 
         Args:
             known: those of earlier tables; this table's are added.
         """
         fields = self.ids, self.clusters, self.strata
-        self.ids, self.clusters, self.strata = known.setdefault(fields, fields)
+        self.ids, self.clusters, self.strata = shared.setdefault(fields, fields)
 
     def names(self) -> list[str]:
         """Return the names of the values that items have, in order of first appearance."""
@@ -146,7 +146,7 @@ def _columns_of(values: Sequence[Mapping[str, float]]) -> dict[str, Floats]:
             _check_types(flat, float, int)
             table = np.array(flat, np.float64).reshape(len(values), len(first))
             return dict(zip(first, np.ascontiguousarray(table.T), strict=True))
-    _check_types([number for own in values for number in own.values()], float, int)
+    _check_types([number for of_item in values for number in of_item.values()], float, int)
     names = dict.fromkeys(chain.from_iterable(values))
     return {name: np.array(_each(values, name, float("nan")), np.float64) for name in names}
 

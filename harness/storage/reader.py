@@ -112,6 +112,7 @@ class RunReader:
         self._keys = {id(cell): _keys_of(cell) for cell in self.index.cells}
         self._defined: dict[tuple[str, str], tuple[tuple[Column, bool], ...]] = {}
         self._hashes: dict[str, str | None] = {}
+        self._masks: dict[str, str | None] = {}
         self.origin = RunOrigin()
         """Software, machine and time behind the records that were read so far."""
 
@@ -120,6 +121,7 @@ class RunReader:
         if key not in self._records:
             record = self.store.record(key, items=False)
             self._hashes[key] = record.items_sha256 if record else None
+            self._masks[key] = record.masks if record else None
             if record is not None:
                 self.origin.add(record)
                 self._stops[key] = _stop_of(record)
@@ -175,6 +177,13 @@ class RunReader:
                 return self._stops.get(ref.key)
         return None
 
+    def masks(self, cell: Cell) -> str | None:
+        """Return the hash of the masks that a cell was fitted with; None if it stored none."""
+        for ref in cell.measures:
+            if ref.step > 0 and self.record(ref.key) is not None:
+                return self._masks[ref.key]
+        return None
+
     def find(self, cell: Cell, step: int, column: Column) -> Measured | None:
         """Return the measurement of a column of a cell; None if it is missing or lacks the metric.
 
@@ -206,8 +215,10 @@ class RunReader:
             sample = self.items(measured.place).sample(of, stratum)
             if definition.needs_base:
                 before = self.items(base.place).sample(of, stratum)
-                known = definition.formula().reference(before) if len(before.ids) else (math.nan,)
-                sample = (sample if len(before.ids) else before)._replace(reference=known)
+                reference = (
+                    definition.formula().reference(before) if len(before.ids) else (math.nan,)
+                )
+                sample = (sample if len(before.ids) else before)._replace(reference=reference)
             self._derived[key] = definition.compute_sample(sample)
         return self._derived[key]
 
@@ -217,9 +228,9 @@ class RunReader:
             for step in cell.steps:
                 measured = self._measured(cell, step, column)
                 if measured is not None:
-                    known = measured.defined.get(column.metric)
-                    if known is not None:
-                        return known.role
+                    definition = measured.defined.get(column.metric)
+                    if definition is not None:
+                        return definition.role
         return None
 
     def columns(
@@ -257,9 +268,9 @@ class RunReader:
             ("protocol", protocol, 1),
             ("metric", metric, 2),
         ):
-            known = {column[position] for column in primaries}
-            if value is not None and value not in known:
-                raise StoreError(f"this run has no {what} '{value}'{did_you_mean(value, known)}")
+            values = {column[position] for column in primaries}
+            if value is not None and value not in values:
+                raise StoreError(f"this run has no {what} '{value}'{did_you_mean(value, values)}")
         chosen = [
             column
             for column, primary in primaries.items()

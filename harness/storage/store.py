@@ -164,11 +164,17 @@ class Store:
         self._single.write("failures", failure.key, sealed(_json(failure)))
 
     def write_masks(self, masks: StoredMasks) -> None:
-        """Write the masks that a fit learns from, once for all fits that share them."""
-        if not self._single.has("masks", masks.sha256):
-            with suppress(FileExistsError):
-                self._single.folder("masks").mkdir()
-            self._single.write("masks", masks.sha256, compressed(masks.text))
+        """Write the masks that a fit learns from, once for all fits that share them.
+
+        Masks that an earlier version stored without their words are written again, with them.
+        """
+        content = self._files.read("masks", masks.sha256)
+        with suppress(*BROKEN):
+            if content is not None and unpacked_json(content) == masks.text:
+                return
+        with suppress(FileExistsError):
+            self._single.folder("masks").mkdir()
+        self._single.write("masks", masks.sha256, compressed(masks.text))
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -230,8 +236,8 @@ class Store:
         """
         try:
             with uncollected():
-                found = from_json(self._items(key, sha256))
-                return tuple(ItemTable.of_json(items) for items in found)
+                content = from_json(self._items(key, sha256))
+                return tuple(ItemTable.of_json(items) for items in content)
         except BROKEN as error:
             raise self._unreadable_items(key, error) from None
 
@@ -457,7 +463,7 @@ def _is_newer(plain: bytes, whole: bool, error: ValidationError) -> bool:
         return False
     if isinstance(version, int) and version > SCHEMA_VERSION:
         return True
-    return whole and all(own["type"] == "extra_forbidden" for own in error.errors())
+    return whole and all(problem["type"] == "extra_forbidden" for problem in error.errors())
 
 
 def _reason(error: Exception) -> str:

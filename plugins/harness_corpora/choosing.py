@@ -68,7 +68,7 @@ def chosen(
     for first in range(0, len(ranked), step):
         batch = ranked[first : first + step]
         seen = seen_in([text(things[i]) for i in batch], train_texts())
-        kept += [i for i, known in zip(batch, seen, strict=True) if not known]
+        kept += [i for i, is_copy in zip(batch, seen, strict=True) if not is_copy]
         if len(kept) >= wanted:
             break
     return [things[i] for i in sorted(kept[:wanted])]

@@ -209,8 +209,8 @@ class DghsConfig(PinnedConfig):
         """Return the places that the codes name; None: they say nothing, and terms decide."""
         if self.select_by == "terms":
             return None
-        known = places_of(target)
-        return known if known is not None or self.select_by == "auto" else ()
+        places = places_of(target)
+        return places if places is not None or self.select_by == "auto" else ()
 
 
 class Dghs(Corpus[DghsConfig]):
@@ -235,10 +235,10 @@ class Dghs(Corpus[DghsConfig]):
         if request.domain not in self.domains:
             return choose(self.name, (), request, domains=self.domains, train_texts=list)
         rows, config = pinned_rows(DGHS, self.config, request.data), self.config
-        known = request.data.domains
+        domains = request.data.domains
 
         def placed(label: Label, split: Split) -> tuple[Passage, ...]:
-            return _placed(rows, config, request.domain, label, split, known)
+            return _placed(rows, config, request.domain, label, split, domains)
 
         passages = placed(request.label, request.split)
         if config.near_hateful != "keep" and request.label == "non-hateful":
@@ -283,8 +283,8 @@ def _labelled(rows: tuple[Row, ...], config: DghsConfig, label: Label) -> list[s
     """The training texts of a label, of all domains."""
     return [
         text
-        for _, text, own, split, _ in rows
-        if LABELS[own] == label and config.split(split) == "train"
+        for _, text, text_label, split, _ in rows
+        if LABELS[text_label] == label and config.split(split) == "train"
     ]
 
 
@@ -295,10 +295,10 @@ def _placed(
     domain: str,
     label: Label,
     split: Split,
-    known: Domains,
+    domains: Domains,
 ) -> tuple[Passage, ...]:
     """The passages of a domain, label and split, in the order of the file."""
-    place = _neutral(config, known) if domain == NO_DOMAIN else _placer(config, domain, known)
+    place = _neutral(config, domains) if domain == NO_DOMAIN else _placer(config, domain, domains)
     if domain == NO_DOMAIN and label == "hateful":
         return ()
     return tuple(
@@ -321,16 +321,18 @@ Placer = Callable[[str, str], str | None]
 """From a text and its target codes to what places it; None: it is not of the domain."""
 
 
-def _neutral(config: DghsConfig, known: Domains) -> Placer:
+def _neutral(config: DghsConfig, domains: Domains) -> Placer:
     if not config.pure:
         return lambda text, target: ""
-    groups = term_pattern(term for own in known.values() for term in own.attribute_terms())
+    groups = term_pattern(
+        term for of_domain in domains.values() for term in of_domain.attribute_terms()
+    )
     return lambda text, target: None if groups.search(text) else ""
 
 
-def _placer(config: DghsConfig, domain: str, known: Domains) -> Placer:
-    mentions = Mentions(known, domain, config.groups, without_in_groups=config.pure)
-    others = other_terms(known, domain)
+def _placer(config: DghsConfig, domain: str, domains: Domains) -> Placer:
+    mentions = Mentions(domains, domain, config.groups, without_in_groups=config.pure)
+    others = other_terms(domains, domain)
 
     def place(text: str, target: str) -> str | None:
         places = config.coded(target)
@@ -340,18 +342,20 @@ def _placer(config: DghsConfig, domain: str, known: Domains) -> Placer:
         else:
             why = f"code:{target}" if mentions.covers(places) else None
         if config.pure and why is not None:
-            domains = {place.partition("/")[0] for place in places or ()}
-            if domains - {domain} or others.search(text):
+            coded = {place.partition("/")[0] for place in places or ()}
+            if coded - {domain} or others.search(text):
                 return None
         return why
 
     return place
 
 
-def other_terms(known: Domains, domain: str) -> re.Pattern[str]:
+def other_terms(domains: Domains, domain: str) -> re.Pattern[str]:
     """Return a pattern of the terms that show that a text is about another domain too."""
-    others = known.told_apart_from(domain)
-    return term_pattern(term for own in others.values() for term in own.attribute_terms())
+    others = domains.told_apart_from(domain)
+    return term_pattern(
+        term for of_domain in others.values() for term in of_domain.attribute_terms()
+    )
 
 
 class Mentions:
@@ -359,14 +363,14 @@ class Mentions:
 
     def __init__(
         self,
-        known: Domains,
+        domains: Domains,
         domain: str,
         groups: Sequence[str] = (),
         *,
         without_in_groups: bool = False,
     ) -> None:
-        lists = known.term_groups(domain)
-        left_out = known[domain].in_groups if without_in_groups else ()
+        lists = domains.term_groups(domain)
+        left_out = domains[domain].in_groups if without_in_groups else ()
         asked = [group for group in groups if group in lists]
         self.domain = domain
         self._asked = frozenset(asked)

@@ -137,18 +137,18 @@ class File(Corpus[FileConfig]):
         Raises:
             DataError: the file is missing or malformed (says the line), or holds no such passage.
         """
-        config, known = self.config, request.data.domains
+        config, domains = self.config, request.data.domains
         named = config.domain_value
-        if named is not None and named != NO_DOMAIN and named not in known:
+        if named is not None and named != NO_DOMAIN and named not in domains:
             raise DataError(
-                f"corpus 'file': unknown domain '{named}'{did_you_mean(named, known)}; "
+                f"corpus 'file': unknown domain '{named}'{did_you_mean(named, domains)}; "
                 "a spec can add a domain in its section 'domains'"
             )
         path = find_own_file(config.path, request.data, "corpus 'file'")
-        rows = _rows(path, stamp(path), config.model_dump_json(), tuple(known))
+        rows = _rows(path, stamp(path), config.model_dump_json(), tuple(domains))
         asked = rows.get((request.domain, request.label, request.split), ())
         if config.pure:
-            others = other_terms(known, request.domain)
+            others = other_terms(domains, request.domain)
             asked = [row for row in asked if not others.search(row.text)]
 
         def train_texts() -> Iterator[str]:

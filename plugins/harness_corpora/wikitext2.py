@@ -87,7 +87,9 @@ class WikiText2(Corpus[WikiText2Config]):
             DataError: the data is missing or altered, or another domain or label is asked.
         """
         groups = term_pattern(
-            term for own in request.data.domains.values() for term in own.attribute_terms()
+            term
+            for of_domain in request.data.domains.values()
+            for term in of_domain.attribute_terms()
         )
         leave_out = self.config.mentions == "leave out"
         passages = [

@@ -82,9 +82,9 @@ def has_adapter(module: Any) -> bool:
 def _some_names(module: Any) -> str:
     import torch
 
-    found = dict.fromkeys(
+    names = dict.fromkeys(
         name.rsplit(".", 1)[-1]
         for name, part in module.base_model.named_modules()
         if isinstance(part, torch.nn.Linear) or type(part).__name__ == "Conv1D"
     )
-    return ", ".join(found)
+    return ", ".join(names)

@@ -61,8 +61,8 @@ class Cda(TrainedDebiaser[CdaConfig]):
         """See `Debiaser.debias`."""
         config = self.config
         lines = [p.text for p in request.neutral]
-        found = word_rows(request.domain, config.word_lists, request.data.domains)
-        augmented, changed = augment(lines, found, config, request.seed)
+        pairs_of_words = word_rows(request.domain, config.word_lists, request.data.domains)
+        augmented, changed = augment(lines, pairs_of_words, config, request.seed)
         if not augmented:
             raise DebiasError(
                 f"no text of the neutral corpus holds an attribute word of '{request.domain}'; "
@@ -92,14 +92,14 @@ class Cda(TrainedDebiaser[CdaConfig]):
 
 
 def augment(
-    lines: Sequence[str], found: WordRows, config: CdaConfig, seed: int
+    lines: Sequence[str], word_lists: WordRows, config: CdaConfig, seed: int
 ) -> tuple[list[str], int]:
     """Return counterfactuals of the lines with an attribute word, with originals if asked.
 
     Returns:
         The texts, and the number of lines that hold an attribute word; other lines are dropped.
     """
-    swapper = Swapper(found, config.variant)
+    swapper = Swapper(word_lists, config.variant)
     texts, changed = [], 0
     for line in lines:
         swapped = swapper.counterfactuals(line, seed)

@@ -73,8 +73,8 @@ class Swapper:
             word = _plain(match[0])
             row, role = self._place[word]
             target = (role + shift) % len(self.roles)
-            found = self._pronoun(word, text[match.end() :]) or self._rows[row][target]
-            return _cased(found, match[0])
+            other_word = self._pronoun(word, text[match.end() :]) or self._rows[row][target]
+            return _cased(other_word, match[0])
 
         return self._pattern.sub(replaced, text)
 
@@ -102,8 +102,8 @@ def _bare(token: str) -> tuple[str, str]:
     return (token[:-1], token[-1]) if token[-1] in TRAILING else (token, "")
 
 
-def _plain(found: str) -> str:
-    return " ".join(found.lower().split())
+def _plain(matched: str) -> str:
+    return " ".join(matched.lower().split())
 
 
 def _cased(word: str, like: str) -> str:

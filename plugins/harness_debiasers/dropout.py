@@ -62,19 +62,19 @@ def raised_dropout(module: torch.nn.Module, rate: float) -> Iterator[None]:
     """
     import torch
 
-    own = [part for part in module.modules() if isinstance(part, torch.nn.Dropout)]
-    before = [part.p for part in own]
+    dropouts = [part for part in module.modules() if isinstance(part, torch.nn.Dropout)]
+    before = [part.p for part in dropouts]
     handles = []
-    for part in own:
+    for part in dropouts:
         part.p = rate
-    if not own:
+    if not dropouts:
         for block in module.modules():
             if type(block).__name__.endswith(("Attention", "MLP")):
                 handles.append(block.register_forward_hook(_dropping(rate)))
     try:
         yield
     finally:
-        for part, p in zip(own, before, strict=True):
+        for part, p in zip(dropouts, before, strict=True):
             part.p = p
         for handle in handles:
             handle.remove()

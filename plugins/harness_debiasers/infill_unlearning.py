@@ -198,7 +198,7 @@ class _Examples:
         part = [slots[int(k)] for k in rng.choice(len(slots), size=count, replace=False)]
         model = self._request.model
         fillers, tables = self._source.choose(model, part)
-        if all(len(own) < 2 for own in fillers) and not self._any_choice(slots):
+        if all(len(candidates) < 2 for candidates in fillers) and not self._any_choice(slots):
             raise DebiasError(
                 "no masked word has a candidate beside itself; add a source to 'candidates' or "
                 "raise 'count'"
@@ -209,7 +209,9 @@ class _Examples:
         if self._config.checked:
             scores = score_fillers(model, part, fillers)
             tails = tail_log_mass(model, part, fillers, tables, self._config.draws, rng)
-            shares = [outside_share(own, tail) for own, tail in zip(scores, tails, strict=True)]
+            shares = [
+                outside_share(scored, tail) for scored, tail in zip(scores, tails, strict=True)
+            ]
             by_passage: dict[str, JsonValue] = {
                 self._request.masked[slot.passage].passage.id: share
                 for slot, share in zip(part, shares, strict=True)
@@ -224,9 +226,9 @@ class _Examples:
     def _any_choice(self, slots: Sequence[Slot]) -> bool:
         """Whether any slot has a candidate other than its word."""
         return any(
-            len(own) > 1
+            len(candidates) > 1
             for slot in slots
-            for own in self._source.choose(self._request.model, [slot])[0]
+            for candidates in self._source.choose(self._request.model, [slot])[0]
         )
 
     def of(self, model: LanguageModel, slots: Sequence[Slot]) -> list[Example]:
@@ -237,7 +239,9 @@ class _Examples:
         new = [slot for slot in dict.fromkeys(slots) if slot not in self._known]
         if new:
             fillers, _ = self._source.choose(model, new)
-            made = [Example(slot, own) for slot, own in zip(new, fillers, strict=True)]
+            made = [
+                Example(slot, candidates) for slot, candidates in zip(new, fillers, strict=True)
+            ]
             if self._base is not None:
                 made = self._with_base(self._base, made)
             self._known |= {example.slot: example for example in made}
@@ -247,10 +251,10 @@ class _Examples:
         if self._template is not None:
             distinct = list(dict.fromkeys(f for example in examples for f in example.fillers))
             (scores,) = score_fillers(base, [self._template], [distinct])
-            known = dict(zip(distinct, scores.both, strict=True))
+            scores_of_base = dict(zip(distinct, scores.both, strict=True))
             return [
                 example._replace(
-                    prior=np.log(softmax(np.array([known[f] for f in example.fillers])))
+                    prior=np.log(softmax(np.array([scores_of_base[f] for f in example.fillers])))
                 )
                 for example in examples
             ]
@@ -272,10 +276,10 @@ def template_slot(model: LanguageModel, template: str) -> Slot:
         raise DebiasError(f"template {template!r} has no {{}} where a word goes")
     text = before + "people" + after
     span = (len(before), len(before) + len("people"))
-    found = slots_of(model, [MarkedText(text, (span,))]).slots
-    if not found or word_filler(model, found[0], "people") != found[0].word:
+    slots = slots_of(model, [MarkedText(text, (span,))]).slots
+    if not slots or word_filler(model, slots[0], "people") != slots[0].word:
         raise DebiasError(f"the tokenizer merges the words of template {template!r}; change it")
-    return found[0]
+    return slots[0]
 
 
 def gradient_weights(

@@ -103,11 +103,11 @@ def frozen_logprobs(model: LanguageModel, rows: Sequence[TextRow], size: int = 8
     """Return the sums of `sequence_logprobs` without a graph, ``size`` rows at a time."""
     import torch
 
-    found: list[float] = []
+    sums: list[float] = []
     with torch.no_grad():
         for at in range(0, len(rows), size):
-            found += sequence_logprobs(model, rows[at : at + size])[0].tolist()
-    return found
+            sums += sequence_logprobs(model, rows[at : at + size])[0].tolist()
+    return sums
 
 
 def endless(rows: Sequence[TextRow], size: int, seed: int, what: str) -> Iterator[list[TextRow]]:

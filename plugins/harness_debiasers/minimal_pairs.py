@@ -86,18 +86,20 @@ def _pair(model: LanguageModel, one: str, other: str, longest: int) -> Pair | No
     places = differing(*ids)
     if not all(places):
         return None  # beyond the cut, or a word that is only taken away
-    return Pair(*(_masked_row(model, own, at) for own, at in zip(ids, places, strict=True)))
+    return Pair(
+        *(_masked_row(model, sequence, at) for sequence, at in zip(ids, places, strict=True))
+    )
 
 
 def differing(one: Sequence[int], other: Sequence[int]) -> tuple[list[int], list[int]]:
     """Find the positions of each sequence that have no equal in the other, in order."""
-    found: tuple[list[int], list[int]] = ([], [])
+    positions: tuple[list[int], list[int]] = ([], [])
     matcher = SequenceMatcher(None, list(one), list(other), autojunk=False)
     for kind, a, b, c, d in matcher.get_opcodes():
         if kind != "equal":
-            found[0].extend(range(a, b))
-            found[1].extend(range(c, d))
-    return found
+            positions[0].extend(range(a, b))
+            positions[1].extend(range(c, d))
+    return positions
 
 
 def _masked_row(model: LanguageModel, ids: Sequence[int], places: Sequence[int]) -> TextRow:

@@ -177,7 +177,7 @@ def _literal_prefixes(
     model: LanguageModel, answer: MaskedPassage
 ) -> list[tuple[list[int], list[Word]]]:
     """Return a text for each masked word, with the string ``[MASK]`` for each earlier one."""
-    text, found = answer.passage.text, []
+    text, texts = answer.passage.text, []
     for k, span in enumerate(answer.spans):
         prefix, at = "", 0
         for earlier in answer.spans[:k]:
@@ -187,8 +187,8 @@ def _literal_prefixes(
         ids, offsets = model.encode_with_offsets(prefix + text[span.start : span.end])
         word = _overlapping(offsets, len(prefix), len(prefix) + span.end - span.start)
         if word is not None:
-            found.append((ids, [word]))
-    return found
+            texts.append((ids, [word]))
+    return texts
 
 
 def masked_examples(

@@ -60,8 +60,8 @@ class Npo(TrainedDebiaser[NpoConfig]):
             import torch
 
             sums, counts = sequence_logprobs(model, batch)
-            known = torch.tensor([base[row.text] for row in batch], device=sums.device)
-            forget = self._forget(sums, counts, known)
+            base_sums = torch.tensor([base[row.text] for row in batch], device=sums.device)
+            forget = self._forget(sums, counts, base_sums)
             loss = config.gamma * forget
             if hold is not None:
                 loss = loss + config.alpha * hold(model)

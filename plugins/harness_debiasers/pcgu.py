@@ -75,8 +75,10 @@ def _gradients(
     import torch
 
     level = sequence_logprobs(model, rows)[0].sum()
-    found = torch.autograd.grad(level, weights, allow_unused=True)
-    full = [torch.zeros_like(w) if g is None else g for w, g in zip(weights, found, strict=True)]
+    gradients = torch.autograd.grad(level, weights, allow_unused=True)
+    full = [
+        torch.zeros_like(w) if g is None else g for w, g in zip(weights, gradients, strict=True)
+    ]
     return level.detach(), full
 
 

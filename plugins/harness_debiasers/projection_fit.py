@@ -141,10 +141,13 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
     if not by_group:
         wanted = [MENTION, NEUTRAL]
     else:  # a group that the corpus hardly names does not form a class
-        wanted = [c for c, own in classes.items() if len(own) >= config.min_sentences]
+        wanted = [c for c, sentences in classes.items() if len(sentences) >= config.min_sentences]
     counts = {name: len(classes.get(name, [])) for name in [*wanted, NEUTRAL]}
     if len(counts) < 2 or min(counts.values()) < config.min_sentences:
-        told = ", ".join(f"{len(own)} of {name}" for name, own in sorted(classes.items())) or "none"
+        told = (
+            ", ".join(f"{len(sentences)} of {name}" for name, sentences in sorted(classes.items()))
+            or "none"
+        )
         raise DebiasError(
             f"too few sentences about '{request.domain}' to fit on: {told}; each class needs "
             f"{config.min_sentences}; choose another neutral corpus, raise limits.neutral or "
@@ -161,8 +164,8 @@ def labelled_sentences(request: DebiasRequest, config: ProjectionConfig) -> Sent
 
 def sentences_of(texts: Sequence[str]) -> list[str]:
     """Split texts into sentences: after a full stop, ? or ! that white space follows."""
-    found = [part.strip() for text in texts for part in re.split(r"(?<=[.!?])\s+", text)]
-    return list(dict.fromkeys(part for part in found if part))
+    sentences = [part.strip() for text in texts for part in re.split(r"(?<=[.!?])\s+", text)]
+    return list(dict.fromkeys(part for part in sentences if part))
 
 
 def mean_states(model: LanguageModel, texts: Sequence[str], layer: int) -> np.ndarray:
@@ -177,7 +180,7 @@ def mean_states(model: LanguageModel, texts: Sequence[str], layer: int) -> np.nd
         states = model.hidden_states(texts, layer=layer, special=True)
     else:
         states = model.hidden_states(texts, layer=layer)
-    return np.stack([own.astype(np.float64).mean(axis=0) for own in states])
+    return np.stack([of_text.astype(np.float64).mean(axis=0) for of_text in states])
 
 
 def complement(directions: np.ndarray) -> np.ndarray:

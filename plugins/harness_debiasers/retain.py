@@ -53,6 +53,6 @@ def base_divergence(
 
     with torch.no_grad():
         expected = torch.log_softmax(row_logits(base, rows), dim=-1)
-    found = torch.log_softmax(row_logits(model, rows), dim=-1)
-    total = torch.nn.functional.kl_div(found, expected, reduction="sum", log_target=True)
-    return total / len(found)
+    logprobs = torch.log_softmax(row_logits(model, rows), dim=-1)
+    total = torch.nn.functional.kl_div(logprobs, expected, reduction="sum", log_target=True)
+    return total / len(logprobs)

@@ -68,7 +68,9 @@ class SentenceDebias(Debiaser[SentenceDebiasConfig]):
                 "limits.neutral or lower min_sentences"
             )
         request.progress(0, 1, f"{len(groups)} sentences")
-        flat = mean_states(request.model, [text for own in groups for text in own], config.layer)
+        flat = mean_states(
+            request.model, [text for group in groups for text in group], config.layer
+        )
         vectors = flat.reshape(len(groups), -1, flat.shape[1])
         directions, explained = subspace(vectors, config.components)
         matrix = complement(directions)

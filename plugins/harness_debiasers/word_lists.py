@@ -124,9 +124,9 @@ def word_rows(domain: str, path: Path | None = None, domains: Domains = NO_DOMAI
         if domain not in lists:
             raise DebiasError(f"{path} has no rows for domain '{domain}' ({_names(lists)})")
         return lists[domain]
-    known = domains.get(domain)
-    if known is not None and known.counterparts is not None:
-        return WordRows(known.counterparts.roles, known.counterparts.rows)
+    of_domain = domains.get(domain)
+    if of_domain is not None and of_domain.counterparts is not None:
+        return WordRows(of_domain.counterparts.roles, of_domain.counterparts.rows)
     if domain not in WORD_ROWS:
         raise DebiasError(
             f"no word list for domain '{domain}' ({_names(WORD_ROWS)}); give one with "
@@ -144,7 +144,9 @@ def rows_fingerprint(path: Path | None, domains: Domains = NO_DOMAINS) -> dict[s
     rows: JsonValue = None
     if path is not None:
         lists = _read(path)
-        rows = {domain: [list(row) for row in own.rows] for domain, own in lists.items()}
+        rows = {
+            domain: [list(row) for row in word_list.rows] for domain, word_list in lists.items()
+        }
     elif any(domain.counterparts is not None for domain in domains.values()):
         rows = {
             domain.name: domain.counterparts.model_dump(mode="json")
@@ -163,11 +165,11 @@ def _read(path: Path) -> dict[str, WordRows]:
     try:
         if path.suffix.lower() == ".json":
             return _json_rows(path, parse_json(read_utf8(path, MOST_BYTES), str(path)))
-        found = read_counterparts(path, MOST_BYTES)
+        counterparts = read_counterparts(path, MOST_BYTES)
     except DataError as error:
         raise DebiasError(f"word_lists: {error}") from None
-    rows = tuple(tuple(word.lower() for word in row) for row in found.rows)
-    return {ANY_DOMAIN: WordRows(found.roles, rows)}
+    rows = tuple(tuple(word.lower() for word in row) for row in counterparts.rows)
+    return {ANY_DOMAIN: WordRows(counterparts.roles, rows)}
 
 
 def _json_rows(path: Path, content: object) -> dict[str, WordRows]:
@@ -180,7 +182,7 @@ def _json_rows(path: Path, content: object) -> dict[str, WordRows]:
             f"{path}: {where}: {first['msg']}; rows of words by domain are needed: "
             '{"gender": [["he", "she"], ...]}'
         ) from None
-    found = {}
+    by_domain = {}
     for domain, rows in lists.items():
         plain = [tuple(word.strip().lower() for word in row) for row in rows]
         for number, row in enumerate(plain):
@@ -194,5 +196,5 @@ def _json_rows(path: Path, content: object) -> dict[str, WordRows]:
         if not plain:
             raise DebiasError(f"{path}: {domain} has no rows")
         roles = tuple(f"group {k}" for k in range(1, len(plain[0]) + 1))
-        found[domain] = WordRows(roles, tuple(plain))
-    return found
+        by_domain[domain] = WordRows(roles, tuple(plain))
+    return by_domain

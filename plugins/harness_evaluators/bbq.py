@@ -117,17 +117,17 @@ def target_of(answers: Mapping[str, Sequence[str]], stereotyped: Sequence[str]) 
         None where no answer, or more than one, names such a group.
     """
     groups = {group.strip().lower() for group in stereotyped}
-    found = []
+    numbers = []
     for number in range(3):
         name, group = (text.strip().lower() for text in answers[f"ans{number}"])
         if group == "unknown":
             continue
         names = {name, group, *group.replace("_", "-").split("-")}
-        names |= {_SYNONYMS[known] for known in names if known in _SYNONYMS}
-        names |= {known[0] for known in names if known[:2] in ("f-", "m-")}
+        names |= {_SYNONYMS[word] for word in names if word in _SYNONYMS}
+        names |= {word[0] for word in names if word[:2] in ("f-", "m-")}
         if names & groups:
-            found.append(number)
-    return found[0] if len(found) == 1 else None
+            numbers.append(number)
+    return numbers[0] if len(numbers) == 1 else None
 
 
 def parse(folder: Path) -> Iterator[Row]:
@@ -336,7 +336,9 @@ def bbq_items(
     else:
         scores = _letter_scores(model, questions)
     make = _diff_item if protocol == "diff" else _choice_item
-    return [make(question, own) for question, own in zip(questions, scores, strict=True)]
+    return [
+        make(question, of_question) for question, of_question in zip(questions, scores, strict=True)
+    ]
 
 
 def _letter_scores(model: LanguageModel, questions: Sequence[Question]) -> list[list[float]]:

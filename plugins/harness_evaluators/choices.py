@@ -35,13 +35,17 @@ def choice_scores(
         ModelError: a text is too long, or the tokenizer merges a context with its choice.
     """
     flat = model.continuation_scores(
-        [context for context, own in zip(contexts, choices, strict=True) for _ in own],
-        [choice for own in choices for choice in own],
+        [
+            context
+            for context, of_context in zip(contexts, choices, strict=True)
+            for _ in of_context
+        ],
+        [choice for of_context in choices for choice in of_context],
     )
     scores = iter(
         float(token.logprobs.sum() if norm == "sum" else token.logprobs.mean()) for token in flat
     )
-    return [[next(scores) for _ in own] for own in choices]
+    return [[next(scores) for _ in of_context] for of_context in choices]
 
 
 def chosen(scores: Sequence[float]) -> int | None:

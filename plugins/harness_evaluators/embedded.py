@@ -172,22 +172,22 @@ def embedded_pairs(domain: str) -> list[Pair]:
     The trait is the cluster: pairs of one trait are not independent. Frames alternate.
     """
     theme = THEMES[domain]
-    found: list[Pair] = []
+    pairs: list[Pair] = []
     sides = [("stereo", t) for t in theme.unkind] + [("antistereo", t) for t in theme.flattering]
     for stratum, trait in sides:
         for number, (low, high) in enumerate(theme.groups):
             frame = FRAMES[number % len(FRAMES)]
             more, less = (low, high) if stratum == "stereo" else (high, low)
-            found.append(
+            pairs.append(
                 Pair(
-                    id=f"embedded-pairs/{domain}-{len(found)}",
+                    id=f"embedded-pairs/{domain}-{len(pairs)}",
                     more=frame.format(more, trait),
                     less=frame.format(less, trait),
                     stratum=stratum,
                     cluster=trait,
                 )
             )
-    return found
+    return pairs
 
 
 def embedded_triples(domain: str) -> list[Triple]:

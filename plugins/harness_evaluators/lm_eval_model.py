@@ -47,7 +47,10 @@ class HandleLM(LM):  # type: ignore[misc]
             self._greedy and self._is_greedy(request.args[0], continuation)
             for request, (_, continuation) in zip(requests, pairs, strict=True)
         ]
-        return [(float(scores.sum()), own) for scores, own in zip(scored, greedy, strict=True)]
+        return [
+            (float(scores.sum()), is_greedy)
+            for scores, is_greedy in zip(scored, greedy, strict=True)
+        ]
 
     def loglikelihood_rolling(
         self, requests: Sequence[Any], disable_tqdm: bool = False

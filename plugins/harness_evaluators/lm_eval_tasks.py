@@ -168,7 +168,7 @@ def _tasks(config: LmEvalConfig) -> list[Task]:
     for name in config.tasks:
         entry = index.get(name)
         if entry is None:
-            alike = [known for known in index if known[:3] == name[:3]]  # of some 15,000
+            alike = [task for task in index if task[:3] == name[:3]]  # of some 15,000
             hint = did_you_mean(name, alike).partition(" (known")[0]
             raise DataError(f"lm-eval has no task '{name}'{hint}; `lm_eval ls tasks` lists them")
         if entry.cfg is None or entry.kind.name not in ("TASK", "UNKNOWN"):
@@ -228,18 +228,18 @@ def _local_files(task: Task) -> list[Path]:
     named = arguments if isinstance(arguments, dict) else {}
     listed = named.get("data_files")
     flat: list[Any] = list(listed.values()) if isinstance(listed, dict) else [listed]
-    names = [name for own in flat for name in (own if isinstance(own, list) else [own])]
+    names = [name for given in flat for name in (given if isinstance(given, list) else [given])]
     names += [task.config.get("dataset_path"), named.get("data_dir")]
-    found: dict[Path, None] = {}
+    files: dict[Path, None] = {}
     for name in (name for name in names if isinstance(name, str)):
         if is_file(Path(name)):
-            found[Path(name)] = None
+            files[Path(name)] = None
         elif Path(name).is_absolute() and is_folder(Path(name)):
-            found |= dict.fromkeys(p for p in sorted(Path(name).rglob("*")) if p.is_file())
+            files |= dict.fromkeys(p for p in sorted(Path(name).rglob("*")) if p.is_file())
         elif has_magic(name):
             paths = (Path(one) for one in sorted(glob(name, recursive=True)))
-            found |= dict.fromkeys(path for path in paths if path.is_file())
-    return list(found)
+            files |= dict.fromkeys(path for path in paths if path.is_file())
+    return list(files)
 
 
 def _run(task: Task, config: LmEvalConfig, request: EvaluationRequest) -> list[Item]:

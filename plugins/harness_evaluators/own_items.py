@@ -129,7 +129,9 @@ class OwnPairs(PairEvaluator[PairsConfig]):
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Return a hash of the pairs; see `Plugin.fingerprint`."""
         every = self._pairs(data).items()
-        return {"items": items_hash((d, *(v or "" for v in p)) for d, own in every for p in own)}
+        return {
+            "items": items_hash((d, *(v or "" for v in p)) for d, pairs in every for p in pairs)
+        }
 
     def pairs(self, request: ItemsRequest) -> Mapping[str, Sequence[Pair]]:
         """Return the pairs of the domains asked for; see `PairEvaluator.pairs`."""
@@ -155,7 +157,7 @@ class OwnTriples(TripleEvaluator[TriplesConfig]):
     def fingerprint(self, data: DataStore) -> Mapping[str, JsonValue]:
         """Return a hash of the triples; see `Plugin.fingerprint`."""
         every = self._triples(data).values()
-        return {"items": items_hash(triple.row() for own in every for triple in own)}
+        return {"items": items_hash(triple.row() for triples in every for triple in triples)}
 
     def triples(self, request: ItemsRequest) -> Mapping[str, Sequence[Triple]]:
         """Return the triples of the domains asked for; see `TripleEvaluator.triples`."""
@@ -169,18 +171,26 @@ class OwnTriples(TripleEvaluator[TriplesConfig]):
 @lru_cache(maxsize=4)
 def _read_pairs(path: Path, state: Stamp, config: str) -> Mapping[str, Sequence[Pair]]:
     """Read a file of pairs; ``state`` tells one content from another."""
-    own = PairsConfig.model_validate_json(config)
+    columns = PairsConfig.model_validate_json(config)
     by_domain: dict[str, list[Pair]] = {}
-    optional = () if own.half is None else (own.half,)
-    for row in _rows(path, own, (own.more, own.less), optional):
+    optional = () if columns.half is None else (columns.half,)
+    for row in _rows(path, columns, (columns.more, columns.less), optional):
         half = None
-        if own.half is not None:
-            value = row.values[own.half]
-            if value not in own.halves:
-                raise _error(path, row.line, f"{own.half!r} is {value!r:.60}; map it with 'halves'")
-            half = own.halves[value]
+        if columns.half is not None:
+            value = row.values[columns.half]
+            if value not in columns.halves:
+                raise _error(
+                    path, row.line, f"{columns.half!r} is {value!r:.60}; map it with 'halves'"
+                )
+            half = columns.halves[value]
         by_domain.setdefault(row.domain, []).append(
-            Pair(f"pairs/{row.id}", row.values[own.more], row.values[own.less], half, row.cluster)
+            Pair(
+                f"pairs/{row.id}",
+                row.values[columns.more],
+                row.values[columns.less],
+                half,
+                row.cluster,
+            )
         )
     if not by_domain:
         raise DataError(f"{path}: the file has no row; check 'path'")
@@ -190,15 +200,15 @@ def _read_pairs(path: Path, state: Stamp, config: str) -> Mapping[str, Sequence[
 @lru_cache(maxsize=4)
 def _read_triples(path: Path, state: Stamp, config: str) -> Mapping[str, Sequence[Triple]]:
     """Read a file of triples; ``state`` tells one content from another."""
-    own = TriplesConfig.model_validate_json(config)
+    columns = TriplesConfig.model_validate_json(config)
     by_domain: dict[str, list[Triple]] = {}
-    sentences = (own.stereotype, own.antistereotype, own.unrelated)
-    optional = tuple(name for name in (own.context, own.target) if name is not None)
-    for row in _rows(path, own, sentences, optional):
-        context = row.values[own.context] if own.context else ""
-        if own.context and BLANK not in context:
-            raise _error(path, row.line, f"{own.context!r} has no {BLANK}")
-        term = row.values[own.target] if own.target else ""
+    sentences = (columns.stereotype, columns.antistereotype, columns.unrelated)
+    optional = tuple(name for name in (columns.context, columns.target) if name is not None)
+    for row in _rows(path, columns, sentences, optional):
+        context = row.values[columns.context] if columns.context else ""
+        if columns.context and BLANK not in context:
+            raise _error(path, row.line, f"{columns.context!r} has no {BLANK}")
+        term = row.values[columns.target] if columns.target else ""
         texts = (row.values[name] for name in sentences)
         triple = Triple(f"triples/{row.id}", row.domain, term, context, *texts)
         by_domain.setdefault(row.domain, []).append(
@@ -237,19 +247,19 @@ def _asked(
     name: str, by_domain: Mapping[str, Sequence[T]], request: ItemsRequest
 ) -> dict[str, Sequence[T]]:
     """A sample of the items of each domain asked for that the file has."""
-    found: dict[str, Sequence[T]] = {
+    sampled: dict[str, Sequence[T]] = {
         domain: nested_sample(
             list(by_domain[domain]), request.limit, request.seed, lambda item: item.id
         )
         for domain in request.domains
         if domain in by_domain
     }
-    if not found:
+    if not sampled:
         raise DataError(
             f"evaluator '{name}': the file has no item of {', '.join(request.domains)} (it has: "
             f"{', '.join(sorted(by_domain)) or 'none'}); map its names with 'domain_names'"
         )
-    return found
+    return sampled
 
 
 def _error(path: Path, number: int, what: str) -> DataError:

@@ -92,7 +92,7 @@ class PairEvaluator(Evaluator[ConfigT]):
                 items = pair_items(request.model, pairs, scorer)
                 left_out = len(pairs) - len(items)
                 unscored = f"{left_out} pairs left out: no differing token" if left_out else None
-                note = "; ".join(own for own in (notes.get(domain), unscored) if own) or None
+                note = "; ".join(part for part in (notes.get(domain), unscored) if part) or None
                 measurements.append(self.measurement(domain, protocol, items, note))
         return measurements
 
@@ -166,14 +166,14 @@ class HalfDifference(Estimator):
 
     def counts(self, sample: Sample) -> Floats:
         """Return a row for the stereo half and one for the antistereo half."""
-        halves = [[own == half for own in sample.strata] for half in (STEREO, ANTISTEREO)]
+        halves = [[stratum == half for stratum in sample.strata] for half in (STEREO, ANTISTEREO)]
         return np.array(halves, dtype=np.float64).reshape(2, len(sample.ids))
 
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Return half the difference of the two means; no value without both halves."""
         means = sums / counts
-        found: Floats = (means[0] - means[1]) / 2.0
-        return found
+        difference: Floats = (means[0] - means[1]) / 2.0
+        return difference
 
     def of_items(self, sample: Sample) -> Floats | None:
         """Return the margin of each item."""

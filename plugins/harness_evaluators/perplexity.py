@@ -263,9 +263,9 @@ class CorpusPerplexity(Evaluator[CorpusPerplexityConfig]):
         items = tuple(
             Item(
                 id=passage.id,
-                values={"nll": -float(np.sum(own[1:])), "tokens": float(len(own) - 1)},
+                values={"nll": -float(np.sum(logprobs[1:])), "tokens": float(len(logprobs) - 1)},
             )
-            for (passage, _), own in zip(kept, scores, strict=True)
+            for (passage, _), logprobs in zip(kept, scores, strict=True)
         )
         return items, cut
 

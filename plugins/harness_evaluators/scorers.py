@@ -65,9 +65,9 @@ def score_sentences(model: LanguageModel, texts: Sequence[str], scorer: str) -> 
     Raises:
         ModelError: the scorer is unknown, made for the other kind of model, or for pairs only.
     """
-    found = _scorer(scorer, model, pairs=False)
-    assert found.of_texts is not None
-    return found.of_texts(model, texts)
+    fitting = _scorer(scorer, model, pairs=False)
+    assert fitting.of_texts is not None
+    return fitting.of_texts(model, texts)
 
 
 def score_pairs(
@@ -78,9 +78,9 @@ def score_pairs(
     Raises:
         ModelError: the scorer is unknown, or made for the other kind of model.
     """
-    found = _scorer(scorer, model, pairs=True)
-    if found.of_pairs is not None:
-        return found.of_pairs(model, pairs)
+    fitting = _scorer(scorer, model, pairs=True)
+    if fitting.of_pairs is not None:
+        return fitting.of_pairs(model, pairs)
     flat = score_sentences(model, [text for pair in pairs for text in pair], scorer)
     return [PairScore(*scores) for scores in zip(flat[::2], flat[1::2], strict=True)]
 
@@ -125,9 +125,9 @@ def _scorer(scorer: str, model: LanguageModel, *, pairs: bool) -> Scorer:
     if name not in SCORERS:
         raise ModelError(f"unknown scorer '{name}'{did_you_mean(name, SCORERS)}")
     fitting = [
-        known
-        for known, own in SCORERS.items()
-        if own.kind == model.kind and (pairs or own.of_texts is not None)
+        other
+        for other, about in SCORERS.items()
+        if about.kind == model.kind and (pairs or about.of_texts is not None)
     ]
     if name not in fitting:
         raise ModelError(
@@ -141,12 +141,12 @@ def _hf_nll(model: LanguageModel, texts: Sequence[str]) -> list[float]:
     """Mean log p of all tokens that have one: without a start token, the first has none."""
     means = []
     for text, scores in zip(texts, model.token_scores(texts), strict=True):
-        own = scores.logprobs if model.front else scores.logprobs[1:]
-        if not len(own):
+        logprobs = scores.logprobs if model.front else scores.logprobs[1:]
+        if not len(logprobs):
             raise ModelError(
                 f"scorer 'hf_nll' needs two tokens; {text!r} has one; use 'bos_mean' instead"
             )
-        means.append(float(own.mean()))
+        means.append(float(logprobs.mean()))
     return means
 
 
@@ -160,8 +160,8 @@ def _bb_geo(model: LanguageModel, texts: Sequence[str]) -> list[float]:
     firsts = [int(scores.ids[0]) for scores in plain]
     first = model.start_scores(firsts, start=model.separator_id)
     return [
-        float((own + np.sum(scores.logprobs[1:])) / len(scores.ids))
-        for own, scores in zip(first, plain, strict=True)
+        float((logprob + np.sum(scores.logprobs[1:])) / len(scores.ids))
+        for logprob, scores in zip(first, plain, strict=True)
     ]
 
 
@@ -184,7 +184,7 @@ def _mlm_pll_shared(
         a, b = model.encode(one), model.encode(other)
         same_a, same_b = _spans(a, b, shared=True)
         texts += [(a, same_a), (b, same_b)]
-    sums = [round(float(own.sum()), 3) for own in model.masked_scores_of(texts)]
+    sums = [round(float(logprobs.sum()), 3) for logprobs in model.masked_scores_of(texts)]
     return [PairScore(*both) for both in zip(sums[::2], sums[1::2], strict=True)]
 
 
@@ -197,7 +197,8 @@ def _mlm_avg_diff(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> lis
         own_a, own_b = _spans(a, b, shared=False)
         texts += [(a, own_a), (b, own_b)] if own_a and own_b else [(a, []), (b, [])]
     means = [
-        round(float(own.mean()), 3) if len(own) else None for own in model.masked_scores_of(texts)
+        round(float(logprobs.mean()), 3) if len(logprobs) else None
+        for logprobs in model.masked_scores_of(texts)
     ]
     return [
         None if one is None or other is None else PairScore(one, other)
@@ -244,7 +245,7 @@ def _mlm_pll_word_l2r(model: LanguageModel, texts: Sequence[str]) -> list[float]
                 for j, token in enumerate(ids)
             ]
             rows.append((later, [k]))
-    scores = iter(float(own[0]) for own in model.masked_scores_of(rows))
+    scores = iter(float(logprobs[0]) for logprobs in model.masked_scores_of(rows))
     return [math.fsum(next(scores) for _ in range(count)) for count in counts]
 
 

@@ -232,7 +232,7 @@ class Seat(Evaluator[SeatConfig]):
 
 def _sampled(name: str, texts: Mapping[str, Sequence[str]], request: ItemsRequest) -> Test:
     """A test without repeated texts, with at most ``limit`` targets a set."""
-    distinct = [tuple(dict.fromkeys(texts[own])) for own in SETS]
+    distinct = [tuple(dict.fromkeys(texts[set_name])) for set_name in SETS]
     first, second = (
         tuple(nested_sample(targets, request.limit, request.seed, lambda text: f"{name}/{text}"))
         for targets in distinct[:2]
@@ -245,7 +245,9 @@ def test_items(model: LanguageModel, test: Test, pooling: Pooling) -> list[Item]
     groups = [*test.targets, *test.attributes]
     texts = list(dict.fromkeys(text for group in groups for text in group))
     vectors = dict(zip(texts, _vectors(model, texts, pooling), strict=True))
-    first, second = (np.stack([vectors[text] for text in own]) for own in test.attributes)
+    first, second = (
+        np.stack([vectors[text] for text in attribute]) for attribute in test.attributes
+    )
 
     def association(text: str) -> float:
         return float((first @ vectors[text]).mean() - (second @ vectors[text]).mean())
@@ -264,12 +266,12 @@ def test_items(model: LanguageModel, test: Test, pooling: Pooling) -> list[Item]
 
 def _vectors(model: LanguageModel, texts: Sequence[str], pooling: Pooling) -> list[Floats]:
     """Unit vectors of texts in float64."""
-    found = []
+    vectors = []
     for states in model.hidden_states(texts):
         pooled = states.astype(np.float64)
         pooled = pooled.mean(axis=0) if pooling == "mean" else pooled[-1]
-        found.append(pooled / np.linalg.norm(pooled))
-    return found
+        vectors.append(pooled / np.linalg.norm(pooled))
+    return vectors
 
 
 def _item_id(test: Test, stratum: str, text: str) -> str:
@@ -291,7 +293,9 @@ def permutation_p(x: Sequence[float], y: Sequence[float]) -> float:
 
     tolerance = 1e-12 * (1.0 + abs(observed))
     if math.comb(len(both), size) <= EXACT:
-        sums = np.array([both[list(own)].sum() for own in combinations(range(len(both)), size)])
+        sums = np.array(
+            [both[list(chosen)].sum() for chosen in combinations(range(len(both)), size)]
+        )
         return float((difference(sums) >= observed - tolerance).mean())
     rng = np.random.default_rng(0)
     hits = 1
@@ -356,12 +360,12 @@ class MeanAbsoluteEffectSize(Estimator):
         effects: dict[str | None, float] = {}
         formula = EffectSize()
         for cluster in dict.fromkeys(sample.clusters):
-            own = [k for k, name in enumerate(sample.clusters) if name == cluster]
+            members = [k for k, name in enumerate(sample.clusters) if name == cluster]
             part = Sample(
-                sample.values[own],
-                [sample.ids[k] for k in own],
-                [None] * len(own),
-                [sample.strata[k] for k in own],
+                sample.values[members],
+                [sample.ids[k] for k in members],
+                [None] * len(members),
+                [sample.strata[k] for k in members],
             )
             with np.errstate(all="ignore"):
                 sums, counts = (f(part).sum(axis=1) for f in (formula.components, formula.counts))

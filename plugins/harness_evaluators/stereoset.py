@@ -205,9 +205,11 @@ def conditional_items(
             sentences.append(text)
     scores: list[dict[str, float]] = [{} for _ in triples]
     tokens = model.continuation_scores(contexts, sentences)
-    for (k, name), own in zip(places, tokens, strict=True):
-        scores[k][name] = float(own.logprobs.mean())
-    return [triple_item(triple, own) for triple, own in zip(triples, scores, strict=True)]
+    for (k, name), of_text in zip(places, tokens, strict=True):
+        scores[k][name] = float(of_text.logprobs.mean())
+    return [
+        triple_item(triple, of_triple) for triple, of_triple in zip(triples, scores, strict=True)
+    ]
 
 
 def _triple(row: tuple[str, ...]) -> Triple:

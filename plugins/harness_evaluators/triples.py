@@ -100,7 +100,7 @@ class TripleEvaluator(Evaluator[ConfigT]):
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """Score the triples with each scorer; see `Evaluator.evaluate`."""
         by_domain = self.scored(request)
-        triples = [triple for own in by_domain.values() for triple in own]
+        triples = [triple for of_domain in by_domain.values() for triple in of_domain]
         measurements: list[Measurement] = []
         for done, scorer in enumerate(self.config.scorers):
             name = self.resolve(scorer, request.model.kind)
@@ -108,8 +108,8 @@ class TripleEvaluator(Evaluator[ConfigT]):
             request.progress(done, len(self.config.scorers), protocol)
             items = self.score(request.model, triples, name)
             for domain in [asked for asked in request.domains if asked in by_domain]:
-                own = [i for i, t in zip(items, triples, strict=True) if t.domain == domain]
-                measurements.append(self.measurement(domain, protocol, own))
+                chosen = [i for i, t in zip(items, triples, strict=True) if t.domain == domain]
+                measurements.append(self.measurement(domain, protocol, chosen))
             if self.overall:
                 measurements.append(self.measurement(OVERALL, protocol, items))
         return measurements
@@ -173,8 +173,10 @@ class TripleEvaluator(Evaluator[ConfigT]):
             ),
         )
         return tuple(
-            own.model_copy(update={"primary": own.primary and (own.role == "bias") == bias})
-            for own in definitions
+            definition.model_copy(
+                update={"primary": definition.primary and (definition.role == "bias") == bias}
+            )
+            for definition in definitions
         )
 
 
@@ -204,7 +206,9 @@ def triple_items(
         scores[k][name] = score
         if scorer == FILLER and name != "unrelated":
             scores[k][LOG + name] = math.log(score)
-    return [triple_item(triple, own) for triple, own in zip(triples, scores, strict=True)]
+    return [
+        triple_item(triple, of_triple) for triple, of_triple in zip(triples, scores, strict=True)
+    ]
 
 
 def _neutral_sentences(triple: Triple) -> dict[str, tuple[str, str]]:
@@ -332,7 +336,7 @@ def filler_scores(model: LanguageModel, filled: Sequence[Filled]) -> list[float]
         first, last = inside[0], inside[-1] + 1
         texts += [([*ids[: k + 1], *ids[last:]], [k]) for k in range(first, last)]
         counts.append(last - first)
-    probabilities = iter(float(np.exp(own[0])) for own in model.masked_scores_of(texts))
+    probabilities = iter(float(np.exp(logprobs[0])) for logprobs in model.masked_scores_of(texts))
     return [float(np.mean([next(probabilities) for _ in range(count)])) for count in counts]
 
 

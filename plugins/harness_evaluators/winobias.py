@@ -67,7 +67,7 @@ class Schema(NamedTuple):
 
 def parse(folder: Path) -> Iterator[Row]:
     """Yield the fields of each `Schema`, file by file; line k of both files of a pair."""
-    found = []
+    sentences = []
     for kind in KINDS:
         for part in ("dev", "test"):
             names = [f"{side}_stereotyped_{kind}.txt.{part}" for side in ("pro", "anti")]
@@ -78,9 +78,9 @@ def parse(folder: Path) -> Iterator[Row]:
                 )
             for number, lines in enumerate(zip(pro, anti, strict=True), start=1):
                 where = f"{folder / names[0]}: line {number}"
-                found.append((f"{kind}/{part}/{number}", kind, *_marked(where, lines)))
-    occupations = sorted({row[4] for row in found}, key=len, reverse=True)
-    for identity, kind, pro_text, anti_text, referent, first, second in found:
+                sentences.append((f"{kind}/{part}/{number}", kind, *_marked(where, lines)))
+    occupations = sorted({row[4] for row in sentences}, key=len, reverse=True)
+    for identity, kind, pro_text, anti_text, referent, first, second in sentences:
         lower = pro_text.lower()
         others = [
             name
@@ -99,8 +99,12 @@ def _lines(path: Path) -> list[str]:
 def _marked(where: str, lines: tuple[str, str]) -> tuple[str, str, str, str, str]:
     """Both sentences without brackets, the occupation, and the first pronoun of each."""
     marks = [[mark.strip("[ ") for mark in _BRACKETS.findall(line)] for line in lines]
-    pronouns = [[mark for mark in own if mark.lower() in _PRONOUNS] for own in marks]
-    referents = [[mark for mark in own if mark.lower() not in _PRONOUNS] for own in marks]
+    pronouns = [
+        [mark for mark in of_sentence if mark.lower() in _PRONOUNS] for of_sentence in marks
+    ]
+    referents = [
+        [mark for mark in of_sentence if mark.lower() not in _PRONOUNS] for of_sentence in marks
+    ]
     if not (all(pronouns) and all(referents)):
         raise DataError(f"{where}: needs a marked occupation and a marked pronoun")
     texts = [line.translate(_NO_BRACKETS) for line in lines]

@@ -196,10 +196,10 @@ def _sigmoid(x: float) -> float:
 
 
 def _pronoun(text: str) -> str:
-    found = _PRONOUN.search(text)
-    if found is None:
+    pronoun = _PRONOUN.search(text)
+    if pronoun is None:
         raise DataError(f"evaluator 'winogender': no pronoun in {text!r}")
-    return found.group().capitalize()
+    return pronoun.group().capitalize()
 
 
 METRICS: tuple[MetricDefinition, ...] = (

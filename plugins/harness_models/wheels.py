@@ -133,7 +133,7 @@ class WheelModel(Model[WheelConfig]):
         Raises:
             ModelError: one is not installed.
         """
-        found = []
+        paths = []
         for piece in self.pieces:
             try:
                 path = Path(str(distribution(piece.wheel).locate_file(piece.file)))
@@ -141,8 +141,8 @@ class WheelModel(Model[WheelConfig]):
                 path = Path()
             if not path.is_file():
                 raise ModelError(f"model '{self.name}' is not installed; run `{self._pip()}`")
-            found.append(path)
-        return found
+            paths.append(path)
+        return paths
 
     def checksum(self) -> str:
         """SHA-256 that the whole file must have."""
@@ -194,11 +194,11 @@ def remove_litter(cache_dir: Path) -> None:
 def _is_as_installed(piece: Piece, path: Path) -> bool | None:
     """Whether a file has the hash that its wheel lists; None: it lists none."""
     listed = {str(file): file.hash for file in distribution(piece.wheel).files or ()}
-    known = listed.get(piece.file)
-    if known is None or known.mode != "sha256":
+    entry = listed.get(piece.file)
+    if entry is None or entry.mode != "sha256":
         return None
     digest = base64.urlsafe_b64encode(bytes.fromhex(file_sha256(path)))
-    return digest.decode().rstrip("=") == known.value
+    return digest.decode().rstrip("=") == entry.value
 
 
 def _convert(model: WheelModel, pieces: Sequence[Path], folder: Path) -> None:

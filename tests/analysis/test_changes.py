@@ -79,7 +79,7 @@ def test_influences_are_those_of_leaving_out_each_unit(name: str, clusters: bool
     whole = metric.compute_sample(sample)
     assert found.after.value == pytest.approx(whole.value)
     assert found.value == pytest.approx((whole.value or 0.0) - (metric.value or 0.0))
-    if clusters and name in ("did", "percent_balanced"):
+    if clusters and name in ("did", "half_difference", "percent_balanced"):
         assert found.few == 3  # clusters of one half
         assert found.influences is None
         return

@@ -67,7 +67,7 @@ def distance(values: Floats, fits: tuple[str, ...], units: tuple[str, ...]) -> D
      (65, 40, 262, 6), (55, 50, 262, 6)],
 )  # fmt: skip
 def test_intervals_of_improvement_cover(base: int, after: int, items: int, cells: int) -> None:
-    """For single scores and means of six, where the base can be told from the ideal."""
+    """For single scores and means of six, where the base differs significantly from the ideal."""
     rng = np.random.default_rng(base + after + items + cells)
     held, improvements = [], []
     for _ in range(250):
@@ -87,7 +87,7 @@ def test_intervals_of_improvement_cover(base: int, after: int, items: int, cells
         held.append(not found.interval.excludes(truth))
         improvements.append(found.value)
     assert np.mean(held) > 0.95 - slack(len(held)) - 0.01
-    if base == 65:  # else only the larger bases can be told from the ideal
+    if base == 65:  # else only the larger bases differ significantly from the ideal
         assert np.mean(improvements) == pytest.approx(truth, abs=1.2)
 
 
@@ -115,7 +115,7 @@ def scores(
 def test_the_interval_of_a_single_improvement_covers_where_it_is_shown(
     base: int, after: int, clustered: bool
 ) -> None:
-    """Those bases that can be told from the ideal: by the delta method it was .72 to .92."""
+    """The base differs significantly from the ideal. By the delta method it was .72 to .92."""
     truth = abs(base - 50) - abs(after - 50)
     for items in (20, 80, 200) if not clustered else (80, 200):
         rng = np.random.default_rng(base + after + items)

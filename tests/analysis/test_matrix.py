@@ -57,7 +57,7 @@ def test_sources_by_targets_with_the_base_and_controls(bench: Bench) -> None:
     assert entry.after is not None
     assert (entry.base.value, entry.after.value) == (100.0, 0.0)  # level -1.3 at step 30
     assert entry.change == -100.0
-    assert entry.improvement is None  # two items cannot tell the base from 50
+    assert entry.improvement is None  # two items: the base is not significantly different from 50
     assert entry.p is None
     assert entry.test is not None
     assert (entry.test.gained, entry.test.lost, entry.test.p) == (0, 2, 0.5)

@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from bench import Bench
 from fresh_env import REPO
+from kept_run import carry_out, small_spec
+from old_masks import without_words
 
+from harness.data.places import DataStore
+from harness.plugins import load_registry
 from harness.storage.store import Store
 
 
@@ -60,6 +64,37 @@ def test_a_published_run_is_whole_and_the_same_each_time(run: Path, tmp_path: Pa
     assert {k: v for k, v in second.items() if k != "README.md"} == {
         k: v for k, v in first.items() if k != "README.md"
     }
+
+
+def test_masks_of_an_earlier_version_get_their_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(REPO / "benchmarks"))
+    from publish import add_words
+
+    registry = load_registry(strict=True)
+    data = DataStore(cache_dir=tmp_path / "cache", offline=True, domains=registry.domains)
+    raw = small_spec(
+        tmp_path,
+        masker=["wordlist", "random"],
+        debiaser={"use": "mlm-unlearning", "learning_rate": 0.01},
+        evaluators=[{"use": "embedded-pairs", "scorers": ["hf_nll"]}],
+        steps=1,
+    )
+    store = Store(tmp_path / "run")
+    carry_out(raw, store, registry, data)
+    masks = {name: masks for name in store.mask_keys() if (masks := store.masks(name)) is not None}
+    records = {key: store.record(key) for key in store.record_keys()}
+    for new in masks.values():
+        store.write_masks(without_words(new))
+    store.pack()
+    before = Store.open(store.folder)
+    assert all(before.masks(name) != masks[name] for name in masks)
+    add_words(before)
+    after = Store.open(store.folder)
+    assert {name: after.masks(name) for name in after.mask_keys()} == masks
+    assert {key: after.record(key) for key in after.record_keys()} == records
+    assert not (store.folder / "masks").exists()  # packed again
 
 
 def test_a_run_that_gives_the_machine_away_or_was_altered_is_refused(

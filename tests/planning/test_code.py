@@ -33,7 +33,7 @@ def hashes(registry: Registry) -> dict[tuple[str, str], str]:
             ["debiaser/mlm-unlearning", "debiaser/weight-noise"],
             ["debiaser/cda"],
         ),
-        ("estimators.py", ["evaluator/crows-pairs", "evaluator/stereoset"], ["debiaser/identity"]),
+        ("built_in.py", ["evaluator/crows-pairs", "evaluator/stereoset"], ["debiaser/identity"]),
         ("survey.py", [], ["model/hf"]),
         ("families.py", [], ["debiaser/cda", "evaluator/crows-pairs"]),
     ],

@@ -14,8 +14,10 @@ from pathlib import Path
 import pytest
 from bench import Bench
 from made_runs import made_key, make_run
+from old_masks import without_words
 
 from harness.analysis.long_table import tidy_rows
+from harness.data.words import word_spans
 from harness.errors import HarnessError, StoreError
 from harness.replay.verification import verify
 from harness.storage import run_folder
@@ -305,6 +307,23 @@ def test_stored_masks_hold_no_text_and_fit_the_same_passages_only() -> None:
             masks.apply(wrong)
     with pytest.raises(ValueError, match="changed"):
         StoredMasks.of_text(masks.text.replace(b'"start":0', b'"start":1'), masks.sha256)
+
+
+def test_masks_of_an_earlier_version_keep_their_name_and_get_their_words(tmp_path: Path) -> None:
+    new = StoredMasks.of(masked())
+    old = without_words(new)
+    assert old.sha256 == new.sha256
+    assert {mask.words for mask in old.each()} == {None}
+    assert [mask.words for mask in new.each()] == [
+        len(word_spans(answer.passage.text)) for answer in masked()
+    ]
+    store = Store(tmp_path)
+    store.prepare()
+    for masks in (old, new):
+        store.write_masks(masks)
+        assert store.masks(masks.sha256) == masks
+    passages = tuple(answer.passage for answer in masked())
+    assert old.apply(passages) == new.apply(passages) == masked()
 
 
 def test_a_run_stores_the_masks_of_its_fits_once(tmp_path: Path) -> None:

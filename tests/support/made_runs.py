@@ -12,6 +12,7 @@ import numpy as np
 from harness.metrics import HIGHER, LOWER, NO_IDEAL, TOWARDS_0, TOWARDS_50, Item, Metric
 from harness.quantities import Count, Decision, LogProb, Nats
 from harness.storage.cells import Cell, MeasureRef
+from harness.storage.masks import StoredMasks
 from harness.storage.records import Failure, PluginVersion, Provenance, Record, RunIndex
 from harness.storage.store import Store
 from harness.types import Measurement
@@ -198,18 +199,24 @@ def make_run(
     lean: float = 0.25,
     items: int = 40,
     stops: Mapping[tuple[str, int], int] = MappingProxyType({}),
+    masks: Mapping[tuple[str, str, int], StoredMasks] = MappingProxyType({}),
 ) -> Store:
     """Write a whole run; ``fail`` names (source, step) whose measurements failed.
 
-    With a ``lean`` of 0.8 or more the base can be told from the ideal, so that improvement is
-    defined. ``stops`` says at which step the fit of a (source, seed) stopped; give one step then.
+    With a ``lean`` of 0.8 or more the base is significantly different from the ideal, so that
+    improvement is defined. ``stops`` says at which step the fit of a (source, seed) stopped; give
+    one step then. ``masks`` are those of the fits of a (masker, source, seed).
     """
     store = Store(folder / name)
     store.prepare()
     done: set[str] = set()
 
     def refs(
-        fit: str, step: int, shift: float | None, stopped: int | None = None
+        fit: str,
+        step: int,
+        shift: float | None,
+        stopped: int | None = None,
+        learned_from: str | None = None,
     ) -> list[MeasureRef]:
         found = []
         for evaluator in evaluators:
@@ -229,6 +236,7 @@ def make_run(
                 created_at=NOW,
                 seconds={"measure": 1.5},
                 tokens=1000,
+                masks=learned_from,
                 fit_log={}
                 if stopped is None
                 else {"stopped_at_step": stopped, "stopped_at_kl": 0.05 + 0.0001 * stopped},
@@ -244,6 +252,9 @@ def make_run(
                 for seed in seeds:
                     fit = f"{method}-{masker}-{source}-{seed}".replace("/", "-")
                     measures = list(base)
+                    learned_from = masks.get((str(masker), source, seed))
+                    if learned_from is not None:
+                        store.write_masks(learned_from)
                     strength = (0.5 + 0.1 * sources.index(source)) * (
                         0.2 if masker == "random" else 1.0
                     )
@@ -251,7 +262,13 @@ def make_run(
                         shift = strength * step / max(steps) + 0.03 * seed
                         failed = (source, step) in fail
                         stopped = stops.get((source, seed))
-                        measures += refs(fit, step, None if failed else shift, stopped)
+                        measures += refs(
+                            fit,
+                            step,
+                            None if failed else shift,
+                            stopped,
+                            learned_from.sha256 if learned_from is not None else None,
+                        )
                     cells.append(
                         Cell(
                             model="tiny_1",

@@ -111,10 +111,12 @@ def _in_a_layer(module: Any, name: str) -> bool:
     if _OLD_BUFFERS.search(name):
         return False
     lists = [
-        own for own, part in module.named_modules() if isinstance(part, torch.nn.ModuleList) and own
+        path
+        for path, part in module.named_modules()
+        if isinstance(part, torch.nn.ModuleList) and path
     ]
-    short = [own.partition(".")[2] for own in lists]  # a body that was saved by itself
-    return any(name.startswith(f"{own}.") for own in [*lists, *short] if own)
+    short = [path.partition(".")[2] for path in lists]  # a body that was saved by itself
+    return any(name.startswith(f"{path}.") for path in [*lists, *short] if path)
 
 
 def _some(names: Collection[str]) -> str:
@@ -124,4 +126,4 @@ def _some(names: Collection[str]) -> str:
 
 
 def _shape(sizes: Any) -> str:
-    return " x ".join(str(int(own)) for own in sizes) or "a number"
+    return " x ".join(str(int(size)) for size in sizes) or "a number"

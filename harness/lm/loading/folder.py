@@ -83,7 +83,7 @@ def files_read(folder: Path) -> list[Path]:
     These are the weights, those in sub-folders included, and all other files at the top except
     those that are known not to matter (weights in other formats, pages, settings of generation).
     """
-    found = {
+    names = {
         path.name
         for path in folder.iterdir()
         if path.is_file()
@@ -92,7 +92,7 @@ def files_read(folder: Path) -> list[Path]:
         and path.suffix.lower() not in _NOT_READ_SUFFIXES
         and not (path.suffix == ".safetensors" and path.name not in _top_weights(folder))
     }
-    return [Path(name) for name in sorted(found | set(_shards(folder)))]
+    return [Path(name) for name in sorted(names | set(_shards(folder)))]
 
 
 def check_folder(folder: Path) -> None:
@@ -130,12 +130,12 @@ def read_json(path: Path) -> dict[str, Any]:
         ModelError: it cannot be read, or is not a JSON object.
     """
     try:
-        found = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelError(f"{path}: not readable as JSON: {error}") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise ModelError(f"{path}: not a JSON object")
-    return found
+    return content
 
 
 def check_safetensors(path: Path) -> None:
@@ -157,7 +157,9 @@ def check_safetensors(path: Path) -> None:
         raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
     try:
         tensors = json.loads(head)
-        ends = [own["data_offsets"][1] for name, own in tensors.items() if name != "__metadata__"]
+        ends = [
+            about["data_offsets"][1] for name, about in tensors.items() if name != "__metadata__"
+        ]
     except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         cut = 8 < size < 8 + length <= _HEADER_LIMIT
         what = (

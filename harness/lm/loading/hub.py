@@ -92,7 +92,7 @@ def hub_config(hub_id: str, revision: str | None = None) -> Path:
 
 def _download(hub_id: str, commit: str, patterns: tuple[str, ...]) -> Path:
     try:
-        found = _api().snapshot_download(
+        folder = _api().snapshot_download(
             hub_id,
             revision=commit,
             allow_patterns=list(patterns),
@@ -100,7 +100,7 @@ def _download(hub_id: str, commit: str, patterns: tuple[str, ...]) -> Path:
         )
     except Exception as error:  # as above
         raise ModelError(_why(hub_id, commit, error)) from error
-    return Path(str(found))
+    return Path(str(folder))
 
 
 def _api() -> Any:

@@ -63,7 +63,7 @@ def kind_of(config: Any, wanted: str, shown: str) -> ModelKind:
     return "masked"
 
 
-def _names(known: Any) -> tuple[str, ...]:
-    if known is None:
+def _names(architectures: Any) -> tuple[str, ...]:
+    if architectures is None:
         return ()
-    return (known,) if isinstance(known, str) else tuple(known)
+    return (architectures,) if isinstance(architectures, str) else tuple(architectures)

@@ -85,21 +85,23 @@ def load_transformers(
         check_gguf(folder / gguf_file)
     try:
         with listening(shown):
-            found = _load(folder, kind, gguf_file, getattr(torch, dtype), target, max_memory, shown)
+            loaded = _load(
+                folder, kind, gguf_file, getattr(torch, dtype), target, max_memory, shown
+            )
     except HarnessError:
         raise
     except Exception as error:  # of transformers and of what it calls, about the files
         raise ModelError(
             f"model '{shown}' cannot be loaded: {_reason(error)} ({folder})"
         ) from error
-    found.module.config._name_or_path = str(source)
+    loaded.module.config._name_or_path = str(source)
     if (start_token, separator) == (AUTO, None):
         start_token, separator = read_choice(folder)
     starts = find_start_tokens(
-        found.tokenizer, found.kind, name=shown, wanted=start_token, separator=separator
+        loaded.tokenizer, loaded.kind, name=shown, wanted=start_token, separator=separator
     )
     model = TransformersModel(
-        found.module, found.tokenizer, kind=found.kind, name=shown, starts=starts
+        loaded.module, loaded.tokenizer, kind=loaded.kind, name=shown, starts=starts
     )
     model.check()
     return model

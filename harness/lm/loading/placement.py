@@ -52,7 +52,7 @@ def place(module: Any, dtype: torch.dtype, limits: Mapping[str, str] | None) -> 
         )
     if total > sum(room[name] for name in room if name != "cpu" or first == "cpu"):
         room[first] -= max(layers.values(), default=0)  # a layer from elsewhere is run there
-    found: dict[str, Place] = {"": first}
+    places: dict[str, Place] = {"": first}
     left = list(layers.items())
     for name in [*room, "disk"]:
         while left and (name == "disk" or left[0][1] <= room[name]):
@@ -60,14 +60,14 @@ def place(module: Any, dtype: torch.dtype, limits: Mapping[str, str] | None) -> 
             if name != "disk":
                 room[name] -= size
             if name != first:
-                _split(found, module, layer)
-                found[layer] = name
-    return found
+                _split(places, module, layer)
+                places[layer] = name
+    return places
 
 
-def single(found: Mapping[str, Place]) -> torch.device | None:
+def single(device_map: Mapping[str, Place]) -> torch.device | None:
     """The one device that holds everything, or None."""
-    places = set(found.values())
+    places = set(device_map.values())
     if len(places) > 1 or "disk" in places:
         return None
     (only,) = places
@@ -115,8 +115,8 @@ def standing_in(module: torch.nn.Module) -> Iterator[None]:
 
 def _runs_on(part: torch.nn.Module) -> torch.device:
     hook: Any = getattr(part, "_hf_hook", None)
-    for own in getattr(hook, "hooks", (hook,)):
-        if (device := getattr(own, "execution_device", None)) is not None:
+    for one_hook in getattr(hook, "hooks", (hook,)):
+        if (device := getattr(one_hook, "execution_device", None)) is not None:
             return torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
     return torch.device("cpu")
 
@@ -124,9 +124,9 @@ def _runs_on(part: torch.nn.Module) -> torch.device:
 def devices(module: torch.nn.Module) -> str:
     """The places of a model's weights, in words: ``cuda:0, cuda:1, cpu``."""
     placed: Mapping[str, Place] = getattr(module, "hf_device_map", None) or {}
-    names = [f"cuda:{own}" if isinstance(own, int) else str(own) for own in placed.values()]
-    found = dict.fromkeys(names or (str(p.device) for p in module.parameters()))
-    return ", ".join(found)
+    names = [f"cuda:{place}" if isinstance(place, int) else str(place) for place in placed.values()]
+    distinct = dict.fromkeys(names or (str(p.device) for p in module.parameters()))
+    return ", ".join(distinct)
 
 
 def _place(name: str) -> Place:
@@ -147,13 +147,13 @@ def _size(module: torch.nn.Module, dtype: torch.dtype) -> int:
     return sum(parameter.numel() for parameter in module.parameters()) * dtype.itemsize
 
 
-def _split(found: dict[str, Place], module: Any, name: str) -> None:
+def _split(places: dict[str, Place], module: Any, name: str) -> None:
     """Make a submodule a key of its own: a coarser one that covers it becomes its parts."""
     kept = set(module.state_dict())
-    while name not in found:
-        covering = next(key for key in found if key == "" or name.startswith(f"{key}."))
-        own, front = found.pop(covering), f"{covering}." if covering else ""
+    while name not in places:
+        covering = next(key for key in places if key == "" or name.startswith(f"{key}."))
+        place, front = places.pop(covering), f"{covering}." if covering else ""
         part = module.get_submodule(covering)
-        found.update({f"{front}{child}": own for child, _ in part.named_children()})
+        places.update({f"{front}{child}": place for child, _ in part.named_children()})
         tensors = [*part.named_parameters(recurse=False), *part.named_buffers(recurse=False)]
-        found.update({f"{front}{each}": own for each, _ in tensors if f"{front}{each}" in kept})
+        places.update({f"{front}{each}": place for each, _ in tensors if f"{front}{each}" in kept})

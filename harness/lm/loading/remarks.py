@@ -66,7 +66,7 @@ def listening(name: str) -> Iterator[list[str]]:
         transformers_logging.set_verbosity(verbosity)
         if bars:
             transformers_logging.enable_progress_bar()
-    collector.lines += [f"{own.category.__name__}: {own.message}" for own in raised]
+    collector.lines += [f"{warning.category.__name__}: {warning.message}" for warning in raised]
     for line in collector.lines:
         text = " ".join(line.split())
         if not _NO_NEWS.search(text) and text not in _told:

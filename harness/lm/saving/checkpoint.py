@@ -132,14 +132,14 @@ Form = Literal["weights", "adapter", "projections"]
 
 def forms(folder: Path) -> tuple[Form, ...]:
     """What a saved checkpoint holds, in the order in which it is put together."""
-    found: list[Form] = []
+    kept: list[Form] = []
     if (folder / ADAPTER_CONFIG).is_file():
-        found.append("adapter")
+        kept.append("adapter")
     elif any(folder.glob("model*.safetensors")):
-        found.append("weights")
+        kept.append("weights")
     if (folder / PROJECTIONS_INDEX).is_file():
-        found.append("projections")
-    return tuple(found)
+        kept.append("projections")
+    return tuple(kept)
 
 
 def open_saved(
@@ -206,8 +206,8 @@ def _install_projections(model: LanguageModel, folder: Path) -> None:
     from safetensors.numpy import load_file
 
     tensors = load_file(folder / PROJECTIONS)
-    for own in json.loads((folder / PROJECTIONS_INDEX).read_text("utf-8"))["maps"]:
-        model.project(tensors[own["matrix"]], tensors[own["bias"]], layer=int(own["layer"]))
+    for entry in json.loads((folder / PROJECTIONS_INDEX).read_text("utf-8"))["maps"]:
+        model.project(tensors[entry["matrix"]], tensors[entry["bias"]], layer=int(entry["layer"]))
 
 
 def projections(module: Any) -> list[tuple[str, int, Any]]:
@@ -225,10 +225,10 @@ def _save_projections(maps: list[tuple[str, int, Any]], name: str, folder: Path)
 
     tensors, index = {}, []
     for k, (module, layer, affine) in enumerate(maps):
-        own = {"module": module, "layer": layer, "matrix": f"{k}.matrix", "bias": f"{k}.bias"}
+        entry = {"module": module, "layer": layer, "matrix": f"{k}.matrix", "bias": f"{k}.bias"}
         tensors[f"{k}.matrix"] = affine.matrix.cpu().contiguous()
         tensors[f"{k}.bias"] = affine.bias.cpu().contiguous()
-        index.append(own)
+        index.append(entry)
     save_file(tensors, folder / PROJECTIONS)
     (folder / PROJECTIONS_INDEX).write_text(json.dumps({"base": name, "maps": index}, indent=1))
     readme = _README.format(

@@ -72,9 +72,9 @@ class Abilities:
     def batching(self) -> Batching:
         """Which rows may share a batch without changing one another's logits."""
         if self._batching is None:
-            found: Batching = _once("batching", self._forward, _find_batching)
-            self._batching = found
-            return found
+            rule: Batching = _once("batching", self._forward, _find_batching)
+            self._batching = rule
+            return rule
         return self._batching
 
     def _takes(self, size: int) -> bool:
@@ -93,8 +93,8 @@ def _once(what: str, forward: Forward, find: Callable[[Forward], T]) -> T:
     key = (what, architecture)
     if key not in _known:
         _known[key] = find(forward)
-    found: T = _known[key]
-    return found
+    answer: T = _known[key]
+    return answer
 
 
 def check_scores(forward: Forward, name: str) -> None:
@@ -167,8 +167,8 @@ def _same_in_blocks(forward: Forward, size: int) -> bool:
     left = size
     while left > 0:
         length = min(longest, left) if not rows else min(longest - 1, left)
-        own, tokens = tokens[: length - (not rows)], tokens[length:]
-        rows.append(_read_row([start, *own]))
+        new, tokens = tokens[: length - (not rows)], tokens[length:]
+        rows.append(_read_row([start, *new]))
         left -= length
     short = min(SHORT_ROW, longest - 1)
     rows.append(_read_row([start, *tokens[:short]]))
@@ -230,8 +230,8 @@ def _logits(
     counts: Sequence[int],
 ) -> list[torch.Tensor]:
     rows, places = (torch.tensor(list(part), device=forward.device) for part in (index, positions))
-    found = torch.cat(list(forward.logits(inputs, rows, places)))
-    return list(torch.split(found, list(counts)))
+    logits = torch.cat(list(forward.logits(inputs, rows, places)))
+    return list(torch.split(logits, list(counts)))
 
 
 def _architecture(forward: Forward) -> Hashable | None:

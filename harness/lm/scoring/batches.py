@@ -50,15 +50,15 @@ def batches(
         batching: which rows may share a batch.
     """
     order = sorted(range(len(rows)), key=lambda i: -len(rows[i].ids))
-    found: list[list[int]] = []
+    groups: list[list[int]] = []
     for i in order:
-        longest = len(rows[found[-1][0]].ids) if found else 0
-        full = longest * (len(found[-1]) + 1) > budget if found else True
+        longest = len(rows[groups[-1][0]].ids) if groups else 0
+        full = longest * (len(groups[-1]) + 1) > budget if groups else True
         apart = batching == "single" or (batching == "equal" and len(rows[i].ids) != longest)
         if full or apart:
-            found.append([])
-        found[-1].append(i)
-    return found
+            groups.append([])
+        groups[-1].append(i)
+    return groups
 
 
 def pad(

@@ -103,9 +103,9 @@ class Engine:
         in_trees = set(short)
         others = [i for i in range(len(rows)) if i not in in_trees]
         related, single = self._related(rows, others)
-        found: list[np.ndarray] = [np.empty(len(row.positions)) for row in rows]
+        logprobs: list[np.ndarray] = [np.empty(len(row.positions)) for row in rows]
         for i, scores in zip(single, self._score_rows([rows[i] for i in single]), strict=True):
-            found[i] = scores
+            logprobs[i] = scores
         work = [
             *block_batches(related, self._long_budget),
             *block_batches(blocks(rows, short), self.budget),
@@ -113,8 +113,8 @@ class Engine:
         for batch, flat in halving(work, self._score_blocks, lambda block: len(block.ids)):
             reads = (read for block in batch for read in block.reads)
             for read, score in zip(reads, flat.tolist(), strict=True):
-                found[read.row][read.place] = score
-        return found
+                logprobs[read.row][read.place] = score
+        return logprobs
 
     def _block_tokens(self, rows: Sequence[Row], most: int) -> int:
         """Longest block that the model takes; 0 where no two rows could share one."""
@@ -136,15 +136,15 @@ class Engine:
 
     def _score_rows(self, rows: Sequence[Row]) -> list[np.ndarray]:
         """Scores of rows that share no prefix; long ones have batches of their own."""
-        found: list[np.ndarray] = [np.empty(0)] * len(rows)
+        logprobs: list[np.ndarray] = [np.empty(0)] * len(rows)
         for is_long in (True, False):
             chosen = [i for i, row in enumerate(rows) if (len(row.ids) > BLOCK_TOKENS) is is_long]
             budget = self._long_budget if is_long else self.budget
             work = self._batches([rows[i] for i in chosen], budget)
             scored = score_rows([rows[i] for i in chosen], self._score_batch, work)
             for i, scores in zip(chosen, scored, strict=True):
-                found[i] = scores
-        return found
+                logprobs[i] = scores
+        return logprobs
 
     def _batches(self, rows: Sequence[Row], budget: int) -> list[list[int]]:
         """Indices of rows that are run together, longest first."""
@@ -157,10 +157,10 @@ class Engine:
     def _score_blocks(self, batch: Sequence[Block]) -> np.ndarray:
         """Scores of the reads of a batch of trees, flat, block by block."""
         with self.forward.inference():
-            own = forest(batch, self.forward.filler, self.device)
-            found = self.forward.logprobs(own, *wanted(batch, self.device)).cpu().numpy()
+            inputs = forest(batch, self.forward.filler, self.device)
+            logprobs = self.forward.logprobs(inputs, *wanted(batch, self.device)).cpu().numpy()
         self.tokens_run += sum(len(block.ids) for block in batch)
-        return found
+        return logprobs
 
     def _score_batch(self, rows: Sequence[Row]) -> np.ndarray:
         """Scores of a batch of rows, flat, row by row."""
@@ -172,15 +172,15 @@ class Engine:
         place = torch.arange(len(read), device=self.device)
         with self.forward.inference():
             if not read:
-                found = targets.float()
+                logprobs = targets.float()
             elif self.correction is not None:
-                found = logits_logprobs(self.logits(rows), place, targets)
+                logprobs = logits_logprobs(self.logits(rows), place, targets)
             else:
                 positions = torch.tensor(read, device=self.device)
-                own = self.padded(rows)
-                found = self.forward.logprobs(own, index, positions, place, targets)
+                inputs = self.padded(rows)
+                logprobs = self.forward.logprobs(inputs, index, positions, place, targets)
         self.tokens_run += sum(len(row.ids) for row in rows)
-        return found.cpu().numpy()
+        return logprobs.cpu().numpy()
 
     def _score_alone(self, row: Row) -> np.ndarray:
         """Scores of one row by itself, through the whole model and a plain softmax."""
@@ -194,21 +194,21 @@ class Engine:
                 ids = torch.tensor([list(row.ids)], device=self.device)
                 logits = self.forward.module(input_ids=ids).logits[0, list(row.positions)]
             table = torch.log_softmax(logits.float(), dim=-1)
-            own = torch.tensor(list(row.targets), device=table.device)
-            return table.gather(-1, own.unsqueeze(-1))[:, 0].double().cpu().numpy()
+            targets = torch.tensor(list(row.targets), device=table.device)
+            return table.gather(-1, targets.unsqueeze(-1))[:, 0].double().cpu().numpy()
 
     def logits(self, rows: Sequence[Row]) -> Iterator[torch.Tensor]:
         """Logits at every position read, row by row, some at a time: ``(n, vocabulary)``."""
-        own, read = self.correction, [p for row in rows for p in row.positions]
+        correction, read = self.correction, [p for row in rows for p in row.positions]
         if not read:
             return
         index = [i for i, row in enumerate(rows) for _ in row.positions]
         streams = [self._run(rows, index, read)]
-        if own is not None:
-            for prompt in own.prompts:
-                streams.append(self._run(*behind(rows, prompt, own.fronts, own.most)))
+        if correction is not None:
+            for prompt in correction.prompts:
+                streams.append(self._run(*behind(rows, prompt, correction.fronts, correction.most)))
         for plain, *prompted in zip(*streams, strict=True):
-            yield plain if own is None else own.contrast.apply(plain, prompted)
+            yield plain if correction is None else correction.contrast.apply(plain, prompted)
 
     def _run(
         self, rows: Sequence[Row], index: Sequence[int], positions: Sequence[int]
@@ -233,10 +233,14 @@ class Engine:
         for k, row in enumerate(index):
             asked[row].append(k)
         read = [
-            Row(list(row[: max(position[k] for k in own) + 1]), [position[k] for k in own], own)
-            if own and self.forward.kind == "causal"
-            else Row(row, [position[k] for k in own], own)
-            for row, own in zip(rows, asked, strict=True)
+            Row(
+                list(row[: max(position[k] for k in of_row) + 1]),
+                [position[k] for k in of_row],
+                of_row,
+            )
+            if of_row and self.forward.kind == "causal"
+            else Row(row, [position[k] for k in of_row], of_row)
+            for row, of_row in zip(rows, asked, strict=True)
         ]
         numbers = [i for i, row in enumerate(read) if row.targets]
         longest = self.abilities.block_tokens(TRAINING_TOKENS) if len(numbers) > 1 else 0
@@ -245,11 +249,13 @@ class Engine:
         parts: list[torch.Tensor] = []
         order: list[int] = []
         for group in block_batches(blocks(read, short, longest), TRAINING_TOKENS):
-            own = wanted(group, self.device)
+            reads = wanted(group, self.device)
             inputs = forest(group, self.forward.filler, self.device)
-            found = self.forward.logits(inputs, own.block, own.positions, chunk=len(own.block))
-            parts.append(torch.cat(list(found))[own.place])
-            order += own.targets.tolist()  # numbers of what was asked stand in place of tokens
+            logits = self.forward.logits(
+                inputs, reads.block, reads.positions, chunk=len(reads.block)
+            )
+            parts.append(torch.cat(list(logits))[reads.place])
+            order += reads.targets.tolist()  # numbers of what was asked stand in place of tokens
         padded = [read[i] for i in numbers if i not in chosen]
         for batch in self._batches(padded, TRAINING_TOKENS):
             group_rows = [padded[i] for i in batch]

@@ -152,8 +152,8 @@ class Forward:
         head = self.module.get_output_embeddings() if self.route() == "head" else None
         if head is not None and _is_product(head):
             hidden = self.body(inputs)[index, positions].to(head.weight.device)
-            own = (place.to(hidden.device), targets.to(hidden.device))
-            return streamed_logprobs(head.weight, head.bias, hidden, *own)
+            at_head = (place.to(hidden.device), targets.to(hidden.device))
+            return streamed_logprobs(head.weight, head.bias, hidden, *at_head)
         return logits_logprobs(self.logits(inputs, index, positions), place, targets)
 
     def route(self) -> Route:
@@ -255,7 +255,7 @@ def body_of(module: Any) -> Any:
         return body
     # a model whose class names another part than it has (Llama 4)
     return next(
-        (own for name in ("model", "transformer") if (own := getattr(module, name, None))), body
+        (part for name in ("model", "transformer") if (part := getattr(module, name, None))), body
     )
 
 
@@ -264,16 +264,16 @@ def spread(logits: torch.Tensor) -> float:
     return float(logits.float().std(dim=-1).mean())
 
 
-def near(found: torch.Tensor, expected: torch.Tensor) -> bool:
+def near(logits: torch.Tensor, expected: torch.Tensor) -> bool:
     """Whether logits are the same but for rounding, compared to their spread."""
-    if found.shape != expected.shape or not bool(torch.isfinite(found).all()):
+    if logits.shape != expected.shape or not bool(torch.isfinite(logits).all()):
         return False
-    return distance(found, expected) <= NEAR.get(expected.dtype, NEAR_LOW)
+    return distance(logits, expected) <= NEAR.get(expected.dtype, NEAR_LOW)
 
 
-def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+def distance(logits: torch.Tensor, expected: torch.Tensor) -> float:
     """The largest difference of logits, as a share of their spread."""
-    largest = float((found.float() - expected.float()).abs().max())
+    largest = float((logits.float() - expected.float()).abs().max())
     return largest / max(spread(expected), 1e-12) if largest else 0.0
 
 

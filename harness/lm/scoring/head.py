@@ -40,12 +40,12 @@ def streamed_logprobs(
     Returns:
         Natural logarithms, float32 or wider, ``(scores,)``.
     """
-    found = []
+    logprobs = []
     for at in range(0, len(hidden), PLACES):
         part = hidden[at : at + PLACES]
-        own = slice(*torch.searchsorted(place, torch.tensor([at, at + len(part)]).to(place)))
-        found.append(_streamed(weight, bias, part, place[own] - at, targets[own]))
-    return torch.cat(found) if found else hidden.new_empty(0)
+        scores = slice(*torch.searchsorted(place, torch.tensor([at, at + len(part)]).to(place)))
+        logprobs.append(_streamed(weight, bias, part, place[scores] - at, targets[scores]))
+    return torch.cat(logprobs) if logprobs else hidden.new_empty(0)
 
 
 def _streamed(
@@ -88,12 +88,12 @@ def logits_logprobs(
         place: which of these rows each score is read at, ascending, ``(scores,)``.
         targets: token of each score, ``(scores,)``.
     """
-    found, at = [], 0
+    logprobs, at = [], 0
     for part in parts:
-        own = slice(*torch.searchsorted(place, torch.tensor([at, at + len(part)]).to(place)))
+        scores = slice(*torch.searchsorted(place, torch.tensor([at, at + len(part)]).to(place)))
         rows = part.float()
         totals = torch.logsumexp(rows, dim=-1)
-        here = place[own] - at
-        found.append(rows[here, targets[own]] - totals[here])
+        here = place[scores] - at
+        logprobs.append(rows[here, targets[scores]] - totals[here])
         at += len(part)
-    return torch.cat(found) if found else torch.empty(0)
+    return torch.cat(logprobs) if logprobs else torch.empty(0)

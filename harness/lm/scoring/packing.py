@@ -59,13 +59,13 @@ def blocks(rows: Sequence[Row], numbers: Sequence[int], length: int = BLOCK_TOKE
         length: longest block.
     """
     order = sorted(numbers, key=lambda i: tuple(rows[i].ids))
-    found = []
+    packed = []
     at = 0
     while at < len(order):
         end = _end(rows, order, at, length)
-        found.append(grow(rows, order[at:end]))
+        packed.append(grow(rows, order[at:end]))
         at = end
-    return found
+    return packed
 
 
 def families(
@@ -145,9 +145,9 @@ def grow(rows: Sequence[Row], numbers: Iterable[int]) -> Block:
     return block
 
 
-def block_batches(found: Sequence[Block], budget: int) -> Iterator[list[Block]]:
+def block_batches(packed: Sequence[Block], budget: int) -> Iterator[list[Block]]:
     """Blocks of similar length together, at most ``budget`` padded tokens a batch."""
-    order = sorted(found, key=lambda block: -len(block.ids))
+    order = sorted(packed, key=lambda block: -len(block.ids))
     at = 0
     while at < len(order):
         size = max(1, budget // len(order[at].ids))
@@ -166,10 +166,10 @@ def forest(batch: Sequence[Block], filler: int, device: torch.device) -> Inputs:
         count = len(block.ids)
         ids[i, :count] = block.ids
         depth[i, :count] = block.depth
-        own = visible[i, 0]
+        sees = visible[i, 0]
         for node, parent in enumerate(block.parent):
             if parent >= 0:
-                own[node] |= own[parent]
+                sees[node] |= sees[parent]
     return Inputs(*(torch.from_numpy(part).to(device) for part in (ids, visible, depth)))
 
 

@@ -42,16 +42,16 @@ def behind(
         head = max(map(len, starts), default=0)
         added = len(prompt)
         room = most - head - added
-        own, text = list(row.ids[:head]), list(row.ids[head:])
+        front, text = list(row.ids[:head]), list(row.ids[head:])
         if room < 2 or len(text) > 2 * room:
             raise ModelError(
                 f"a prompt of {added} tokens leaves no room for text in a context of {most}; take "
                 "a shorter one"
             )
         first = len(made.rows)
-        made.rows.append(Row([*own, *prompt, *text[:room]], [], []))
+        made.rows.append(Row([*front, *prompt, *text[:room]], [], []))
         if len(text) > room:
-            made.rows.append(Row([*own, *prompt, *text[-room:]], [], []))
+            made.rows.append(Row([*front, *prompt, *text[-room:]], [], []))
         for position in row.positions:
             late = position - head >= room
             made.owners.append(first + late)

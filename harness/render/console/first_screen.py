@@ -68,7 +68,9 @@ def explained(table: Table, shown: Sequence[Grid]) -> list[str]:
     if any(cell.cell.own for cell in cells):
         parts.append("[ ]: source and target are the same")
     if any(cell.undefined for cell in cells):
-        parts.append("~: the base cannot be told from the ideal, or was passed: change only")
+        parts.append(
+            "~: the base is not significantly different from the ideal, or was passed: change only"
+        )
     if any(cell.cell.absent for cell in cells):
         parts.append("–: not measured")
     return ["; ".join(parts) + ".", *[line for line in table.legend if "Minimum det" in line][:1]]

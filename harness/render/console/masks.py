@@ -13,6 +13,7 @@ from harness.lm.association import Gaps
 from harness.render.console.ruled import ruled
 from harness.render.console.terminal import Terminal
 from harness.render.exports.csv_file import csv_bytes
+from harness.render.masked_text import one_line, pieces
 from harness.render.tables.numbers import interval, number, signed
 from harness.types import MaskedPassage
 
@@ -33,23 +34,13 @@ def print_masked(console: Terminal, answers: Sequence[MaskedPassage]) -> None:
 
 def highlighted(answer: MaskedPassage) -> Text:
     """Return a passage on one line, each mask in brackets and in the colour of its kind."""
-    text = answer.passage.text
     shown = Text()
-    end = 0
-    for span in answer.spans:
-        shown.append(_one_line(text[end : span.start]))
-        words = _one_line(text[span.start : span.end])
-        shown.append(f"[{words}]", style=_STYLES.get(span.kind, _OTHER))
-        end = span.end
-    shown.append(_one_line(text[end:]))
+    for text, kind in pieces(answer):
+        if kind is None:
+            shown.append(text)
+        else:
+            shown.append(f"[{text}]", style=_STYLES.get(kind, _OTHER))
     return shown
-
-
-def _one_line(text: str) -> str:
-    """Return a text with white space as spaces and without control characters."""
-    return "".join(
-        " " if char.isspace() else char if char.isprintable() else "\ufffd" for char in text
-    )
 
 
 def gap_rows(answers: Sequence[MaskedPassage], gaps: Gaps) -> list[dict[str, Any]]:
@@ -74,7 +65,7 @@ def print_gaps(console: Terminal, answers: Sequence[MaskedPassage], gaps: Gaps) 
     lines: list[tuple[str, ...]] = [
         (
             row["passage"],
-            _one_line(row["word"]),
+            one_line(row["word"]),
             *(signed(row[name]) for name in ("prefix", "full", "gap")),
         )
         for row in rows
@@ -110,7 +101,7 @@ def _print_counts(console: Terminal, title: str, counts: dict[str, int]) -> None
     if not counts:
         return
     rows: list[tuple[str | Text, str]] = [
-        (_one_line(name), str(count)) for name, count in list(counts.items())[:_MOST_REASONS]
+        (one_line(name), str(count)) for name, count in list(counts.items())[:_MOST_REASONS]
     ]
     if (rest := len(counts) - _MOST_REASONS) > 0:
         rows.append((Text(f"… and {rest} more", "dim"), ""))

@@ -20,6 +20,7 @@ from harness.analysis.mask_rules import rule_table
 from harness.analysis.matrix import Matrix
 from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.reported import Publication
+from harness.analysis.run_masks import MaskedTexts, agreement_table, run_masks
 from harness.analysis.step_curves import RunCurves
 from harness.analysis.tables import Table
 from harness.analysis.transfer import Transfer, transfers
@@ -30,7 +31,14 @@ from harness.render.figures.canvas import Numbers
 from harness.render.figures.catalogue import RunFigures, run_figures
 from harness.render.grids import Grid, bias_tables, grids, what_is_shown
 from harness.render.kicker import kicker
-from harness.render.page.lists import ITEMS_SHOWN, ItemList, item_lists, reported_tables
+from harness.render.page.lists import (
+    ITEMS_SHOWN,
+    ItemList,
+    PassageList,
+    item_lists,
+    passage_lists,
+    reported_tables,
+)
 from harness.render.page.provenance import Origin, origin_of
 from harness.render.page.views import TableView, view_of, view_of_numbers
 from harness.render.tables.cell_text import MARK_NOTE
@@ -53,6 +61,8 @@ class Sources:
         publications: numbers from the literature.
         references: reference of each installed plugin, by family and name.
         texts: sentences by item id, as far as they could be found again.
+        masked: masked passages by the hash of the stored masks, as far as their texts could be
+            found again.
     """
 
     reader: RunReader
@@ -61,6 +71,7 @@ class Sources:
     publications: Sequence[Publication]
     references: Mapping[tuple[str, str], str]
     texts: Mapping[str, Mapping[str, str]]
+    masked: MaskedTexts
 
 
 @dataclass(frozen=True)
@@ -121,6 +132,10 @@ class Page:
     notes: tuple[str, ...]
     boards: tuple[TableView, ...]
     rules: TableView | None
+    agreement: TableView | None
+    """How far the maskers agree on the same passages; None with fewer than two."""
+    passages: tuple[PassageList, ...]
+    """Passages that maskers mask differently; empty where their texts are not known."""
     transfer: tuple[TableView, ...]
     figures: RunFigures
     stepwise: bool
@@ -139,6 +154,9 @@ def page_of(sources: Sources) -> Page:
     index = reader.index
     curves = RunCurves(reader, matrix)
     matrices, boards, rules = matrix_tables(matrix), board_tables(board), rule_table(matrix)
+    compared = run_masks(reader, sources.masked)
+    agreement = None if compared is None else agreement_table(compared)
+    more = [table for table in (rules, agreement) if table is not None]
     tested = tested_of(reader)
     description = index.spec.get("description")
     return Page(
@@ -147,7 +165,7 @@ def page_of(sources: Sources) -> Page:
         version=__version__,
         created=index.created_at[:16].replace("T", " "),
         answer=_answer(matrix, board, matrices),
-        data=_as_address(cells_csv([*matrices, *boards, *([rules] if rules is not None else [])])),
+        data=_as_address(cells_csv([*matrices, *boards, *more])),
         facts=tuple(_facts(reader, curves)),
         hypotheses=(view_of(hypothesis_table(tested)),) if tested is not None else (),
         matrices=tuple(each_line_once(map(view_of, matrices))),
@@ -158,6 +176,8 @@ def page_of(sources: Sources) -> Page:
         notes=matrix.notes,
         boards=tuple(view_of(table) for table in boards if table.rows),
         rules=view_of(rules) if rules is not None else None,
+        agreement=view_of(agreement) if agreement is not None else None,
+        passages=tuple(passage_lists(compared)) if compared is not None else (),
         transfer=tuple(_transfer_tables(matrix)),
         figures=run_figures(
             curves, halves_panels(matrix), spread_panels(reader, matrix), matrices, tested

@@ -1,4 +1,4 @@
-"""Lists of the page of a run: items that flipped, and numbers from the literature."""
+"""Lists of the page of a run: items that flipped, passages, and numbers from the literature."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from harness.analysis.item_changes import (
 )
 from harness.analysis.matrix import Matrix
 from harness.analysis.reported import Publication, ReportedNumber
+from harness.analysis.run_masks import RunMasks
 from harness.render.figures.canvas import Numbers
+from harness.render.masked_text import Piece, pieces
 from harness.render.tables.numbers import signed
 from harness.storage.reader import RunReader
 
@@ -53,6 +55,32 @@ def item_lists(
             )
             title = f"{fit.label}: {column.domain}, {column.evaluator}"
             lists.append(ItemList(title, len(flipped), rows))
+    return lists
+
+
+@dataclass(frozen=True)
+class PassageList:
+    """Passages in which two maskers mask different words."""
+
+    title: str
+    differing: int
+    rows: tuple[tuple[str, tuple[tuple[str, tuple[Piece, ...]], ...]], ...]
+    """Id of the passage, and for each masker its label and the passage in pieces."""
+
+
+def passage_lists(compared: RunMasks) -> list[PassageList]:
+    """Return the first passages that differ, for every two maskers, where texts are known."""
+    lists = []
+    for pair, examples in zip(compared.pairs, compared.examples, strict=True):
+        rows = tuple(
+            (
+                one.passage.id,
+                ((pair.first, tuple(pieces(one))), (pair.second, tuple(pieces(other)))),
+            )
+            for one, other in examples[:ITEMS_SHOWN]
+        )
+        if rows:
+            lists.append(PassageList(f"{pair.first} and {pair.second}", len(examples), rows))
     return lists
 
 

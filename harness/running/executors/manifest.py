@@ -69,7 +69,7 @@ def _uses(units: Iterable[Unit]) -> Iterator[tuple[Family, PluginUse]]:
 
 def _paths(plugins: dict[Any, Plugin[Any]], put: Put) -> dict[Use, dict[str, tuple[str, Parcel]]]:
     packed: dict[Path, Parcel] = {}
-    found: dict[Use, dict[str, tuple[str, Parcel]]] = {}
+    paths: dict[Use, dict[str, tuple[str, Parcel]]] = {}
     for key, plugin in plugins.items():
         for name, given in plugin.paths().items():
             path = expanded(given)
@@ -78,8 +78,8 @@ def _paths(plugins: dict[Any, Plugin[Any]], put: Put) -> dict[Use, dict[str, tup
             path = path.resolve()
             if path not in packed:
                 packed[path] = pack(files_of(path), path.name, put)
-            found.setdefault(key, {})[name] = (str(given), packed[path])
-    return found
+            paths.setdefault(key, {})[name] = (str(given), packed[path])
+    return paths
 
 
 def _cached(models: dict[str, Model[Any]], folder: Path, put: Put) -> Iterator[tuple[str, Parcel]]:

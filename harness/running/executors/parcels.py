@@ -203,7 +203,7 @@ def data_files(plugins: Iterable[Plugin[Any]], data: DataStore) -> dict[str, Pat
     A missing one is skipped: the plugin that needs it will say so. So is one whose path is in a
     plugin's config: it travels as what that field names (`Plugin.paths`).
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for plugin in plugins:
         for pin, override in plugin.reads():
             if override is not None:
@@ -214,10 +214,10 @@ def data_files(plugins: Iterable[Plugin[Any]], data: DataStore) -> dict[str, Pat
                 continue
             if pin.files:
                 for part in pin.files:
-                    found[f"{pin.filename}/{part.filename}"] = place / part.filename
+                    files[f"{pin.filename}/{part.filename}"] = place / part.filename
             else:
-                found[pin.filename] = place
-    return found
+                files[pin.filename] = place
+    return files
 
 
 def send_folder(folder: Path) -> Iterator[tuple[str, bytes]]:

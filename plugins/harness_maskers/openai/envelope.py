@@ -152,8 +152,8 @@ def read_error(body: bytes, reason: str) -> ReplyError:
         return ReplyError(text or reason or "no message")
     if isinstance(reply, list) and len(reply) == 1:
         reply = reply[0]
-    found = error_of(reply) if isinstance(reply, dict) else None
-    return found or ReplyError(text or reason or "no message")
+    stated = error_of(reply) if isinstance(reply, dict) else None
+    return stated or ReplyError(text or reason or "no message")
 
 
 # -- errors inside a reply -------------------------------------------------------------------
@@ -338,8 +338,8 @@ def _from_stream(text: str) -> Reply:
 
 
 def _title(page: str) -> str:
-    found = re.search(r"<title[^>]*>(.*?)</title>", page, re.DOTALL | re.IGNORECASE)
-    return f": {' '.join(found[1].split())}" if found else ""
+    title = re.search(r"<title[^>]*>(.*?)</title>", page, re.DOTALL | re.IGNORECASE)
+    return f": {' '.join(title[1].split())}" if title else ""
 
 
 def _kind(value: Any) -> str:

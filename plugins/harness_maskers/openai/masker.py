@@ -75,17 +75,17 @@ class OpenAIMasker(Masker[OpenAIConfig]):
 
     def obstacles(self) -> Sequence[str]:
         """See `Plugin.obstacles`: a key, and the package that calls the service."""
-        found = []
+        obstacles = []
         if not os.environ.get(KEY_VARIABLE, "").strip():
-            found.append(
+            obstacles.append(
                 f"{KEY_VARIABLE} is not set; export it (any word does for a local server without "
                 "keys)"
             )
         if find_spec("openai") is None:
-            found.append(
+            obstacles.append(
                 "the package 'openai' is missing: pip install 'bias-transfer-harness[openai]'"
             )
-        return found
+        return obstacles
 
     def estimate(self, request: MaskRequest) -> MaskEstimate:
         """Estimate calls, tokens and cost of the texts without a stored answer. Needs no key."""
@@ -179,16 +179,18 @@ class _Run:
 
     def answers(self) -> dict[str, Answer]:
         """Return all answers by key: stored ones, and new ones for the other texts."""
-        found = {key: answer for key in self.groups if (answer := self._cache.get(key)) is not None}
-        todo = [key for key in self.groups if key not in found]
+        answers = {
+            key: answer for key in self.groups if (answer := self._cache.get(key)) is not None
+        }
+        todo = [key for key in self.groups if key not in answers]
         if todo:
             self._check(todo)
-            self._progress(found)
-            with closing(self._ask(todo, found)) as arriving:  # ends the calls on any error
+            self._progress(answers)
+            with closing(self._ask(todo, answers)) as arriving:  # ends the calls on any error
                 for key, answer in arriving:
-                    found[key] = answer
-                    self._progress(found)
-        return found
+                    answers[key] = answer
+                    self._progress(answers)
+        return answers
 
     def _check(self, todo: list[str]) -> None:
         """Check before the first call for problems that would stop every call.
@@ -225,7 +227,7 @@ class _Run:
         # Check that answers can be kept before paying for one.
         self._cache.write(self._cache.folder / "writable", "")
 
-    def _ask(self, todo: list[str], found: dict[str, Answer]) -> Arriving:
+    def _ask(self, todo: list[str], stored: dict[str, Answer]) -> Arriving:
         from harness_maskers.openai.client import Client
         from harness_maskers.openai.workers import ask_all
 
@@ -233,7 +235,7 @@ class _Run:
         texts = {key: self.groups[key][0].text for key in todo}
         domain = described(self._request.domain, self._request.data.domains)
         arriving = ask_all(client, texts, domain, self._keep, self.config.max_concurrency)
-        failed = sum(len(self.groups[key]) for key, a in found.items() if a.status != "ok")
+        failed = sum(len(self.groups[key]) for key, a in stored.items() if a.status != "ok")
         try:
             for key, answer in arriving:
                 self._asked += answer.asks
@@ -338,8 +340,8 @@ class _Run:
         self._cache.write(path, json.dumps(report, indent=1, ensure_ascii=False))
         return str(path)
 
-    def _progress(self, found: Mapping[str, Answer]) -> None:
-        done = sum(len(self.groups[key]) for key in found)
+    def _progress(self, answers: Mapping[str, Answer]) -> None:
+        done = sum(len(self.groups[key]) for key in answers)
         self._request.progress(done, self._total, "asking for masks")
 
 

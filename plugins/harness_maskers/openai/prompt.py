@@ -167,7 +167,7 @@ def to_spans(text: str, words: Sequence[NamedWord]) -> tuple[Span, ...]:
         MalformedError: a word is not in the text, or not as often as the answer says.
     """
     missing: list[str] = []
-    found: list[_Place] = []
+    named_places: list[_Place] = []
     for named in words:
         places = find_word(text, named.word)
         if not places:
@@ -182,11 +182,15 @@ def to_spans(text: str, words: Sequence[NamedWord]) -> tuple[Span, ...]:
         wanted = set(named.occurrences) or range(1, len(places) + 1)
         for number, match in enumerate(places, start=1):
             if number in wanted:
-                found.append(_Place(match.start, match.end, named.reason or "no reason given"))
+                named_places.append(
+                    _Place(match.start, match.end, named.reason or "no reason given")
+                )
     if missing:
         raise MalformedError("; ".join(missing) + ". Copy words exactly as the text writes them.")
-    found.sort(key=lambda p: (p.start - p.end, p.start))
-    chosen = [found[i] for i in without_overlap(len(text), [place[:2] for place in found])]
+    named_places.sort(key=lambda p: (p.start - p.end, p.start))
+    chosen = [
+        named_places[i] for i in without_overlap(len(text), [place[:2] for place in named_places])
+    ]
     return tuple(
         Span(start=p.start, end=p.end, kind="openai", reason=p.reason) for p in sorted(chosen)
     )

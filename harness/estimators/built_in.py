@@ -1,226 +1,17 @@
-"""Estimators: the formulas that turn item values into the value of a metric.
-
-An estimator is one object that every computation uses: the value that an evaluator stores, the
-bootstrap and the intervals of a table, and the check of stored numbers by ``harness verify``.
-It splits a metric into two steps. `Estimator.components` gives a few numbers for each item, which
-are summed over the items of a unit (a cluster, or a single item). `Estimator.value` turns sums and
-counts into the metric. So the value of any resample of the units costs one matrix product, and the
-contribution of an item to a metric is known without a second formula.
-
-A plugin adds its own through the hook ``harness_estimators``::
-
-    class RootMeanSquare(Estimator):
-        name = "root_mean_square"
-        summary = "Root of the mean square of one value."
-        takes = (1,)
-
-        def components(self, sample):
-            return sample.values.T ** 2
-
-        def value(self, sums, counts):
-            return np.sqrt(sums[0] / counts[0])
-
-    @hookimpl
-    def harness_estimators():
-        return [RootMeanSquare()]
-
-and an evaluator names it: ``MetricDefinition(name="rms", estimator="root_mean_square", …)``.
-
-Some estimators read a debiased model relative to its base (`Estimator.needs_base`):
-`Estimator.reference` takes numbers from the base model's items, such as the unit of `Preference`.
-Such a metric is not stored with a measurement. Readers compute it from the stored items of both
-models; see `harness.storage.reader`.
-"""
+"""The built-in estimators. To add one, derive from `Estimator` and add it to `BUILT_IN`."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from types import MappingProxyType
-from typing import ClassVar, NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from harness.arrays import Floats
-from harness.errors import PluginError, did_you_mean
+from harness.estimators.contract import Estimator, Sample
 
 TRIM = 0.1
 """Share of the items that `TrimmedMean` leaves out at each end."""
-
-
-class Sample(NamedTuple):
-    """The items that an estimator is applied to.
-
-    Attributes:
-        values: the values that the metric names, in its order; shape ``(items, names)``.
-        ids: of the items.
-        clusters: the term or template of each item; None where it has none.
-        strata: the half of each item; None where there are no halves.
-        reference: what `Estimator.reference` took from the base model's items.
-    """
-
-    values: Floats
-    ids: Sequence[str]
-    clusters: Sequence[str | None]
-    strata: Sequence[str | None]
-    reference: tuple[float, ...] = ()
-
-
-class Estimator(ABC):
-    """A formula for metrics. Subclass it, and give an instance to ``harness_estimators``."""
-
-    name: ClassVar[str]
-    """What metrics call it."""
-    summary: ClassVar[str]
-    """One line that says what it computes."""
-    takes: ClassVar[tuple[int, ...]] = ()
-    """How many item values a metric may name; empty: any number, at least one."""
-    per_cluster: ClassVar[bool] = False
-    """True: every cluster counts once, however many items it has. Items without a cluster form
-    one cluster together."""
-    needs_base: ClassVar[bool] = False
-    """True: a value of a debiased model needs `reference` numbers of its base model."""
-    decided: ClassVar[bool] = False
-    """True: the plain share of 0/1 decisions, so that paired decisions can be tested exactly."""
-
-    @abstractmethod
-    def components(self, sample: Sample) -> Floats:
-        """Return what is summed over items, shape ``(components, items)``."""
-
-    def counts(self, sample: Sample) -> Floats:
-        """Return how much each item counts, shape ``(counts, items)``; default: one row of ones.
-
-        An item whose column is all zero does not belong to the metric's ``n``.
-        """
-        return np.ones((1, len(sample.ids)))
-
-    def value(self, sums: Floats, counts: Floats) -> Floats:
-        """Turn sums into the metric; default: the first sum over the first count.
-
-        Args:
-            sums: summed components, shape ``(components, …)``.
-            counts: summed counts, shape ``(counts, …)``.
-
-        Returns:
-            Shape ``(…)``. Where a number is not finite, the metric has no value.
-        """
-        found: Floats = sums[0] / counts[0]
-        return found
-
-    def of_items(self, sample: Sample) -> Floats | None:
-        """Return the number of each item whose change shows how the metric moved.
-
-        Shape ``(items,)``; default: the component, where there is only one. None: items have no
-        such number.
-        """
-        parts = self.components(sample)
-        return parts[0] if len(parts) == 1 else None
-
-    def numerator(self, sample: Sample) -> float | None:
-        """Return the number of hits behind a percentage; None for any other metric."""
-        return None
-
-    def reference(self, base: Sample) -> tuple[float, ...]:
-        """Return the numbers that this estimator takes from the base model's items."""
-        return ()
-
-
-class Estimate(NamedTuple):
-    """A value with its count, and its numerator where it is a percentage."""
-
-    value: float | None
-    n: int
-    numerator: float | None
-
-
-class Units(NamedTuple):
-    """What is resampled as a whole: clusters, and items that have none.
-
-    Attributes:
-        names: of the units.
-        of_item: the unit of each item, shape ``(items,)``.
-    """
-
-    names: tuple[str, ...]
-    of_item: npt.NDArray[np.intp]
-
-
-def units_of(estimator: Estimator, sample: Sample) -> Units:
-    """Group the items of a sample into units."""
-    together = "\0none" if estimator.per_cluster else None
-    index: dict[str, int] = {}
-    of_item = [
-        index.setdefault((together or f"\0{i}") if cluster is None else cluster, len(index))
-        for cluster, i in zip(sample.clusters, sample.ids, strict=True)
-    ]
-    return Units(tuple(index), np.array(of_item, np.intp))
-
-
-def sums_of(estimator: Estimator, sample: Sample, units: Units) -> Floats:
-    """Sum an estimator's components over units, shape ``(components, units)``.
-
-    Where a cluster counts once, its sum is the mean over its items.
-    """
-    sums = _over_units(estimator.components(sample), units)
-    return sums / _sizes(units) if estimator.per_cluster else sums
-
-
-def counts_of(estimator: Estimator, sample: Sample, units: Units) -> Floats:
-    """Sum an estimator's counts over units, shape ``(counts, units)``."""
-    counts = _over_units(estimator.counts(sample), units)
-    return counts / _sizes(units) if estimator.per_cluster else counts
-
-
-def value_of(estimator: Estimator, sums: Floats, counts: Floats) -> Floats:
-    """Return `Estimator.value`, with nan wherever it is not finite.
-
-    So a division by zero or an overflow always means that there is no value.
-    """
-    with np.errstate(all="ignore"):
-        value = np.asarray(estimator.value(sums, counts), dtype=np.float64)
-    return np.where(np.isfinite(value), value, np.nan)
-
-
-def estimate_sample(estimator: Estimator, sample: Sample) -> Estimate:
-    """Apply an estimator to one sample: all of its units, each once."""
-    if not len(sample.ids):
-        return Estimate(None, 0, None)
-    components, weights = estimator.components(sample), estimator.counts(sample)
-    n = int(np.count_nonzero(weights.any(axis=0)))
-    if estimator.per_cluster:
-        units = units_of(estimator, sample)
-        components, weights = (
-            _over_units(part, units) / _sizes(units) for part in (components, weights)
-        )
-    sums, counts = (
-        np.array([_total(row) for row in part.tolist()]) for part in (components, weights)
-    )
-    value = float(value_of(estimator, sums, counts))
-    return Estimate(None if math.isnan(value) else value, n, estimator.numerator(sample))
-
-
-def _total(values: Sequence[float]) -> float:
-    """The exact sum of values; nan where they have none, as infinity and its negative."""
-    try:
-        return math.fsum(values)
-    except (ValueError, OverflowError):
-        return math.nan
-
-
-def _sizes(units: Units) -> Floats:
-    return np.bincount(units.of_item, minlength=len(units.names)).astype(np.float64)
-
-
-def _over_units(parts: Floats, units: Units) -> Floats:
-    if len(units.names) == len(units.of_item):  # every item is a unit, in order
-        return parts
-    size = len(units.names)
-    return np.stack([np.bincount(units.of_item, weights=part, minlength=size) for part in parts])
-
-
-# -- the built-in estimators -----------------------------------------------------------------
 
 
 class Percent(Estimator):
@@ -238,8 +29,8 @@ class Percent(Estimator):
 
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Return the percentage."""
-        found: Floats = 100.0 * sums[0] / counts[0]
-        return found
+        percent: Floats = 100.0 * sums[0] / counts[0]
+        return percent
 
     def numerator(self, sample: Sample) -> float | None:
         """Return the number of hits over all named values."""
@@ -335,8 +126,8 @@ class IcatMicro(Estimator):
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Return the idealised context association test score."""
         stereotype, language = 100.0 * sums / counts[0]
-        found: Floats = language * np.minimum(stereotype, 100.0 - stereotype) / 50.0
-        return found
+        icat: Floats = language * np.minimum(stereotype, 100.0 - stereotype) / 50.0
+        return icat
 
 
 class Icat(IcatMicro):
@@ -449,8 +240,8 @@ class Preference(Estimator):
 
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Return the mean preference in percent."""
-        found: Floats = 100.0 * sums[0] / counts[0]
-        return found
+        percent: Floats = 100.0 * sums[0] / counts[0]
+        return percent
 
     def of_items(self, sample: Sample) -> Floats | None:
         """Return the margin of each item."""
@@ -492,8 +283,8 @@ class Scale(Estimator):
     def value(self, sums: Floats, counts: Floats) -> Floats:
         """Return the ratio of the standard deviations."""
         mean = sums[0] / counts[0]
-        found: Floats = np.sqrt(np.maximum(sums[1] / counts[0] - mean**2, 0.0))
-        return found
+        scale: Floats = np.sqrt(np.maximum(sums[1] / counts[0] - mean**2, 0.0))
+        return scale
 
     def of_items(self, sample: Sample) -> Floats | None:
         """Return the margin of each item."""
@@ -514,20 +305,18 @@ def _strata(sample: Sample, names: Sequence[str | None]) -> Floats:
     number = {**dict.fromkeys(sample.strata, -1), **{name: k for k, name in enumerate(names)}}
     of_item = np.fromiter(map(number.__getitem__, sample.strata), np.intp, len(sample.strata))
     masks = of_item == np.arange(len(names))[:, None]
-    found: Floats = masks[masks.any(axis=1)].astype(np.float64)
-    return found
+    rows: Floats = masks[masks.any(axis=1)].astype(np.float64)
+    return rows
 
 
 def _mean_of_strata(sums: Floats, counts: Floats) -> Floats:
-    found: Floats = (sums / counts).sum(axis=0) / len(sums)
-    return found
+    mean: Floats = (sums / counts).sum(axis=0) / len(sums)
+    return mean
 
 
 def _no_value(sums: Floats) -> Floats:
     return np.full(sums.shape[1:], np.nan)
 
-
-# -- finding them by name --------------------------------------------------------------------
 
 BUILT_IN: tuple[Estimator, ...] = (
     Percent(),
@@ -544,44 +333,3 @@ BUILT_IN: tuple[Estimator, ...] = (
     PreferenceRescaled(),
     Scale(),
 )
-
-_KNOWN: dict[str, Estimator] = {estimator.name: estimator for estimator in BUILT_IN}
-
-
-def known_estimators() -> Mapping[str, Estimator]:
-    """Return every estimator of this process by name: built-in ones, and those of plugins."""
-    return MappingProxyType(_KNOWN)
-
-
-def install(estimators: Iterable[Estimator]) -> None:
-    """Make estimators known by name in this process; the loader calls it for plugins.
-
-    Raises:
-        PluginError: an estimator of another class has that name.
-    """
-    for estimator in estimators:
-        known = _KNOWN.setdefault(estimator.name, estimator)
-        if _class_of(known) != _class_of(estimator):
-            raise PluginError(
-                f"two estimators are called '{estimator.name}': "
-                f"{_class_of(known)} and {_class_of(estimator)}; rename one"
-            )
-
-
-def find_estimator(name: str) -> Estimator:
-    """Return an estimator by name.
-
-    Raises:
-        PluginError: there is none; says which names are near.
-    """
-    try:
-        return _KNOWN[name]
-    except KeyError:
-        hint = did_you_mean(name, _KNOWN)
-        raise PluginError(
-            f"unknown estimator '{name}'{hint}; the plugin that adds it is not installed"
-        ) from None
-
-
-def _class_of(estimator: Estimator) -> str:
-    return f"{type(estimator).__module__}.{type(estimator).__qualname__}"
