@@ -92,7 +92,7 @@ def measure(
     settings: dict[str, Any],
     known: dict[tuple[Any, ...], dict[str, Any]],
 ) -> None:
-    """Measure every missing estimate, then every missing part of the exact passages."""
+    """Measure what is missing: of the exact passages first, then the other estimates."""
     from harness_debiasers.infill_candidates import CandidateChooser
 
     from harness.data.places import DataStore
@@ -129,28 +129,6 @@ def measure(
         count: CandidateChooser(model, data.domains, ("group-words", "left-context"), count)
         for count in options.counts
     }
-    wanted = [(name, count) for name in slots for count in options.counts]
-    missing = [pair for pair in wanted if ("estimate", *pair, None) not in known]
-    started = time.monotonic()
-    for done, (name, count) in enumerate(missing, start=1):
-        slot = slots[name]
-        fillers, tables = choosers[count].choose(model, [slot])
-        (scores,) = score_fillers(model, [slot], fillers)
-        rng = np.random.default_rng([count, *name.encode()])
-        (tail,) = tail_log_mass(model, [slot], fillers, tables, DRAWS, rng)
-        keep(
-            {
-                "kind": "estimate",
-                "passage": name,
-                "count": count,
-                "outside": outside_share(scores, tail),
-                "candidates": len(fillers[0]),
-                "log_mass": log_sum_exp(scores.both),
-                "tokens_of_word": len(slot.word),
-                "fillers": [list(filler) for filler in fillers[0]],
-            }
-        )
-        tell(done, len(missing), started, "estimates")
     short = [
         name
         for name, slot in slots.items()
@@ -163,26 +141,56 @@ def measure(
             f"most {options.exact_suffix}",
             file=sys.stderr,
         )
-    for number, name in enumerate(exact, start=1):
-        slot = slots[name]
-        (table,) = left_logprobs(model, [slot])
-        parts = range(0, len(table), EXACT_AT_ONCE)
-        missing_parts = [b for b in parts if ("part", name, None, b) not in known]
+
+    def estimate(names: Sequence[str]) -> None:
+        wanted = [(name, count) for name in names for count in options.counts]
+        missing = [pair for pair in wanted if ("estimate", *pair, None) not in known]
         started = time.monotonic()
-        for done, begin in enumerate(missing_parts, start=1):
-            tokens = range(begin, min(begin + EXACT_AT_ONCE, len(table)))
-            (scores,) = score_fillers(model, [slot], [[(token,) for token in tokens]])
+        for done, (name, count) in enumerate(missing, start=1):
+            slot = slots[name]
+            fillers, tables = choosers[count].choose(model, [slot])
+            (scores,) = score_fillers(model, [slot], fillers)
+            rng = np.random.default_rng([count, *name.encode()])
+            (tail,) = tail_log_mass(model, [slot], fillers, tables, DRAWS, rng)
             keep(
                 {
-                    "kind": "part",
+                    "kind": "estimate",
                     "passage": name,
-                    "begin": begin,
-                    "vocabulary": len(table),
-                    "scores": [round(float(score), 6) for score in scores.both],
+                    "count": count,
+                    "outside": outside_share(scores, tail),
+                    "candidates": len(fillers[0]),
+                    "log_mass": log_sum_exp(scores.both),
+                    "tokens_of_word": len(slot.word),
+                    "fillers": [list(filler) for filler in fillers[0]],
                 }
             )
-            what = f"vocabulary of passage {number} of {len(exact)}"
-            tell(done, len(missing_parts), started, what)
+            tell(done, len(missing), started, "estimates")
+
+    def score_vocabulary() -> None:
+        for number, name in enumerate(exact, start=1):
+            slot = slots[name]
+            (table,) = left_logprobs(model, [slot])
+            parts = range(0, len(table), EXACT_AT_ONCE)
+            missing_parts = [b for b in parts if ("part", name, None, b) not in known]
+            started = time.monotonic()
+            for done, begin in enumerate(missing_parts, start=1):
+                tokens = range(begin, min(begin + EXACT_AT_ONCE, len(table)))
+                (scores,) = score_fillers(model, [slot], [[(token,) for token in tokens]])
+                keep(
+                    {
+                        "kind": "part",
+                        "passage": name,
+                        "begin": begin,
+                        "vocabulary": len(table),
+                        "scores": [round(float(score), 6) for score in scores.both],
+                    }
+                )
+                what = f"vocabulary of passage {number} of {len(exact)}"
+                tell(done, len(missing_parts), started, what)
+
+    estimate(exact)
+    score_vocabulary()
+    estimate(list(slots))
 
 
 def tell(done: int, total: int, started: float, what: str) -> None:

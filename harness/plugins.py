@@ -159,7 +159,7 @@ class Registry:
 
     def find(self, name: str) -> list[Registered]:
         """Every plugin of that name, of any family."""
-        return [entry for (_, own), entry in self._plugins.items() if own == name]
+        return [entry for (_, plugin), entry in self._plugins.items() if plugin == name]
 
     @overload
     def create(self, family: Literal["corpus"], name: str, config: Config) -> Corpus[Any]: ...

@@ -64,8 +64,8 @@ class Decision(_Quantity):
         """
         first, others = scores[:, :1], scores[:, 1:]
         same = (others == first) if self.tie else (first > others)
-        found: Floats = same.all(axis=1).astype(float)
-        return found
+        equal: Floats = same.all(axis=1).astype(float)
+        return equal
 
 
 class Count(_Quantity):

@@ -150,20 +150,20 @@ class ChangeReader:
             if sums is not None:
                 groups.setdefault(id(sums[0].layout), []).append(position)
                 tables.update(zip(map(id, sums), pair, strict=True))
-        found: list[Change | None] = [None] * len(pairs)
+        answers: list[Change | None] = [None] * len(pairs)
         for positions in groups.values():
             members = [(position, prepared[position]) for position in positions]
-            self._compare([(position, sums) for position, sums in members if sums], tables, found)
+            self._compare([(position, sums) for position, sums in members if sums], tables, answers)
         return [
             replace(change, same=_equal(*pair)) if change is not None and change.same else change
-            for change, pair in zip(found, pairs, strict=True)
+            for change, pair in zip(answers, pairs, strict=True)
         ]
 
     def _compare(
         self,
         members: Sequence[tuple[int, tuple[Sums, Sums]]],
         tables: Mapping[int, ItemTable],
-        found: list[Change | None],
+        answers: list[Change | None],
     ) -> None:
         """Fill in the changes of pairs that share a layout; each table is computed once."""
         known = {id(sums): sums for _, pair in members for sums in pair}
@@ -200,7 +200,7 @@ class ChangeReader:
             before, after = sides[k_old], sides[k_new]
             if before is None or after is None:
                 continue
-            found[position] = Change(
+            answers[position] = Change(
                 before,
                 after,
                 self._metric.direction,

@@ -57,8 +57,8 @@ def differences(runs: Sequence[tuple[str, Mapping[str, str]]]) -> list[tuple[str
 def _flat(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, Mapping):
         return {name: "all" if value is None else str(value)}
-    found: dict[str, str] = {}
+    settings: dict[str, str] = {}
     for key, part in value.items():
         if key not in NEUTRAL_KEYS:
-            found |= _flat(f"{name}.{key}", part)
-    return found
+            settings |= _flat(f"{name}.{key}", part)
+    return settings

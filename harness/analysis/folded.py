@@ -186,21 +186,21 @@ def _after_selection(
         touched &= np.maximum(*left_out) > NEGLIGIBLE
     if not touched.any():
         return limits
-    found = [
+    means = [
         _solved(tail, x[touched], first[touched], last[touched], error[touched])
         for tail in (TAIL, 1.0 - TAIL)
     ]
     low, high = (limit.copy() for limit in limits)
     turned = side[touched] < 0
-    low[touched] = np.where(turned, -found[1], found[0])
-    high[touched] = np.where(turned, -found[0], found[1])
+    low[touched] = np.where(turned, -means[1], means[0])
+    high[touched] = np.where(turned, -means[0], means[1])
     return low, high
 
 
 def _between(first: Floats, last: Floats, mean: Floats, error: Floats) -> Floats:
     """The probability that a normally distributed number is between two bounds."""
-    found: Floats = special.ndtr((last - mean) / error) - special.ndtr((first - mean) / error)
-    return found
+    probability: Floats = special.ndtr((last - mean) / error) - special.ndtr((first - mean) / error)
+    return probability
 
 
 def _solved(tail: float, x: Floats, first: Floats, last: Floats, error: Floats) -> Floats:
@@ -225,11 +225,11 @@ def _solved(tail: float, x: Floats, first: Floats, last: Floats, error: Floats) 
         mean = np.where(within, newton, (low + high) / 2.0)
         if near.all():
             break
-    found: Floats = mean
-    return found
+    solution: Floats = mean
+    return solution
 
 
 def _ratio(z: Floats, log_probability: Floats) -> Floats:
     """The standard normal density at z, over a probability."""
-    found: Floats = np.exp(-z * z / 2.0 - HALF_LOG_2_PI - log_probability)
-    return found
+    ratio: Floats = np.exp(-z * z / 2.0 - HALF_LOG_2_PI - log_probability)
+    return ratio

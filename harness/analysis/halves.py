@@ -59,7 +59,7 @@ def halves_panels(matrix: Matrix) -> list[HalvesPanel]:
 
     Of many fits, those whose halves moved most are shown.
     """
-    found = []
+    panels = []
     for column in matrix.columns:
         groups: dict[Fit, list[Entry]] = {}
         for row in matrix.rows:
@@ -70,16 +70,18 @@ def halves_panels(matrix: Matrix) -> list[HalvesPanel]:
         ideal = 50.0
         for fit, entries in groups.items():
             moves = [_moves(entry) for entry in entries]
-            names = dict.fromkeys(name for own in moves for name in own)
-            mean = tuple(_mean(name, [own[name] for own in moves if name in own]) for name in names)
+            names = dict.fromkeys(name for move in moves for name in move)
+            mean = tuple(
+                _mean(name, [move[name] for move in moves if name in move]) for name in names
+            )
             warnings = tuple(entry.warning for entry in entries if entry.warning)
             rows.append(HalvesRow(fit, len(entries), mean, warnings))
             target = entries[0].base.direction.target if entries[0].base else None
             ideal = ideal if target is None else target
         if rows:
             unit = matrix.unit(column).change
-            found.append(HalvesPanel(column, ideal, _moved_most(rows), len(rows), unit))
-    return found
+            panels.append(HalvesPanel(column, ideal, _moved_most(rows), len(rows), unit))
+    return panels
 
 
 def _moved_most(rows: Sequence[HalvesRow]) -> tuple[HalvesRow, ...]:

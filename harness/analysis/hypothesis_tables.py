@@ -52,19 +52,19 @@ def _arm(arm: Arm | None) -> str:
     return " + ".join(part for part in parts if part)
 
 
-def hypothesis_table(found: HypothesisTests) -> Table:
+def hypothesis_table(outcome: HypothesisTests) -> Table:
     """The verdict of each test, in the order of the spec."""
-    several = len({tested.model for tested in found.tests}) > 1
-    rows = [_row(tested, several) for tested in found.tests]
-    claims = dict.fromkeys(f"{t.hypothesis.name}: {claim_of(t.hypothesis)}." for t in found.tests)
-    doses = _grouped("Dose: ", [(t.hypothesis.name, "; ".join(t.doses)) for t in found.tests])
-    reasons = _grouped("", [(t.hypothesis.name, t.reason) for t in found.tests])
-    covers = {t.effect.covers for t in found.tests if t.effect is not None}
+    several = len({tested.model for tested in outcome.tests}) > 1
+    rows = [_row(tested, several) for tested in outcome.tests]
+    claims = dict.fromkeys(f"{t.hypothesis.name}: {claim_of(t.hypothesis)}." for t in outcome.tests)
+    doses = _grouped("Dose: ", [(t.hypothesis.name, "; ".join(t.doses)) for t in outcome.tests])
+    reasons = _grouped("", [(t.hypothesis.name, t.reason) for t in outcome.tests])
+    covers = {t.effect.covers for t in outcome.tests if t.effect is not None}
     over = covers.pop() if len(covers) == 1 else f"items, and fits where there are {FEWEST_FITS}"
-    count = sum(len(tested.p_values) for tested in found.tests)
+    count = sum(len(tested.p_values) for tested in outcome.tests)
     return Table(
         key="hypotheses",
-        title=f"Hypotheses of {found.run}, {found.registered}",
+        title=f"Hypotheses of {outcome.run}, {outcome.registered}",
         columns=(
             TableColumn("hypothesis", "hypothesis"),
             TableColumn("cells", "cells"),
@@ -78,7 +78,7 @@ def hypothesis_table(found: HypothesisTests) -> Table:
             "Contrast: the change of the endpoint by the method less that by the control, with a "
             f"95 % interval over {over}.",
             f"p is corrected by Holm over {count} {'test' if count == 1 else 'tests'}; the verdict "
-            f"is at {found.alpha:g}. confirmed: the claim is significant; equivalent: within the "
+            f"is at {outcome.alpha:g}. confirmed: the claim is significant; equivalent: within the "
             "margin by two one-sided tests; harmful: significantly the other way, or beyond the "
             "margin; inconclusive: neither. All other stars of this run are exploratory.",
         ),

@@ -221,14 +221,14 @@ def _few(rows: Sequence[Row], hypothesis: Hypothesis, pairs: Sequence[Pair]) -> 
     """Why some cell of a contrast cannot be judged, in words; empty where every cell can."""
     targets = {pair.target for pair in pairs}
     arms = hypothesis.contrast.method, hypothesis.contrast.control
-    found = {
+    reasons = {
         entry.column.domain: entry.few
         for row in rows
         if any(arm is not None and _is_of(row, arm) for arm in arms)
         for entry in row.entries
         if entry.column.domain in targets and entry.few
     }
-    return "; ".join(f"{domain}: {few}" for domain, few in found.items())
+    return "; ".join(f"{domain}: {few}" for domain, few in reasons.items())
 
 
 def protocol_of(reader: RunReader, endpoint: Endpoint) -> str:
@@ -298,7 +298,7 @@ def _doses(reader: RunReader, hypothesis: Hypothesis, model: str) -> Iterator[st
             for name, arm in arms.items()
             if arm is not None
         }
-        words = {name: _dose(own) for name, own in entries.items() if own}
+        words = {name: _dose(of_arm) for name, of_arm in entries.items() if of_arm}
         shown = [f"{name} {text}" for name, text in words.items() if text]
         if shown:
             yield f"{column.metric.replace('_', ' ')}: {', '.join(shown)}"
@@ -337,15 +337,15 @@ def judged(tests: Sequence[ContrastTest], alpha: float) -> list[ContrastTest]:
     with_p = [_with_p(tested) for tested in tests]
     adjusted = iter(adjust([p for tested in with_p for p in tested.p_values], "holm"))
     harms = iter(adjust([t.harm_p for t in with_p if t.harm_p is not None], "holm"))
-    found = []
+    corrected = []
     for tested in with_p:
         if tested.p is not None:
             tested = replace(tested, adjusted_p=next(adjusted))
             if tested.equal_p is not None:
                 tested = replace(tested, adjusted_equal_p=next(adjusted))
             tested = replace(tested, outcome=_outcome(tested, next(harms), alpha))
-        found.append(tested)
-    return found
+        corrected.append(tested)
+    return corrected
 
 
 def _outcome(tested: ContrastTest, harm: float, alpha: float) -> Outcome:

@@ -36,18 +36,18 @@ class _Single(NamedTuple):
 
 def improvements(entries: Sequence[Entry]) -> list[Estimated | None]:
     """Return `Entry.improved` of each entry."""
-    found: list[Estimated | None] = [None] * len(entries)
+    gains: list[Estimated | None] = [None] * len(entries)
     groups: dict[int, list[_Single]] = {}
     for position, entry in enumerate(entries):
         single = _single(position, entry)
         if single is None:
-            found[position] = entry.improved
+            gains[position] = entry.improved
         else:
             groups.setdefault(len(single.influences[0]), []).append(single)
     for members in groups.values():
         for member, improved in zip(members, _improved(members), strict=True):
-            found[member.position] = improved
-    return found
+            gains[member.position] = improved
+    return gains
 
 
 def _single(position: int, entry: Entry) -> _Single | None:

@@ -108,7 +108,7 @@ def item_changes(reader: RunReader, cell: Cell, step: int, column: Column) -> It
             "is made of"
         )
     compared = [quantities.get(name) for name in metric.of]
-    decisions = estimator.decided or all(isinstance(own, Decision) for own in compared)
+    decisions = estimator.decided or all(isinstance(quantity, Decision) for quantity in compared)
     names = _scores(metric, quantities) if decisions else list(metric.of)
     before, now = (
         _columns(table, sample.ids, names) for table, sample in zip(tables, (old, new), strict=True)
@@ -260,10 +260,10 @@ def _margins(
     for name in metric.of:
         quantity = quantities.get(name)
         if isinstance(quantity, Decision) and len(quantity.of) > 1:
-            columns = [scores[:, names.index(own)] for own in quantity.of]
+            columns = [scores[:, names.index(score)] for score in quantity.of]
             margins.append(columns[0] - np.max(columns[1:], axis=0))
-    found: Floats = np.mean(margins, axis=0) if margins else np.zeros(len(scores))
-    return found
+    mean: Floats = np.mean(margins, axis=0) if margins else np.zeros(len(scores))
+    return mean
 
 
 def _unit(metric: Metric, quantities: Quantities, names: Sequence[str], decisions: bool) -> str:
@@ -329,8 +329,8 @@ def moved_most(matrix: Matrix, column: Column) -> tuple[list[tuple[Fit, Row, Ent
         fits.setdefault(fit_of(row.cell, matrix.names), (row, entry))
     sizes = sorted((abs(entry.change or 0.0) for _, entry in fits.values()), reverse=True)
     least = sizes[MOST_FITS - 1] if len(sizes) > MOST_FITS else -1.0
-    found = [(fit, *own) for fit, own in fits.items() if abs(own[1].change or 0.0) >= least]
-    return found[:MOST_FITS], len(fits)
+    moved = [(fit, *ends) for fit, ends in fits.items() if abs(ends[1].change or 0.0) >= least]
+    return moved[:MOST_FITS], len(fits)
 
 
 def spread_panels(reader: RunReader, matrix: Matrix) -> list[SpreadPanel]:
@@ -346,14 +346,16 @@ def spread_panels(reader: RunReader, matrix: Matrix) -> list[SpreadPanel]:
         chosen, fits = moved_most(matrix, column)
         for fit, row, entry in chosen:
             try:
-                found = item_changes(reader, row.cell, row.step, column)
+                changes = item_changes(reader, row.cell, row.step, column)
             except NoItemValueError:
                 break
-            if found is None or not found.items:
+            if changes is None or not changes.items:
                 continue
-            unit = found.unit
+            unit = changes.unit
             flips = (entry.test.gained, entry.test.lost) if entry.test else (None, None)
-            spreads.append(Spread(fit, row.cell.seed, tuple(c.change for c in found.items), *flips))
+            spreads.append(
+                Spread(fit, row.cell.seed, tuple(c.change for c in changes.items), *flips)
+            )
         if spreads:
             panels.append(SpreadPanel(column, unit, tuple(spreads), fits))
     return panels

@@ -93,32 +93,32 @@ def matrix_of(
 
 def _steps(index: RunIndex, step: int | None) -> dict[int, int]:
     """The step to show of each debiased cell, by its position; cells without it are left out."""
-    found: dict[int, int] = {}
+    step_of: dict[int, int] = {}
     for number, cell in enumerate(index.cells):
         steps = [s for s in cell.steps if s > 0]
         if cell.is_base or not steps:
             continue
         if step is None or (len(steps) == 1 and step not in steps):
-            found[number] = steps[-1]
+            step_of[number] = steps[-1]
         elif step in steps:
-            found[number] = step
+            step_of[number] = step
     known = sorted({s for cell in index.cells for s in cell.steps if s > 0})
     if step is not None and step not in known:
         raise StoreError(
             f"this run has no step {step} (known: {', '.join(map(str, known)) or 'none'})"
         )
-    return found
+    return step_of
 
 
 def _base(reader: RunReader, columns: Sequence[Column]) -> dict[tuple[str, Column], Metric]:
-    found: dict[tuple[str, Column], Metric] = {}
+    metrics: dict[tuple[str, Column], Metric] = {}
     for cell in reader.index.cells:
         for column in columns:
-            if (cell.model, column) not in found:
+            if (cell.model, column) not in metrics:
                 measured = reader.find(cell, 0, column)
                 if measured is not None:
-                    found[cell.model, column] = measured.metrics[column.metric]
-    return found
+                    metrics[cell.model, column] = measured.metrics[column.metric]
+    return metrics
 
 
 def _compared(reader: RunReader, steps: dict[int, int], columns: Sequence[Column]) -> list[Row]:
@@ -219,12 +219,12 @@ def changes_of(
             metric.estimator, metric.of, metric.stratum, metric.reference, way.kind, way.target
         )  # fmt: skip
         by_shape.setdefault(shape, []).append(position)
-    found: list[Change | None] = [None] * len(metrics)
+    of_each: list[Change | None] = [None] * len(metrics)
     for positions in by_shape.values():
         changes = ChangeReader(metrics[positions[0]]).changes([tables[k] for k in positions])
         for position, change in zip(positions, changes, strict=True):
-            found[position] = change
-    return found
+            of_each[position] = change
+    return of_each
 
 
 def with_tests(entries: Sequence[Entry]) -> list[Entry]:
@@ -243,7 +243,7 @@ def with_tests(entries: Sequence[Entry]) -> list[Entry]:
             and all(change.influences is not None for change in changes)
         ):
             groups.setdefault((len(changes), len(units)), []).append(position)
-    found = list(entries)
+    tested = list(entries)
     for positions in groups.values():
         members = [entries[k] for k in positions]
         values = np.array([[change.value for change in entry.changes] for entry in members])
@@ -254,11 +254,11 @@ def with_tests(entries: Sequence[Entry]) -> list[Entry]:
             positions, members, variance.tolist(), df.tolist(), p_values.tolist(), strict=True
         ):
             flips = entry.changes[0].flips if len(entry.changes) == 1 else None
-            tested = mcnemar_p(*flips) if flips is not None else p
-            found[position] = _with(
-                entry, variance=(var, freedom), p=None if entry.exact else tested
+            p_value = mcnemar_p(*flips) if flips is not None else p
+            tested[position] = _with(
+                entry, variance=(var, freedom), p=None if entry.exact else p_value
             )
-    return found
+    return tested
 
 
 _FIELDS = tuple(field.name for field in fields(Entry))

@@ -213,10 +213,10 @@ def noise_of(reader: RunReader, hypothesis: Hypothesis) -> Noise:
     Raises:
         StoreError: the run has not measured the contrast.
     """
-    found = [test for test in contrasts(reader, hypothesis) if test.effect is not None]
-    known = [n for test in found if test.effect is not None if (n := components(test.effect))]
+    tests = [test for test in contrasts(reader, hypothesis) if test.effect is not None]
+    known = [n for test in tests if test.effect is not None if (n := components(test.effect))]
     if not known:
-        reasons = dict.fromkeys(test.reason for test in found if test.reason)
+        reasons = dict.fromkeys(test.reason for test in tests if test.reason)
         why = f" ({'; '.join(reasons)})" if reasons else ""
         raise StoreError(
             f"{reader.store.folder}: the arms and cells of '{hypothesis.name}' are not measured "

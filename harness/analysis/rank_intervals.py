@@ -90,10 +90,10 @@ def _own(effects: Sequence[Effect], which: int) -> Variance:
     )
 
 
-def _sum_of_pairs(own: Variance) -> Variance:
+def _sum_of_pairs(variance: Variance) -> Variance:
     """Return the variance of the difference of each two methods, whose fits are independent."""
-    value = own.value[:, None] + own.value[None, :]
-    part: npt.NDArray[np.float64] = own.value**2 / np.maximum(own.df, 1e-9)
+    value = variance.value[:, None] + variance.value[None, :]
+    part: npt.NDArray[np.float64] = variance.value**2 / np.maximum(variance.df, 1e-9)
     with np.errstate(invalid="ignore", divide="ignore"):
         df = value**2 / (part[:, None] + part[None, :])
     return Variance(value, np.where(np.isfinite(df), df, 1.0))

@@ -74,8 +74,8 @@ def rank(
     left_out: tuple[str, ...] = ()
     if only_comparable:
         left_out = tuple(name for (name, _), kept in zip(runs, comparable, strict=True) if not kept)
-        readers = [own for own, kept in zip(readers, comparable, strict=True) if kept]
-        matrices = [own for own, kept in zip(matrices, comparable, strict=True) if kept]
+        readers = [reader for reader, kept in zip(readers, comparable, strict=True) if kept]
+        matrices = [matrix for matrix, kept in zip(matrices, comparable, strict=True) if kept]
         comparable = [True] * len(readers)
     names = MethodNames(cell for reader in readers for cell in reader.index.cells)
     counted = _unit(matrices, unit)

@@ -41,9 +41,11 @@ def reference_influences(
     moved = _moved_references(layout, sample)
     if moved is None:
         return None
-    own = _slopes(layout, base)
-    found: Floats = np.stack([_slopes(layout, table) - own for table in tables]) @ moved
-    return found
+    base_slopes = _slopes(layout, base)
+    influences: Floats = (
+        np.stack([_slopes(layout, table) - base_slopes for table in tables]) @ moved
+    )
+    return influences
 
 
 def _moved_references(layout: Layout, base: Sample) -> Floats | None:
@@ -59,11 +61,11 @@ def _moved_references(layout: Layout, base: Sample) -> Floats | None:
     copies = round(math.sqrt(units))
     order = np.argsort(layout.grouping.of_item, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(layout.grouping.of_item[order])) + 1)
-    found = np.empty((len(whole), units))
+    repeated = np.empty((len(whole), units))
     for unit, items in enumerate(members):
-        found[:, unit] = layout.estimator.reference(_repeated(base, items.tolist() * copies))
-    found = (found - whole[:, None]) * (units + copies) / (copies * units)
-    centred: Floats = found - found.mean(axis=1, keepdims=True)
+        repeated[:, unit] = layout.estimator.reference(_repeated(base, items.tolist() * copies))
+    repeated = (repeated - whole[:, None]) * (units + copies) / (copies * units)
+    centred: Floats = repeated - repeated.mean(axis=1, keepdims=True)
     return centred * math.sqrt(units / (units - 1.0))
 
 
@@ -82,12 +84,12 @@ def _slopes(layout: Layout, table: ItemTable) -> Floats:
     reference = layout.sample.reference
     step = STEP * max(map(abs, reference))
     counts = layout.counts.sum(axis=-1)
-    found = np.zeros(len(reference))
+    slopes = np.zeros(len(reference))
     for k in range(len(reference) if step > 0 else 0):
         values = []
         for sign in (1.0, -1.0):
             other = tuple(r + sign * step * (j == k) for j, r in enumerate(reference))
             moved = layout.with_reference(other).sums(table.columns(layout.of))
             values.append(float(layout.value(moved.sums.sum(axis=-1), counts)))
-        found[k] = (values[0] - values[1]) / (2.0 * step)
-    return np.nan_to_num(found)
+        slopes[k] = (values[0] - values[1]) / (2.0 * step)
+    return np.nan_to_num(slopes)

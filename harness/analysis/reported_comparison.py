@@ -42,7 +42,7 @@ def beside_reported(store: Store, publication: Publication) -> list[Beside]:
         for n in publication.numbers
         if n.method is None
     }
-    found: list[Beside] = []
+    rows: list[Beside] = []
     for number in publication.numbers:
         column = Column(number.evaluator, number.protocol, number.metric, number.domain)
         for cell in reader.index.cells:
@@ -59,10 +59,10 @@ def beside_reported(store: Store, publication: Publication) -> list[Beside]:
             reported = number.value - known if known is not None and number.method else None
             stop = reader.stop(cell, step)
             at = step if stop is None else stop.step
-            found.append(Beside(number, cell.title(), at, value, reported, change))
-    if not found:
+            rows.append(Beside(number, cell.title(), at, value, reported, change))
+    if not rows:
         raise StoreError(_nothing_beside(reader, publication))
-    return found
+    return rows
 
 
 def _nothing_beside(reader: RunReader, publication: Publication) -> str:
@@ -110,5 +110,5 @@ def _same_method(cell: Cell, number: ReportedNumber, uses: dict[str, str]) -> bo
 
 
 def _value(reader: RunReader, cell: Cell, step: int, column: Column) -> float | None:
-    found = reader.find(cell, step, column)
-    return found.metrics[column.metric].value if found else None
+    measured = reader.find(cell, step, column)
+    return measured.metrics[column.metric].value if measured else None

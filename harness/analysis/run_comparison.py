@@ -135,13 +135,13 @@ def _rows(
             if left is not None and right is not None:
                 columns.setdefault(column, []).append(number)
                 pairs[number, column] = left, right
-    found: dict[int, list[Entry]] = {}
+    by_row: dict[int, list[Entry]] = {}
     for column, numbers in columns.items():
         both = [pairs[number, column] for number in numbers]
         for number, entry in zip(numbers, _entries(one, two, column, both), strict=True):
-            found.setdefault(number, []).append(entry)
+            by_row.setdefault(number, []).append(entry)
     answer = []
-    for number, entries in sorted(found.items()):
+    for number, entries in sorted(by_row.items()):
         (cell, other), (at, there) = shared[number], steps[number]
         row = Row(cell, at, tuple(entries))
         first, second = one.stop(cell, at), two.stop(other, there)

@@ -109,8 +109,8 @@ def t_p(estimate: Floats | float, variance: Floats | float, df: Floats | float) 
     spread = np.sqrt(np.asarray(variance, dtype=float))
     with np.errstate(divide="ignore", invalid="ignore"):
         t = np.where(size > 0, size / spread, 0.0)
-    found: Floats = 2.0 * special.stdtr(np.maximum(df, 1.0), -t)
-    return found
+    p_values: Floats = 2.0 * special.stdtr(np.maximum(df, 1.0), -t)
+    return p_values
 
 
 # -- influence of units ------------------------------------------------------------------------
@@ -185,8 +185,8 @@ def crossed(items: Variance, fits: Variance, both: Variance) -> Variance:
         df = total**2 / (a**2 / items.df + b**2 / fits.df + e**2 / both.df)
     no_fits, no_items = b <= e, a <= e
     value = np.where(no_fits, np.maximum(a, e), np.where(no_items, b, total))
-    found = np.where(no_fits, items.df, np.where(no_items, fits.df, df))
-    return Variance(value, np.where(np.isfinite(found), found, items.df))
+    freedom = np.where(no_fits, items.df, np.where(no_items, fits.df, df))
+    return Variance(value, np.where(np.isfinite(freedom), freedom, items.df))
 
 
 def crossed_blocks(values: Floats, influences: Floats) -> Variance:

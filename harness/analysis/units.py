@@ -71,7 +71,7 @@ def metric_unit(definition: MetricDefinition, quantities: Quantities) -> MetricU
 def column_units(reader: RunReader, columns: Iterable[Column]) -> dict[Column, MetricUnit]:
     """Return the unit of each column of a run; a column that nothing was measured in has none."""
     wanted = set(columns)
-    found: dict[Column, MetricUnit] = {}
+    units: dict[Column, MetricUnit] = {}
     for ref in {ref.key: ref for cell in reader.index.cells for ref in cell.measures}.values():
         if not wanted:
             break
@@ -80,8 +80,8 @@ def column_units(reader: RunReader, columns: Iterable[Column]) -> dict[Column, M
                 column = Column(ref.evaluator, protocol, name, domain)
                 if column in wanted:
                     wanted.remove(column)
-                    found[column] = metric_unit(definition, measured.quantities)
-    return found
+                    units[column] = metric_unit(definition, measured.quantities)
+    return units
 
 
 def endpoint_unit(endpoint: Endpoint, uses: Iterable[PluginUse], registry: Registry) -> str:
@@ -102,11 +102,11 @@ def endpoint_unit(endpoint: Endpoint, uses: Iterable[PluginUse], registry: Regis
     protocol = endpoint.protocol or first
     try:
         definitions = (d for name in domains for d in evaluator.metrics(protocol, name))
-        found = next((own for own in definitions if own.name == endpoint.metric), None)
+        definition = next((d for d in definitions if d.name == endpoint.metric), None)
         quantities = evaluator.quantities(protocol)
     except HarnessError:  # not a protocol of this evaluator
         return ""
-    return metric_unit(found, quantities).change if found is not None else ""
+    return metric_unit(definition, quantities).change if definition is not None else ""
 
 
 # -- what an estimator does with its items ----------------------------------------------------

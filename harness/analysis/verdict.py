@@ -148,7 +148,7 @@ def _scores(rows: Sequence[Row]) -> list[tuple[Row, Entry]]:
 def _name(matrix: Matrix, row: Row) -> str:
     """The name of a row's method, with its model where there are several."""
     name = matrix.names.name(row.cell)
-    several = len({own.cell.model for own in matrix.pooled}) > 1
+    several = len({row.cell.model for row in matrix.pooled}) > 1
     return f"{row.cell.model}: {name}" if several else name
 
 

@@ -68,11 +68,11 @@ def grids(table: Table) -> list[Grid]:
         cells = tuple(_cell(cell, strongest, digits) for cell in row.cells[table.heads :])
         key = (row.method, row.kind, row.step)
         groups.setdefault(key, []).append((row.source or ANY_SOURCE, cells))
-    found = [
+    grids_of_table = [
         Grid(method, kind, step, targets, tuple(rows))
         for (method, kind, step), rows in groups.items()
     ]
-    return sorted(found, key=lambda grid: grid.kind == "control")
+    return sorted(grids_of_table, key=lambda grid: grid.kind == "control")
 
 
 def what_is_shown(table: Table) -> str:
@@ -100,8 +100,8 @@ def bias_tables(tables: Iterable[Table]) -> list[Table]:
     That is one in the unit of most of them, with most targets whose improvement is defined, then
     with most targets. A target whose base is at its ideal has only changes to show.
     """
-    found = [table for table in tables if table.role == "bias" and grids(table)]
-    units = Counter(table.unit for table in found)
+    with_grids = [table for table in tables if table.role == "bias" and grids(table)]
+    units = Counter(table.unit for table in with_grids)
 
     def readable(table: Table) -> tuple[int, int, int]:
         columns = list(zip(*(row.cells[table.heads :] for row in table.rows), strict=True))
@@ -109,9 +109,9 @@ def bias_tables(tables: Iterable[Table]) -> list[Table]:
                    for column in columns]  # fmt: skip
         return units[table.unit], sum(defined), len(columns)
 
-    return sorted(found, key=readable, reverse=True)
+    return sorted(with_grids, key=readable, reverse=True)
 
 
-def width_of(found: Sequence[Grid]) -> int:
+def width_of(shown: Sequence[Grid]) -> int:
     """Return the number of targets of the widest grid."""
-    return max((len(grid.targets) for grid in found), default=0)
+    return max((len(grid.targets) for grid in shown), default=0)

@@ -22,21 +22,21 @@ def kicker(matrix: Matrix, answer: Verdict) -> list[str]:
     targets = {entry.column.domain for row in rows for entry in row.entries if entry.role == "bias"}
     stops = [stop for row in rows for stop in row.stops]
     steps = {row.shown_step for row in rows}
-    found = [matrix.name, ", ".join(dict.fromkeys(models))]
+    parts = [matrix.name, ", ".join(dict.fromkeys(models))]
     if sources and targets:
-        found.append(f"{_many(len(sources), 'source')} × {_many(len(targets), 'target')}")
+        parts.append(f"{_many(len(sources), 'source')} × {_many(len(targets), 'target')}")
     if answer.fits:
-        found.append(f"{_many(answer.fits, 'fit')} per method")
+        parts.append(f"{_many(answer.fits, 'fit')} per method")
     if stops:
-        found.append(f"stopped at step {shown_step(0, stops)}")
+        parts.append(f"stopped at step {shown_step(0, stops)}")
     elif len(steps) == 1:
-        found.append(f"step {next(iter(steps))}")
+        parts.append(f"step {next(iter(steps))}")
     if answer.cost is not None:
         low, high = (signed(value, 1) for value in (answer.cost.low, answer.cost.high))
         span = low if low == high else f"{low} to {high}"
         unit = f" {answer.cost.unit}" if answer.cost.unit else ""
-        found.append(f"{answer.cost.column.metric.replace('_', ' ')} {span}{unit}")
-    return found
+        parts.append(f"{answer.cost.column.metric.replace('_', ' ')} {span}{unit}")
+    return parts
 
 
 def _many(count: int, noun: str) -> str:

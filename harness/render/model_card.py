@@ -221,25 +221,27 @@ def _cost(matrix: Matrix | None, row: Row | None) -> str:
 
 
 def _warnings(entries: Sequence[Entry], cell: Cell) -> list[str]:
-    found = [
+    paragraphs = [
         f"{escape(e.column.domain)}, {escape(e.column.evaluator)}: {escape(e.warning)}."
         for e in entries
         if e.warning
     ]
     bias = [e for e in entries if e.role == "bias"]
     if cell.control_kind is not None:
-        found.insert(0, "This model is a control: methods are compared with it.")
+        paragraphs.insert(0, "This model is a control: methods are compared with it.")
     if bias and not any(e.significant and e.mark == "better" for e in bias):
-        found.append("No bias score is significantly nearer to its ideal than the base model's.")
+        paragraphs.append(
+            "No bias score is significantly nearer to its ideal than the base model's."
+        )
     worse = [e for e in bias if e.significant and e.mark == "worse"]
     if worse:
         where = ", ".join(dict.fromkeys(escape(e.column.domain) for e in worse))
-        found.append(f"Bias scores are significantly further from their ideal in: {where}.")
-    found.append(
+        paragraphs.append(f"Bias scores are significantly further from their ideal in: {where}.")
+    paragraphs.append(
         "The scores are those of benchmarks. They do not show that the model is safe or fair in "
         "use."
     )
-    return found
+    return paragraphs
 
 
 def _list(lines: Sequence[str]) -> str:

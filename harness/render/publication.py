@@ -49,7 +49,7 @@ def machine_paths(store: Store) -> list[str]:
     for key in store.failure_keys():
         failure = store.failure(key)
         texts.append(failure.reason if failure is not None else "")
-    return list(dict.fromkeys(found for text in texts for found in _MACHINE.findall(text)))
+    return list(dict.fromkeys(path for text in texts for path in _MACHINE.findall(text)))
 
 
 def write_publication(

@@ -44,4 +44,4 @@ def json_text(value: Any, *, indent: int | None = 1) -> str:
     Letters of every script stay as they are; control characters are written as ``\\u`` escapes.
     """
     text = json.dumps(value, indent=indent, ensure_ascii=False)
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -135,11 +135,11 @@ def _wrong_uses(
     spec: Mapping[str, Any], inputs: Mapping[str, Any], uses: list[tuple[Cell, MeasureRef]]
 ) -> Iterator[str]:
     """Cells of the index that use a record which is not of them, by the record's inputs."""
-    found: dict[str, None] = {}
+    problems: dict[str, None] = {}
     for cell, ref in uses:
         for what in _wrong_use(spec, inputs, cell, ref):
-            found[f"the index gives it to {cell.title()} / step {ref.step}, but {what}"] = None
-    yield from found
+            problems[f"the index gives it to {cell.title()} / step {ref.step}, but {what}"] = None
+    yield from problems
 
 
 def _wrong_use(

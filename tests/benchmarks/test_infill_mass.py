@@ -47,7 +47,7 @@ def test_it_goes_on_where_it_ended_and_agrees_with_the_exact_share(
     assert said == ""  # nothing is measured twice
     assert len(out.read_text("utf-8").splitlines()) == len(rows)
     with out.open("w", encoding="utf-8") as stream:
-        stream.writelines(json.dumps(row) + "\n" for row in rows[3:])
+        stream.writelines(json.dumps(row) + "\n" for row in rows[:-3])
     assert "estimates: 3 of 3" in run(40)
     shares = list(command.exact_shares(rows))
     assert len(shares) == 2

@@ -18,7 +18,7 @@ Sentences = Mapping[str, Mapping[str, str]]
 def print_flips(
     console: Terminal,
     title: str,
-    found: ItemChanges,
+    changes: ItemChanges,
     texts: Sentences,
     missing: str | None,
     limit: int,
@@ -28,30 +28,32 @@ def print_flips(
     Args:
         console: where to.
         title: of the cell and step.
-        found: the changes.
+        changes: the changes.
         texts: the sentences that are known.
         missing: why there are none, if so.
         limit: how many are shown.
     """
-    column, changed = found.column, found.changed
+    column, changed = changes.column, changes.changed
     console.print(title, style="bold")
-    console.print(f"{column.name()}, {column.protocol}: {_summary(found)}")
+    console.print(f"{column.name()}, {column.protocol}: {_summary(changes)}")
     if missing is not None:
         console.print(f"sentences not shown: {missing}", style="yellow")
     shown = changed[:limit]
     if shown:
         header = ("item", "before", "after", "moved")
-        rows = [row for k, item in enumerate(shown, 1) for row in _item(k, item, found.unit, texts)]
+        rows = [
+            row for k, item in enumerate(shown, 1) for row in _item(k, item, changes.unit, texts)
+        ]
         console.print(ruled("", header, rows))
     if len(changed) > limit:
         console.print(f"{len(changed) - limit} more; --limit shows them", style="dim")
 
 
-def _summary(found: ItemChanges) -> str:
-    changed = found.changed
-    line = f"{number(found.base.value)} → {number(found.after.value)}; {len(changed)} of "
-    line += f"{len(found.items)} items {'flipped' if found.decisions else 'changed'}"
-    if found.decisions:
+def _summary(changes: ItemChanges) -> str:
+    changed = changes.changed
+    line = f"{number(changes.base.value)} → {number(changes.after.value)}; {len(changed)} of "
+    line += f"{len(changes.items)} items {'flipped' if changes.decisions else 'changed'}"
+    if changes.decisions:
         gained = sum(item.decided[1] > item.decided[0] for item in changed if item.decided)
         line += f": {gained} from 0 to 1, {len(changed) - gained} from 1 to 0"
     return line
@@ -67,7 +69,7 @@ def _item(
         before, after = item.decided
         name.append(f"{before:g}→{after:g}", "bold")  # one word, never broken
     yield (name, "", "", "")
-    known = {own[0] for own in item.scores}
+    known = {score[0] for score in item.scores}
     if item.decided is not None or unit not in known:
         yield _numbers(Text(f"   {unit}"), item.before, item.after)
     for score, before, after in item.scores:

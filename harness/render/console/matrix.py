@@ -70,10 +70,10 @@ def print_warnings(console: Terminal, matrix: Matrix) -> None:
         console.say(more, "yellow")
 
 
-def print_transfer(console: Terminal, found: Iterable[Transfer]) -> None:
+def print_transfer(console: Terminal, transfers: Iterable[Transfer]) -> None:
     """Print how much of each method's improvement reaches other domains, gain and harm alike."""
     groups: dict[tuple[str, str, str], list[Transfer]] = {}
-    for transfer in found:
+    for transfer in transfers:
         idle = transfer.control and not transfer.gained and not transfer.harmed
         if transfer.compared and not idle:
             key = (transfer.metric, transfer.evaluator, transfer.unit)
@@ -117,18 +117,18 @@ def _count(count: int, of: int, certain: int | None, side: str) -> Text:
     return Text(text, palette.TERMINAL[side] if certain else "" if count else "dim")
 
 
-def _estimated(found: Estimated | None) -> Text:
-    if found is None:
+def _estimated(estimated: Estimated | None) -> Text:
+    if estimated is None:
         return Text("undefined", "dim")
-    side = "better" if found.value > 0 else "worse" if found.value < 0 else ""
+    side = "better" if estimated.value > 0 else "worse" if estimated.value < 0 else ""
     colour = palette.TERMINAL.get(side, "dim")
-    return _with_bounds(Text(signed(found.value), colour), found.interval)
+    return _with_bounds(Text(signed(estimated.value), colour), estimated.interval)
 
 
-def _ratio(found: Ratio) -> Text:
-    if found.value is None:
+def _ratio(ratio: Ratio) -> Text:
+    if ratio.value is None:
         return Text("undefined", "dim")
-    return _with_bounds(Text(number(found.value)), found.interval)
+    return _with_bounds(Text(number(ratio.value)), ratio.interval)
 
 
 def _with_bounds(text: Text, bounds: Interval | None) -> Text:

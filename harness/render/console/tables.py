@@ -71,11 +71,11 @@ def print_legends(console: Terminal, tables: Iterable[Table], notes: Iterable[st
         tables: the tables above.
         notes: further notes.
     """
-    found = list(tables)
-    lines = [line for table in found for line in table.legend]
-    if any(table.key in ("matrix", "comparison") for table in found):
+    shown = list(tables)
+    lines = [line for table in shown for line in table.legend]
+    if any(table.key in ("matrix", "comparison") for table in shown):
         lines.insert(1, f"{MARK_NOTE}; underlined: source and target are the same.")
-    lines += [line for table in found for line in table.notes]
+    lines += [line for table in shown for line in table.notes]
     for line in dict.fromkeys([*lines, *notes]):
         console.print(line, style="dim")
 
@@ -90,13 +90,13 @@ def _cell(
         return _heading(row, text, column)
     if row.kind == "detectable":
         return Text(f"{text.value}  ", "dim")
-    found = Text(style=style_of(cell))
+    content = Text(style=style_of(cell))
     scored = column.form == "score"
-    found.append(text.main + (text.marks.ljust(2) if scored else text.marks))
+    content.append(text.main + (text.marks.ljust(2) if scored else text.marks))
     second = text.p if below == "p-values" else text.detail if below == "intervals" else ""
     if second:
-        found.append(f"\n{second}", "not bold not underline dim")
-    return found
+        content.append(f"\n{second}", "not bold not underline dim")
+    return content
 
 
 def _heading(row: TableRow, text: CellText, column: TableColumn) -> Text:
@@ -104,17 +104,17 @@ def _heading(row: TableRow, text: CellText, column: TableColumn) -> Text:
     if column.key != "method":
         return Text(text.value, "dim" if row.kind == "detectable" else "")
     style = {"base": "bold", "detectable": "dim"}.get(row.kind, "")
-    found = Text(row.method, style)
-    found.append(f" {FRONT}" if row.pareto else "")
-    return found.append(" control" if row.kind == "control" else "", "dim")
+    title = Text(row.method, style)
+    title.append(f" {FRONT}" if row.pareto else "")
+    return title.append(" control" if row.kind == "control" else "", "dim")
 
 
 def style_of(cell: TableCell) -> str:
     """Return the style of a cell: colour by direction, strength by evidence."""
-    own = "underline" if cell.own else ""
+    underlined = "underline" if cell.own else ""
     colour = palette.TERMINAL.get(cell.mark, "")
     strength = "bold" if cell.significant else "dim" if cell.evidence is not None else ""
-    return " ".join(part for part in (own, strength, colour) if part)
+    return " ".join(part for part in (underlined, strength, colour) if part)
 
 
 def folded_header(title: str) -> str:

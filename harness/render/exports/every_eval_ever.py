@@ -58,15 +58,15 @@ def evaluation_logs(store: Store, organization: str) -> dict[str, Json]:
         StoreError: the run has no measurement, or is damaged.
     """
     reader = RunReader(store)
-    found: dict[str, Json] = {}
+    logs: dict[str, Json] = {}
     for cell in reader.index.cells:
         step = cell.measured_step(None)
         log = _log(reader, cell, step, organization)
         if log is not None:
-            found[_path(reader.index.name, cell, step, log)] = log
-    if not found:
+            logs[_path(reader.index.name, cell, step, log)] = log
+    if not logs:
         raise StoreError(f"{store.folder}: no measurement yet; `harness run` makes them")
-    return found
+    return logs
 
 
 def _log(reader: RunReader, cell: Cell, step: int, organization: str) -> Json | None:

@@ -90,8 +90,8 @@ def latex_text(matrix: Matrix, board: Leaderboard) -> str:
 def escape(text: str) -> str:
     """Make a text safe in LaTeX's text mode; what plain LaTeX lacks becomes a question mark."""
     marked = _one_line(text).replace("†", "\0")
-    found = "".join(_SPECIAL.get(c, c if c.isascii() or c in _LATIN else "?") for c in marked)
-    return found.replace("\0", r"\ensuremath{\dagger}")
+    escaped = "".join(_SPECIAL.get(c, c if c.isascii() or c in _LATIN else "?") for c in marked)
+    return escaped.replace("\0", r"\ensuremath{\dagger}")
 
 
 _LATIN = "äöüÄÖÜßàâçéèêëîïôùûñóíáú"
@@ -163,14 +163,16 @@ def _tables(
 ) -> Iterator[str]:
     """Tables of two-line cells; headings of several words are broken in two."""
     broken = [_halved(name) for name in header]
-    head = [" & ".join(escape(own) for own in line) + r" \\" for line in zip(*broken, strict=True)]
+    head = [
+        " & ".join(escape(title) for title in line) + r" \\" for line in zip(*broken, strict=True)
+    ]
     lines = []
     for row, base in zip(rows, bases, strict=True):
-        own = [" & ".join(cell.top for cell in row) + r" \\"]
+        row_lines = [" & ".join(cell.top for cell in row) + r" \\"]
         if any(cell.below for cell in row):
             small = (rf"{{\scriptsize {cell.below}}}" if cell.below else "" for cell in row)
-            own.append(" & ".join(small) + r" \\[2pt]")
-        lines.append([*own, r"\midrule"] if base else own)
+            row_lines.append(" & ".join(small) + r" \\[2pt]")
+        lines.append([*row_lines, r"\midrule"] if base else row_lines)
     spec = "".join("l" if flush else "r" for flush in left)
     yield from _split(run, label, caption, spec, head, lines)
 

@@ -22,7 +22,7 @@ def parquet_bytes(rows: Iterable[Iterable[object]], columns: Mapping[str, object
 
     schema = _schema(pa, columns)
     values = list(zip(*rows, strict=True)) or [()] * len(columns)
-    arrays = [pa.array(own, field.type) for own, field in zip(values, schema, strict=True)]
+    arrays = [pa.array(column, field.type) for column, field in zip(values, schema, strict=True)]
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=schema), sink, compression="zstd")
     return sink.getvalue()

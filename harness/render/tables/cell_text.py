@@ -100,15 +100,15 @@ def row_title(row: TableRow) -> str:
 
 def row_texts(table: Table, row: TableRow) -> list[CellText]:
     """Return the texts of a row; its method has the tags, detectable changes a ± sign."""
-    found = [cell_text(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
+    texts = [cell_text(cell, column) for cell, column in zip(row.cells, table.columns, strict=True)]
     for position, column in enumerate(table.columns):
         if column.key == "method":
-            found[position] = CellText(row_title(row))
+            texts[position] = CellText(row_title(row))
         elif (
             row.kind == "detectable" and position >= table.heads and not row.cells[position].absent
         ):
-            found[position] = CellText(f"±{found[position].main}")
-    return found
+            texts[position] = CellText(f"±{texts[position].main}")
+    return texts
 
 
 def shown_columns(table: Table) -> list[int]:

@@ -21,7 +21,7 @@ def matrix_json(matrix: Matrix) -> str:
 
     ``entries`` are those of single fits, ``pooled`` those of methods over their fits.
     """
-    found = {
+    content = {
         "run": matrix.name,
         "correction": matrix.correction,
         "verdict": verdict(matrix).text,
@@ -29,7 +29,7 @@ def matrix_json(matrix: Matrix) -> str:
         "pooled": list(_entries(matrix, matrix.pooled)),
         "transfer": [asdict(transfer) for transfer in transfers(matrix)],
     }
-    return json_text(found)
+    return json_text(content)
 
 
 def _entries(matrix: Matrix, rows: Iterable[Row]) -> Iterable[dict[str, Any]]:
@@ -75,7 +75,7 @@ def _entry(entry: Entry, unit: str) -> dict[str, Any]:
 
 def leaderboard_json(board: Leaderboard) -> str:
     """One object a method, best first, and the tables that people see, cell by cell."""
-    found = {
+    content = {
         "control": board.control,
         "unit": board.unit,
         "not_averaged": [{"score": name, "unit": unit} for name, unit in board.other_scores],
@@ -87,7 +87,7 @@ def leaderboard_json(board: Leaderboard) -> str:
         "standings": [_standing(standing) for standing in board.standings],
         "tables": [table_object(table) for table in board_tables(board)],
     }
-    return json_text(found)
+    return json_text(content)
 
 
 def _standing(standing: Standing) -> dict[str, Any]:
