@@ -120,7 +120,7 @@ def _blocks(module: Any) -> torch.nn.ModuleList:
             if isinstance(part, torch.nn.ModuleList) and len(part) == count:
                 return part
     raise ModelError(
-        f"the blocks of a {module.config.model_type} model cannot be told apart; use the last layer"
+        f"cannot find the layers of a {module.config.model_type} model; use the last layer"
     )
 
 
