@@ -43,7 +43,7 @@ from harness.storage.reader import RunReader
 from harness.storage.store import Store, find_run
 
 REPO = Path(__file__).resolve().parents[1]
-MOST_BYTES = 7_000_000
+MOST_BYTES = 10_000_000
 BEGIN, END = "<!-- generated -->", "<!-- end of generated text -->"
 TO_WRITE = "*To be written: what may be read from these tables, with their intervals and controls.*"
 
