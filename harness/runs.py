@@ -23,6 +23,7 @@ from harness.analysis.corrections import DEFAULT
 from harness.analysis.item_changes import cell_changes
 from harness.analysis.leaderboard import Leaderboard
 from harness.analysis.long_table import COLUMNS, tidy_rows
+from harness.analysis.matrix import Matrix
 from harness.analysis.matrix_builder import matrix_of
 from harness.analysis.ranking import rank
 from harness.analysis.reported import Publication
@@ -82,6 +83,7 @@ class Run:
         self.store = store
         self._registry = registry
         self._data = data
+        self._matrices: dict[int | None, Matrix] = {}
         self._boards: dict[int | None, Leaderboard] = {}
 
     @property
@@ -129,6 +131,8 @@ class Run:
         Raises:
             StoreError: nothing is measured, or not what was asked for; says what is.
         """
+        if (metric, evaluator, protocol, correction) == (None, None, None, DEFAULT):
+            return RunMatrix(self._matrix(step))
         matrix = matrix_of(
             self.reader,
             metric=metric,
@@ -139,10 +143,17 @@ class Run:
         )
         return RunMatrix(matrix)
 
+    def _matrix(self, step: int | None) -> Matrix:
+        """The matrix of the primary metrics, made once for each step."""
+        if step not in self._matrices:
+            self._matrices[step] = matrix_of(self.reader, step=step)
+        return self._matrices[step]
+
     def _board(self, step: int | None) -> Leaderboard:
         """The ranking of this run alone, made once for each step."""
         if step not in self._boards:
-            self._boards[step] = rank([self.reader], step=step)
+            matrices = [self._matrix(step)]
+            self._boards[step] = rank([self.reader], step=step, matrices=matrices)
         return self._boards[step]
 
     def leaderboard(
@@ -306,7 +317,7 @@ class Run:
     @cached_property
     def figures(self) -> RunFigures:
         """The figures of the run. `Figure.matplotlib` draws one, `Figure.files` saves it."""
-        return figures_of(self.reader, matrix_of(self.reader))
+        return figures_of(self.reader, self._matrix(None))
 
     def figure(self, name: str) -> Figure:
         """Return a figure by its name.

@@ -20,6 +20,7 @@ from rich.console import Console
 from toy_plugins import TOY_SPEC, toy_registry
 
 from harness import DataError, DataStore, Experiment, Run, StoreError, open_run
+from harness.analysis.ranking import rank
 from harness.analysis.tables import Table
 from harness.render.tables.cell_text import row_texts, shown_columns
 from harness.testing import save_tiny_model
@@ -120,6 +121,12 @@ def test_rich_shows_the_same_text_in_colour_at_any_width(run: Run, width: int) -
         escapes = re.compile(r"\x1b\[[0-9;]*m")
         assert escapes.search(colour.file.getvalue())
         assert escapes.sub("", colour.file.getvalue()).split() == plain.split()
+
+
+def test_the_ranking_and_the_figures_read_the_matrix_that_is_there(run: Run) -> None:
+    assert run.matrix().data is run.matrix().data
+    assert run.matrix(correction="holm").data is not run.matrix().data
+    assert repr(run.leaderboard().data) == repr(rank([run.store]))
 
 
 def test_a_notebook_shows_every_cell_of_the_tables() -> None:

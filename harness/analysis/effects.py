@@ -49,8 +49,15 @@ class Block:
 
     def scaled(self, weight: float) -> Block:
         """Multiply estimates and influences by a number."""
+        if weight == 1.0:
+            return self
         influences = None if self.influences is None else weight * self.influences
         return Block(self.fits, self.units, weight * self.values, influences)
+
+    @cached_property
+    def fitted(self) -> bool:
+        """Whether these are models that were fitted and, as far as known, differ from the base."""
+        return self.fits != BASE and (self.influences is None or bool(self.influences.any()))
 
 
 @dataclass(frozen=True)
@@ -62,7 +69,7 @@ class Effect:
     @cached_property
     def value(self) -> float:
         """The estimate."""
-        return math.fsum(float(block.values.mean()) for block in self.blocks)
+        return math.fsum(float(_mean(block.values)) for block in self.blocks)
 
     @cached_property
     def items_variance(self) -> Variance | None:
@@ -129,6 +136,12 @@ def mean_effect(effects: Sequence[Effect]) -> Effect:
     return combined([(1.0 / len(effects), effect) for effect in effects])
 
 
+def _mean(values: Floats) -> Floats:
+    """The mean over fits: what ``values.mean(axis=0)`` is, in half the time on so few values."""
+    mean: Floats = np.add.reduce(values, axis=0) / len(values)
+    return mean
+
+
 def _added(blocks: Sequence[Block]) -> Block:
     first = blocks[0]
     if len(blocks) == 1:
@@ -144,7 +157,7 @@ def _over_items(blocks: Sequence[Block]) -> Variance | None:
     sets: dict[tuple[str, ...], Floats] = {}
     for block in blocks:
         assert block.influences is not None
-        mean = block.influences.mean(axis=0)
+        mean = _mean(block.influences)
         sets[block.units] = sets[block.units] + mean if block.units in sets else mean
     pieces = _disjoint(sets)
     variances = np.array([float((part * part).sum()) for _, part in pieces])
@@ -214,11 +227,7 @@ def fit_variances(effect: Effect) -> tuple[Variance, Variance]:
 
 def _fitted(blocks: Sequence[Block]) -> list[Block]:
     """The blocks of models that were fitted and differ from the base."""
-    return [
-        block
-        for block in blocks
-        if block.fits != BASE and (block.influences is None or block.influences.any())
-    ]
+    return [block for block in blocks if block.fitted]
 
 
 def _over_fits(blocks: Sequence[Block]) -> Variance:
@@ -238,7 +247,7 @@ def _over_both(blocks: Sequence[Block]) -> Variance:
     for block in blocks:
         assert block.influences is not None
         fits, units = block.influences.shape
-        residual = block.influences - block.influences.mean(axis=0)
+        residual = block.influences - _mean(block.influences)
         variances.append(float((residual * residual).sum()) / (fits * (fits - 1)))
         freedom.append((fits - 1.0) * (units - 1.0))
     return _summed(np.array(variances), np.array(freedom))

@@ -43,6 +43,7 @@ def rank(
     unit: str | None = None,
     only_comparable: bool = False,
     reported: Sequence[Publication] = (),
+    matrices: Sequence[Matrix] | None = None,
 ) -> Leaderboard:
     """Rank the methods of runs.
 
@@ -59,12 +60,14 @@ def rank(
             units have no common mean; default: the most common unit.
         only_comparable: leave out runs that differ from the first one in limits or protocols.
         reported: publications to show below the ranking.
+        matrices: what `matrix_of` returns for each run at that step, where it is known already.
 
     Raises:
         StoreError: a run has no record, not that step, or no run has that control or unit.
     """
     readers = [run if isinstance(run, RunReader) else RunReader(run) for run in stores]
-    matrices = [matrix_of(reader, step=step) for reader in readers]
+    if matrices is None:
+        matrices = [matrix_of(reader, step=step) for reader in readers]
     runs = [
         (matrix.name, settings_of(reader.index, matrix))
         for reader, matrix in zip(readers, matrices, strict=True)

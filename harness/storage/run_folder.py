@@ -57,6 +57,7 @@ class RunFolder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self._folders: dict[str, Path] = {kind: root / kind for kind in SUFFIX}
 
     def path(self, kind: Kind, key: str) -> Path:
         """Return the place of a file.
@@ -66,7 +67,7 @@ class RunFolder:
         """
         if not _KEY.fullmatch(key):
             raise StoreError(f"{self.root}: {key[:80]!r} is not a key of hexadecimal digits")
-        return self.root / kind / f"{key}{SUFFIX[kind]}"
+        return self._folders[kind] / f"{key}{SUFFIX[kind]}"
 
     def folder(self, kind: str) -> Path:
         """Return a sub-folder, which need not exist.
@@ -74,7 +75,7 @@ class RunFolder:
         Raises:
             StoreError: it is a link, or not a folder.
         """
-        path = self.root / kind
+        path = self._folders.get(kind) or self.root / kind
         if path.is_symlink() or (path.exists() and not is_real_folder(path)):
             raise StoreError(
                 f"{path}: not a folder of this run but a link or a file; put the folder itself "

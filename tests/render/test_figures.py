@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from fontTools import subset
+from fontTools.ttLib import TTFont
 from made_runs import make_run, pairs
+from PIL import Image, ImageColor
 
 from harness.analysis.halves import halves_panels
 from harness.analysis.item_changes import spread_panels
@@ -20,8 +25,9 @@ from harness.analysis.trade_off import pareto_front
 from harness.cli.main import cli
 from harness.metrics import HIGHER, LOWER
 from harness.render import palette
-from harness.render.figures.canvas import Figure, style
+from harness.render.figures.canvas import PDF_TABLES, Figure, style
 from harness.render.figures.catalogue import RunFigures, figures_of, write_figures
+from harness.render.figures.grid import TALLEST
 from harness.storage.item_table import ItemTable
 from harness.storage.reader import RunReader
 from harness.storage.store import Store
@@ -167,6 +173,35 @@ def test_figures_in_three_formats_and_the_same_each_time(tmp_path: Path) -> None
         assert path.read_bytes() == files[path.name], path.name
 
 
+def drawn_files(store: Store) -> dict[str, bytes]:
+    """The files of one figure with text."""
+    return next(figure for figure in drawn_from(store) if figure.name == "steps-gender").files()
+
+
+def test_a_picture_is_opaque_and_of_a_paper_s_resolution(run: Store) -> None:
+    picture = Image.open(io.BytesIO(drawn_files(run)["png"]))
+    assert picture.mode == "RGB"
+    assert picture.info["dpi"] == pytest.approx((300, 300), abs=0.01)
+    assert picture.getpixel((0, 0)) == ImageColor.getrgb(palette.LIGHT["sheet"])
+
+
+def test_a_pdf_embeds_outlines_and_widths_of_its_letters_and_nothing_else(run: Store) -> None:
+    load_font = subset.load_font
+    content = drawn_files(run)["pdf"]
+    assert subset.load_font is load_font
+    fonts = []
+    for found in re.finditer(rb"/Length1 (\d+).*?>>\s*stream\r?\n", content, re.DOTALL):
+        plain = zlib.decompressobj().decompress(content[found.end() :])
+        assert len(plain) == int(found[1])
+        fonts.append(TTFont(io.BytesIO(plain)))
+    assert fonts
+    for font in fonts:
+        assert set(font.reader.keys()) <= PDF_TABLES
+        outlines = [font["glyf"][name] for name in font.getGlyphOrder()]
+        assert any(outline.numberOfContours for outline in outlines)
+    assert b"/ToUnicode" in content  # so its text can be searched and copied
+
+
 # -- what can be read ------------------------------------------------------------------------
 
 LONG = "a-method-with-quite-a-long-name-of-its-own $x_2$ <b>"
@@ -226,6 +261,20 @@ def test_no_label_covers_another_or_leaves_the_figure(figures: list[Figure]) -> 
             across = min(a.x1, b.x1) - max(a.x0, b.x0)
             up = min(a.y1, b.y1) - max(a.y0, b.y0)
             assert across <= 1 or up <= 1, (figure.name, one, other)
+
+
+def test_a_matrix_stays_of_a_page_s_height_and_says_what_it_leaves_out(tmp_path: Path) -> None:
+    domains = [f"domain-{i}" for i in range(9)]
+    store = make_run(tmp_path, methods=["a", "b", "c", "d", "e"], sources=domains,
+                     targets=domains, steps=[50], evaluators=("pairs",))  # fmt: skip
+    (figure,) = drawn_from(store).grids
+    drawn = figure.matplotlib()
+    names = [text.get_text() for text in drawn.axes[0].texts if text.get_weight() == "bold"]
+    shown = [name for name in names if name[0] in "abcde"]
+    assert [name[0] for name in shown] == ["a", "b", "c", "d"]
+    assert "the first 4 of 6 methods" in figure.title  # the sixth is the control
+    assert drawn.get_figheight() < TALLEST + 1.5
+    assert len(figure.numbers.rows) == 5 * 9 + 1  # the table below it has all of them
 
 
 def test_every_figure_has_axis_labels_and_a_legend(figures: list[Figure]) -> None:

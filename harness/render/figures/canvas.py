@@ -24,6 +24,12 @@ LINE = 0.15
 
 KINDS = ("png", "svg", "pdf")
 
+PNG_LEVEL = 3
+"""How hard PNGs are compressed; 6, the usual level, takes twice as long for 10 % less."""
+
+PDF_TABLES = {"cvt ", "fpgm", "glyf", "head", "hhea", "hmtx", "loca", "maxp", "prep"}
+"""Tables of a TrueType font that PDF readers use (ISO 32000-1, 9.9)."""
+
 STYLE = {
     "font.family": ["DejaVu Sans"],
     "font.size": 8,
@@ -207,26 +213,80 @@ def _settled(figure: Any) -> Any:
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")
+        for axes in figure.axes:
+            _keep_labels(axes)
     return figure
+
+
+def _keep_labels(axes: Any) -> None:
+    """Keep the labels of the axes where they are; else all ticks are measured at each drawing."""
+    from matplotlib.transforms import blended_transform_factory
+
+    width, height = axes.figure.bbox.size
+    inside, whole = axes.transAxes, axes.figure.transFigure
+    x, y = axes.xaxis.label.get_position()
+    axes.xaxis.set_label_coords(x, y / height, blended_transform_factory(inside, whole))
+    x, y = axes.yaxis.label.get_position()
+    axes.yaxis.set_label_coords(x / width, y, blended_transform_factory(whole, inside))
 
 
 def _saved(figure: Any, kind: str, *, dpi: int = 72) -> bytes:
     """Return a figure that is laid out as a file; it is drawn once, unlike by ``savefig``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.backends.backend_pdf import FigureCanvasPdf
-    from matplotlib.backends.backend_svg import FigureCanvasSVG
-
     stream = io.BytesIO()
     figure.dpi = dpi
     if kind == "png":
-        FigureCanvasAgg(figure).print_png(stream)
+        _write_png(figure, stream)
     elif kind == "svg":  # no date: the same numbers give the same file
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+
         text = io.StringIO()
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
         stream.write(text.getvalue().encode())
     else:
-        FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None})
+        from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+        with _bare_fonts():
+            FigureCanvasPdf(figure).print_pdf(stream, metadata={"CreationDate": None})
     return stream.getvalue()
+
+
+def _write_png(figure: Any, stream: io.BytesIO) -> None:
+    """Write a PNG without transparency, which matplotlib would keep: quicker, and no larger."""
+    import numpy as np
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from PIL import Image
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+    picture.save(stream, "png", dpi=(figure.dpi, figure.dpi), compress_level=PNG_LEVEL)
+
+
+@contextmanager
+def _bare_fonts() -> Iterator[None]:
+    """Embed only those tables of a TrueType font that a PDF needs: its outlines and their widths.
+
+    matplotlib has chosen and placed the glyphs, and writes their letters into the PDF itself.
+    Reading the other tables took most of the time of writing a small PDF.
+    """
+    from fontTools import subset
+
+    original = subset.load_font
+
+    def load_font(*arguments: Any, **options: Any) -> Any:
+        font = original(*arguments, **options)
+        if "glyf" in font:
+            for table in font.reader.keys() - PDF_TABLES:
+                del font[table]
+            # names would be read from tables that are gone; nothing uses them
+            font.setGlyphOrder([f"glyph{k:05d}" for k in range(font["maxp"].numGlyphs)])
+        return font
+
+    subset.load_font = load_font
+    try:
+        yield
+    finally:
+        subset.load_font = original
 
 
 _VARIABLES = {value: f"var(--{name})" for name, value in palette.LIGHT.items()}

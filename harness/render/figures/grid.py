@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from harness.analysis.tables import Table
@@ -14,6 +16,8 @@ from harness.render.grids import Grid, GridCell, grids, width_of
 PAGE = 6.9
 """Width of a figure that is as wide as the text of a paper, inches."""
 MOST_GRIDS = 12
+TALLEST = 12.0
+"""Height of the grids of a figure, inches: more of them do not fit on a page of a paper."""
 LEGEND = (
     "nearer to the ideal",
     "further from it",
@@ -33,9 +37,10 @@ def grid_figure(name: str, table: Table) -> Figure:
         table: of key ``matrix``.
     """
     every_grid = grids(table)
+    shown = _shown(every_grid)
     title = f"{table.title}: improvement" + (f", {table.unit}" if table.unit else "")
-    if len(every_grid) > MOST_GRIDS:
-        title += f"; the first {MOST_GRIDS} of {len(every_grid)} methods"
+    if len(shown) < len(every_grid):
+        title += f"; the first {len(shown)} of {len(every_grid)} methods"
     rows = tuple(
         (grid.method, source, *(cell.text for cell in cells))
         for grid in every_grid
@@ -48,12 +53,30 @@ def grid_figure(name: str, table: Table) -> Figure:
         title=title,
         description=f"Signed improvement by source and target ({', '.join(targets)}). {words}.",
         numbers=Numbers(("method", "from", *targets), rows, left=2),
-        draw=lambda: _draw(title, every_grid[:MOST_GRIDS]),
+        draw=lambda: _draw(title, shown),
     )
 
 
-def _draw(title: str, every_grid: Sequence[Grid]) -> Any:
-    """Draw all grids in one pair of axes whose unit is an inch."""
+@dataclass(frozen=True)
+class _Layout:
+    """Where the grids of a figure are.
+
+    Attributes:
+        across: width of a grid, inches.
+        columns: grids next to each other.
+        bands: the grids of each line.
+        heights: of each band, inches.
+        names: name of each grid, over several lines, by its id.
+    """
+
+    across: float
+    columns: int
+    bands: Sequence[Sequence[Grid]]
+    heights: Sequence[float]
+    names: Mapping[int, str]
+
+
+def _layout(every_grid: Sequence[Grid]) -> _Layout:
     across = NAMES + CELL * width_of(every_grid)
     columns = max(1, int((PAGE + GAP) / (across + GAP)))
     names = {id(grid): canvas.folded(_name(grid), int(across / 0.075)) for grid in every_grid}
@@ -62,8 +85,24 @@ def _draw(title: str, every_grid: Sequence[Grid]) -> Any:
         0.5 + max(LINE * len(grid.rows) + 0.14 * names[id(grid)].count("\n") for grid in band)
         for band in bands
     ]
+    return _Layout(across, columns, bands, heights, names)
+
+
+def _shown(every_grid: Sequence[Grid]) -> Sequence[Grid]:
+    """Return the first grids: as many as a page has room for, in whole lines; at least one line."""
+    first = every_grid[:MOST_GRIDS]
+    layout = _layout(first)
+    tops = accumulate(height + GAP for height in layout.heights)
+    lines = max(1, sum(top <= TALLEST for top in tops))
+    return first[: lines * layout.columns]
+
+
+def _draw(title: str, every_grid: Sequence[Grid]) -> Any:
+    """Draw all grids in one pair of axes whose unit is an inch."""
+    layout = _layout(every_grid)
+    across, columns, names = layout.across, layout.columns, layout.names
     width = max(PAGE / 2, min(columns, len(every_grid) or 1) * (across + GAP) - GAP)
-    height = sum(heights) + GAP * len(heights)
+    height = sum(layout.heights) + GAP * len(layout.heights)
     labels = max(1, int(width / 2.3))
     below = canvas.LINE * -(-len(LEGEND) // labels) + 0.3
     figure, axis = canvas.new(width + 0.2, height + below + canvas.title_height(title, width))
@@ -73,7 +112,7 @@ def _draw(title: str, every_grid: Sequence[Grid]) -> Any:
     axis.axis("off")
     canvas.entitle(figure, title)
     top = 0.0
-    for band, tall in zip(bands, heights, strict=True):
+    for band, tall in zip(layout.bands, layout.heights, strict=True):
         for k, grid in enumerate(band):
             _draw_grid(axis, grid, names[id(grid)], k * (across + GAP), top)
         top += tall + GAP
@@ -109,7 +148,7 @@ def _draw_cell(axis: Any, cell: GridCell, x: float, y: float) -> None:
 
     fill = palette.LIGHT[cell.shade] if cell.shade else palette.LIGHT["faint"]
     own = cell.cell.own
-    axis.add_patch(
+    axis.add_artist(  # the axes need not learn the limits of each cell: they are set
         Rectangle(
             (x + 0.015, y + 0.015),
             CELL - 0.03,
@@ -123,7 +162,8 @@ def _draw_cell(axis: Any, cell: GridCell, x: float, y: float) -> None:
     )
     star = "*" if cell.cell.significant else ""
     axis.text(x + CELL / 2, y + LINE / 2, f"{cell.text}{star}", ha="center", va="center",
-              fontsize=6.5, fontweight="bold" if star else "normal")  # fmt: skip
+              fontsize=6.5, fontweight="bold" if star else "normal",
+              in_layout=False)  # fmt: skip
 
 
 def _legend(figure: Any, columns: int) -> None:

@@ -53,12 +53,13 @@ def _draw_spread(title: str, panel: SpreadPanel, looks: Looks) -> Any:
 
     names = [_name(s.fit.method, s.fit.source) for s in panel.spreads]
     figure, axis = _rows(title, names, legend=1)
-    for k, spread in enumerate(panel.spreads):
-        low, q1, q2, q3, high = spread.quantiles()
-        colour = looks.of(spread.fit.source or "", spread.fit.method).hex
-        axis.plot([low, high], [k, k], color=colour, lw=1)
-        axis.plot([q1, q3], [k, k], color=colour, lw=5, solid_capstyle="butt", alpha=0.6)
-        axis.plot([q2], [k], "|", color=palette.LIGHT["ink"], ms=9, mew=1.4)
+    low, q1, q2, q3, high = zip(*(spread.quantiles() for spread in panel.spreads), strict=True)
+    rows = range(len(names))
+    colours = [looks.of(s.fit.source or "", s.fit.method).hex for s in panel.spreads]
+    # one artist for all rows, and not one for each: quicker, and above the rule at zero as well
+    axis.hlines(rows, low, high, colors=colours, lw=1, capstyle="projecting", zorder=2)
+    axis.hlines(rows, q1, q3, colors=colours, lw=5, capstyle="butt", alpha=0.6, zorder=2)
+    axis.plot(q2, rows, "|", color=palette.LIGHT["ink"], ms=9, mew=1.4)
     axis.set_xlabel(canvas.folded(f"change of an item, {panel.unit}", 30))
     grey = palette.LIGHT["muted"]
     handles = [
@@ -152,7 +153,7 @@ def _rows(title: str, names: Sequence[str], *, legend: int) -> tuple[Any, Any]:
     axis.axvline(0, color=palette.LIGHT["muted"], lw=1)
     axis.set_yticks(range(len(names)), names, fontsize=7)
     axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, left=False)
     axis.grid(visible=False, axis="y")
     axis.grid(visible=True, axis="x")
     canvas.entitle(figure, title)

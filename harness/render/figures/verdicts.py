@@ -118,7 +118,7 @@ def _draw(title: str, contrasts: Sequence[_Contrast]) -> Any:
         axis.plot([effect.value], [row], "o", color=colour, ms=4.5)
     axis.set_yticks(range(len(names)), names, fontsize=6.5)
     axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.tick_params(axis="y", length=0)
+    axis.tick_params(axis="y", length=0, left=False)
     axis.grid(visible=False, axis="y")
     axis.grid(visible=True, axis="x")
     unit = contrasts[0].first.unit
