@@ -48,7 +48,6 @@ STYLE = {
     "grid.linewidth": 0.5,
     "grid.color": palette.LIGHT["rule"],
     "text.color": palette.LIGHT["ink"],
-    "text.hinting": "no_hinting",  # as in PDF and SVG; at 300 dpi it takes time and shows nothing
     "text.parse_math": False,
     "xtick.color": palette.LIGHT["muted"],
     "ytick.color": palette.LIGHT["muted"],
