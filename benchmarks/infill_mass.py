@@ -5,15 +5,15 @@
 
 For the first masked word of each hateful passage, the share of the posterior mass outside the
 candidate set B is estimated from draws of P(. | p) outside B; see
-`harness.lm.infill.tail_log_mass`. For ``--exact`` passages whose masked word is one token
-every token of the vocabulary is scored: those with the longest right context of at most
+`harness.lm.infill.tail_log_mass`. For ``--exact`` passages, every token of the vocabulary is
+scored. Their masked word is one token. Their right contexts are the longest of at most
 ``--exact-suffix`` tokens, so that none is cut.
 The table then shows the exact share among fillers of one token next to its estimate.
 
 A result is added to ``--out`` as soon as it exists. A second call continues where the first one
 ended, if its settings are the same. Progress goes to stderr, the table to stdout. An exact passage
-takes a forward pass over each token of its right context for each token of the vocabulary: with
-49,152 of them and SmolLM2-135M about ten minutes for a context of three, on one core.
+scores its right context once for each token of the vocabulary. With the 49,152 tokens of
+SmolLM2-135M and a right context of three, that takes about 15 minutes on one core.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ figures and tables beside the run, and a README whose written text stays.
 Copies the run in its packed form (no checkpoints). If an earlier version made the run and its
 corpora are here, adds to the stored masks which words they mask. Checks that every number follows
 from its items and that the run names no path of this machine. Writes report.html, figures/, tables/
-and README.md. The same command does it again: it replaces all of that but the text of README.md,
-where only what stands between the marks of generated text is written anew.
+and README.md. The same command does it again. It replaces all of these files, and keeps what you
+wrote in README.md before the line `<!-- generated -->` and after `<!-- end of generated text -->`.
 """
 
 from __future__ import annotations

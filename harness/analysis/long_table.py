@@ -27,6 +27,9 @@ from harness.storage.store import Store
 
 Cell = str | int | float | bool | None
 
+MANY = 2_000
+"""Records from which on it pays to start further processes."""
+
 
 class TidyRow(NamedTuple):
     """One number. Fields that do not apply (the base has no change) are None."""
@@ -68,6 +71,13 @@ class TidyRow(NamedTuple):
     stopped_at_kl: float | None
     """The divergence from the base there, in nats a token."""
 
+    @property
+    def number(self) -> tuple[object, ...]:
+        """What the row is about: two rows with the same are of one number."""
+        return (
+            self.identity, self.step, self.evaluator, self.protocol, self.target, self.metric
+        )  # fmt: skip
+
     def cells(self) -> tuple[Cell, ...]:
         """The row's values in the order of `COLUMNS`."""
         return (self.run, *self.identity, *self[2:])
@@ -90,9 +100,9 @@ def tidy_rows(store: Store, *, processes: int = 1) -> list[TidyRow]:
 
     Args:
         store: the run.
-        processes: how many may work on a large run, each on some of its steps. They start like
-            the processes of `multiprocessing`, so a script that asks for several needs its usual
-            ``if __name__ == "__main__":``.
+        processes: how many may work on a large run, each on some of its steps. With more than
+            one, a script must call this below ``if __name__ == "__main__":``, because new
+            processes import the script (see `multiprocessing`).
 
     Raises:
         StoreError: the run has no record.
@@ -109,12 +119,8 @@ def tidy_rows(store: Store, *, processes: int = 1) -> list[TidyRow]:
         first: dict[tuple[object, ...], TidyRow] = {}
         for same_metric in zip(*tables, strict=True):
             for row in chain.from_iterable(same_metric):
-                first.setdefault((row.identity, row[4:9]), row)  # step to metric
+                first.setdefault(row.number, row)
         return list(first.values())
-
-
-MANY = 2_000
-"""Records from which on it pays to start further processes."""
 
 
 def _steps(index: RunIndex) -> list[int | None]:
@@ -161,7 +167,7 @@ def _in_processes(
 ) -> list[list[list[TidyRow]]]:
     """`_step_rows` of each step, computed in several processes."""
     shares = [steps[first::workers] for first in range(workers)]
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_ignore_ctrl_c) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_on_ctrl_c) as pool:
         done = pool.map(partial(_share_rows, folder, metrics), shares)
         tables = dict(chain.from_iterable(done))
     return [tables[step] for step in steps]
@@ -170,14 +176,15 @@ def _in_processes(
 def _share_rows(
     folder: Path, metrics: Metrics, steps: Sequence[int | None]
 ) -> list[tuple[int | None, list[list[TidyRow]]]]:
+    """`_step_rows` of each step that one process computes."""
     with uncollected():
         reader = RunReader(Store(folder))
         return [(step, _step_rows(reader, step, metrics)) for step in steps]
 
 
-def _ignore_ctrl_c() -> None:
-    """Leave Ctrl-C to the process that waits for this one."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _end_on_ctrl_c() -> None:
+    """End this process at Ctrl-C at once and without a trace; the command itself says the rest."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _matrix_rows(matrix: Matrix) -> Iterator[TidyRow]:

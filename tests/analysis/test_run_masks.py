@@ -9,15 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner
-from kept_run import carry_out, small_spec
+from kept_run import masked_run
 from made_runs import make_run
 from old_masks import without_words
 
 from harness.analysis.run_masks import RunMasks, agreement_table, run_masks
 from harness.cli.main import cli
-from harness.data.places import DataStore
 from harness.data.words import word_spans
-from harness.plugins import load_registry
 from harness.render.console.masks import agreement_row
 from harness.replay.masked_texts import find_masked_texts
 from harness.storage.masks import StoredMasks
@@ -143,26 +141,12 @@ def test_masks_that_cannot_be_read_are_named_and_left_out(tmp_path: Path) -> Non
 
 
 def test_a_run_agrees_with_the_preview_of_its_maskers(tmp_path: Path) -> None:
-    registry = load_registry(strict=True)
-    data = DataStore(cache_dir=tmp_path / "cache", offline=True, domains=registry.domains)
-    raw = small_spec(
-        tmp_path,
-        masker=[
-            "wordlist",
-            {"use": "wordlist", "as": "both", "rules": "both", "harm_list": "builtin"},
-            "random",
-            "all",
-        ],
-        debiaser={"use": "mlm-unlearning", "learning_rate": 0.01},
-        evaluators=[{"use": "embedded-pairs", "scorers": ["hf_nll"]}],
-        steps=1,
-    )
-    store = Store(tmp_path / "run")
-    carry_out(raw, store, registry, data)
-    reader = RunReader(store)
-    texts = find_masked_texts(reader, registry, data, pytest.fail)
+    both = {"use": "wordlist", "as": "both", "rules": "both", "harm_list": "builtin"}
+    ran = masked_run(tmp_path, "wordlist", both, "random", "all")
+    reader = RunReader(ran.store)
+    texts = find_masked_texts(reader, ran.registry, ran.data, pytest.fail)
     spec = tmp_path / "small.yaml"
-    spec.write_text(yaml.safe_dump(raw))
+    spec.write_text(yaml.safe_dump(ran.raw))
     words = ["mask", "--compare", "--spec", str(spec), "--limit", "8", "--show", "99", "--json"]
     result = CliRunner().invoke(cli, words, catch_exceptions=False)
     preview = json.loads(result.stdout)["pairs"]

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from bench import Bench
 from fresh_env import REPO
-from kept_run import carry_out, small_spec
+from kept_run import masked_run
 from old_masks import without_words
 
-from harness.data.places import DataStore
-from harness.plugins import load_registry
 from harness.storage.store import Store
 
 
@@ -72,17 +70,7 @@ def test_masks_of_an_earlier_version_get_their_words(
     monkeypatch.syspath_prepend(str(REPO / "benchmarks"))
     from publish import add_words
 
-    registry = load_registry(strict=True)
-    data = DataStore(cache_dir=tmp_path / "cache", offline=True, domains=registry.domains)
-    raw = small_spec(
-        tmp_path,
-        masker=["wordlist", "random"],
-        debiaser={"use": "mlm-unlearning", "learning_rate": 0.01},
-        evaluators=[{"use": "embedded-pairs", "scorers": ["hf_nll"]}],
-        steps=1,
-    )
-    store = Store(tmp_path / "run")
-    carry_out(raw, store, registry, data)
+    store = masked_run(tmp_path, "wordlist", "random").store
     masks = {name: masks for name in store.mask_keys() if (masks := store.masks(name)) is not None}
     records = {key: store.record(key) for key in store.record_keys()}
     for new in masks.values():

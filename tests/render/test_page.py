@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 from fresh_env import REPO
-from kept_run import carry_out, small_spec
+from kept_run import masked_run
 from made_runs import make_run
 
 from harness.analysis.leaderboard_tables import board_tables
@@ -26,9 +26,7 @@ from harness.analysis.ranking import rank
 from harness.analysis.run_masks import agreement_table, run_masks
 from harness.analysis.verdict import verdict
 from harness.cli.main import cli
-from harness.data.places import DataStore
 from harness.errors import HarnessError
-from harness.plugins import load_registry
 from harness.render.tables.numbers import number
 from harness.replay.masked_texts import find_masked_texts
 from harness.storage.reader import RunReader
@@ -158,23 +156,13 @@ def test_the_agreement_of_maskers_has_passages_only_where_they_are_asked_for(
     tmp_path: Path,
 ) -> None:
     """A passage shows the masks of both maskers, folded away."""
-    registry = load_registry(strict=True)
-    data = DataStore(cache_dir=tmp_path / "cache", offline=True, domains=registry.domains)
-    raw = small_spec(
-        tmp_path,
-        masker=["wordlist", "random"],
-        debiaser={"use": "mlm-unlearning", "learning_rate": 0.01},
-        evaluators=[{"use": "embedded-pairs", "scorers": ["hf_nll"]}],
-        steps=1,
-    )
-    store = Store(tmp_path / "run")
-    carry_out(raw, store, registry, data)
-    reader = RunReader(store)
-    compared = run_masks(reader, find_masked_texts(reader, registry, data, pytest.fail))
+    ran = masked_run(tmp_path, "wordlist", "random")
+    reader = RunReader(ran.store)
+    compared = run_masks(reader, find_masked_texts(reader, ran.registry, ran.data, pytest.fail))
     assert compared is not None
     (pair,), ((one, other), *_) = compared.pairs, compared.examples[0]
     for options in ((), ("--sentences",)):
-        text = report(store, *options)
+        text = report(ran.store, *options)
         section = text.split('<section id="mask-agreement"')[1].split("</section>")[0]
         part = Page(f"<div>{section.partition('>')[2]}</div>")
         assert f"wordlist random {number(pair.kappa)}" in part.shown

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from harness.data.places import DataStore
-from harness.plugins import Registry
+from harness.plugins import Registry, load_registry
 from harness.replay.rerun import Rerun
 from harness.running.experiment import Experiment
 from harness.running.reporting import Reporter
@@ -72,3 +72,28 @@ def carry_out(raw: dict[str, Any], store: Store, registry: Registry, data: DataS
 def again(store: Store, registry: Registry, data: DataStore) -> Rerun:
     """Parts of a run, to be done again."""
     return Rerun(store, registry, data, Reporter())
+
+
+class MaskedRun(NamedTuple):
+    """A run of several maskers, with what made it."""
+
+    raw: dict[str, Any]
+    store: Store
+    registry: Registry
+    data: DataStore
+
+
+def masked_run(folder: Path, *maskers: object) -> MaskedRun:
+    """Unlearn one step on the masks of each masker, and measure one small suite."""
+    registry = load_registry(strict=True)
+    data = DataStore(cache_dir=folder / "cache", offline=True, domains=registry.domains)
+    raw = small_spec(
+        folder,
+        masker=list(maskers),
+        debiaser={"use": "mlm-unlearning", "learning_rate": 0.01},
+        evaluators=[{"use": "embedded-pairs", "scorers": ["hf_nll"]}],
+        steps=1,
+    )
+    store = Store(folder / "run")
+    carry_out(raw, store, registry, data)
+    return MaskedRun(raw, store, registry, data)

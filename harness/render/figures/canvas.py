@@ -301,7 +301,7 @@ def _inlined(text: str, name: str, title: str, description: str) -> str:
     body = _IDS.sub("", body)
     body = re.sub(r'(id="|xlink:href="#|url\(#)', rf"\g<1>{name}-", body)
     body = _FONT.sub("font-family: var(--sans)", body)
-    body = re.sub(r"#[0-9a-f]{6}\b", lambda found: _VARIABLES.get(found[0], found[0]), body)
+    body = re.sub(r"#[0-9a-f]{6}\b", lambda match: _VARIABLES.get(match[0], match[0]), body)
     body = re.sub(r"\s*\n\s*", " ", body)
     head = re.match(r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', body)
     assert head is not None, "matplotlib writes a view box"

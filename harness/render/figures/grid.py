@@ -147,15 +147,17 @@ def _draw_cell(axis: Any, cell: GridCell, x: float, y: float) -> None:
     from matplotlib.patches import Rectangle
 
     fill = palette.LIGHT[cell.shade] if cell.shade else palette.LIGHT["faint"]
-    own = cell.cell.own
+    same_domain = cell.cell.own
     axis.add_artist(  # the axes need not learn the limits of each cell: they are set
         Rectangle(
             (x + 0.015, y + 0.015),
             CELL - 0.03,
             LINE - 0.03,
             facecolor="none" if cell.undefined else fill,
-            edgecolor=palette.LIGHT["ink" if own else "rule"] if own or cell.undefined else "none",
-            linewidth=1 if own else 0.6,
+            edgecolor=palette.LIGHT["ink" if same_domain else "rule"]
+            if same_domain or cell.undefined
+            else "none",
+            linewidth=1 if same_domain else 0.6,
             hatch="////" if cell.undefined else None,
             hatch_linewidth=0.4,
         )

@@ -117,8 +117,8 @@ def _draw_halves(title: str, panel: HalvesPanel) -> Any:
     for k, part in enumerate(parts):
         at = [
             (m.after - m.before, row)
-            for row, own in enumerate(panel.rows)
-            for m in own.moves
+            for row, moved in enumerate(panel.rows)
+            for m in moved.moves
             if m.name == part
         ]
         handles += axis.plot(*zip(*at, strict=True), ls="", marker=MARKERS[k % len(MARKERS)],

@@ -50,14 +50,14 @@ class _Contrast:
         return max(margins, default=None)
 
 
-def verdict_figures(found: HypothesisTests) -> Iterator[Figure]:
+def verdict_figures(outcome: HypothesisTests) -> Iterator[Figure]:
     """Yield a figure for each model, metric and unit: contrasts of two share no axis.
 
     Args:
-        found: the tests of a run. A contrast that cannot be worked out is left out.
+        outcome: the tests of a run. A contrast that cannot be worked out is left out.
     """
     groups: dict[tuple[str, str, str], dict[str, list[ContrastTest]]] = {}
-    for test in found.tests:
+    for test in outcome.tests:
         endpoint, contrast = test.hypothesis.endpoint, test.hypothesis.contrast
         if test.effect is not None:
             same = f"{endpoint!r} {contrast!r} {test.cells!r}"
