@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from functools import cache, partial
 from itertools import chain, islice
 from multiprocessing import get_context
@@ -111,10 +112,11 @@ def tidy_rows(store: Store, *, processes: int = 1) -> list[TidyRow]:
         reader = RunReader(store)
         steps = _steps(reader.index)
         metrics = _metrics(reader)
-        workers = min(processes, len(steps))
-        if workers > 1 and _records(reader.index) >= MANY:
+        workers = min(processes, len(steps)) if _records(reader.index) >= MANY else 1
+        tables = None
+        if workers > 1:
             tables = _in_processes(store.folder, steps, metrics, workers)
-        else:
+        if tables is None:
             tables = [_step_rows(reader, step, metrics) for step in steps]
         first: dict[tuple[object, ...], TidyRow] = {}
         for same_metric in zip(*tables, strict=True):
@@ -164,12 +166,15 @@ def _step_rows(reader: RunReader, step: int | None, metrics: Metrics) -> list[li
 
 def _in_processes(
     folder: Path, steps: Sequence[int | None], metrics: Metrics, workers: int
-) -> list[list[list[TidyRow]]]:
-    """`_step_rows` of each step, computed in several processes."""
+) -> list[list[list[TidyRow]]] | None:
+    """`_step_rows` of each step, computed in several processes; None if one of them was killed."""
     shares = [steps[first::workers] for first in range(workers)]
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_on_ctrl_c) as pool:
-        done = pool.map(partial(_share_rows, folder, metrics), shares)
-        tables = dict(chain.from_iterable(done))
+    try:
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_on_ctrl_c) as pool:
+            done = pool.map(partial(_share_rows, folder, metrics), shares)
+            tables = dict(chain.from_iterable(done))
+    except BrokenProcessPool:  # such as for memory: one process needs less
+        return None
     return [tables[step] for step in steps]
 
 

@@ -255,9 +255,7 @@ class Engine:
                 inputs, reads.block, reads.positions, chunk=len(reads.block)
             )
             parts.append(torch.cat(list(logits))[reads.place])
-            order += (
-                reads.targets.tolist()
-            )  # here, targets are numbers of the questions, not tokens
+            order += reads.targets.tolist()  # here they number the questions, and are no tokens
         padded = [read[i] for i in numbers if i not in chosen]
         for batch in self._batches(padded, TRAINING_TOKENS):
             group_rows = [padded[i] for i in batch]
