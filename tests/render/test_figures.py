@@ -25,7 +25,7 @@ from harness.analysis.trade_off import pareto_front
 from harness.cli.main import cli
 from harness.metrics import HIGHER, LOWER
 from harness.render import palette
-from harness.render.figures.canvas import PDF_TABLES, Figure, style
+from harness.render.figures.canvas import PDF_TABLES, Figure, settled, style
 from harness.render.figures.catalogue import RunFigures, figures_of, write_figures
 from harness.render.figures.grid import TALLEST
 from harness.storage.item_table import ItemTable
@@ -236,12 +236,13 @@ def hidden_ticks(drawn: Any) -> set[int]:
     return hidden
 
 
-def test_no_label_covers_another_or_leaves_the_figure(figures: list[Figure]) -> None:
+@pytest.mark.parametrize("saved", [False, True], ids=["in a notebook", "as saved"])
+def test_no_label_covers_another_or_leaves_the_figure(figures: list[Figure], saved: bool) -> None:
     from matplotlib.text import Text
 
     for figure in figures:
         with style():
-            drawn = figure.draw()
+            drawn = settled(figure.draw()) if saved else figure.draw()
             drawn.canvas.draw()
             hidden = hidden_ticks(drawn)
             renderer = drawn.canvas.get_renderer()

@@ -115,7 +115,7 @@ class Figure:
             DataError: matplotlib is not installed.
         """
         with style():
-            drawn = _settled(self.draw())
+            drawn = settled(self.draw())
             return {kind: _saved(drawn, kind, dpi=dpi) for kind in kinds}
 
     def _repr_png_(self) -> bytes | None:
@@ -132,7 +132,7 @@ class Figure:
             DataError: matplotlib is not installed.
         """
         with style():
-            drawn = _settled(self.draw())
+            drawn = settled(self.draw())
             drawn.set_facecolor("none")
             text = _saved(drawn, "svg").decode()
         return _inlined(text, self.name, self.title, self.description)
@@ -207,7 +207,7 @@ def legend_height(labels: Sequence[str], columns: int) -> float:
     return LINE * lines + 0.1
 
 
-def _settled(figure: Any) -> Any:
+def settled(figure: Any) -> Any:
     """Lay a figure out once, so that saving it does not do it again for each kind."""
     engine = figure.get_layout_engine()
     if engine is not None:
@@ -222,6 +222,7 @@ def _keep_labels(axes: Any) -> None:
     """Keep the labels of the axes where they are; else all ticks are measured at each drawing."""
     from matplotlib.transforms import blended_transform_factory
 
+    axes.get_tightbbox()  # puts the labels beside the ticks of the layout as it is now
     width, height = axes.figure.bbox.size
     inside, whole = axes.transAxes, axes.figure.transFigure
     x, y = axes.xaxis.label.get_position()
