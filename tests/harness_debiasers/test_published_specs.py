@@ -17,7 +17,7 @@ from harness.plugins import load_registry
 from harness.running.experiment import Experiment
 from harness.testing import save_tiny_model
 
-FITS = {"after-mask": 168, "mask-rules": 72}
+FITS = {"after-mask": 120, "mask-rules": 72}
 
 
 @pytest.mark.parametrize("name", FITS)
