@@ -11,7 +11,7 @@ from harness.boundary import read_passages
 from harness.data.domains import NO_DOMAIN
 from harness.data.places import DataStore
 from harness.errors import DataError, HarnessError
-from harness.planning.spec import Limits, PluginUse
+from harness.planning.spec import Limits, PluginUse, StopAt
 from harness.plugins import Registry
 from harness.types import Label, Passage, PassageRequest, Split
 
@@ -54,10 +54,25 @@ class _Selection(NamedTuple):
 class Texts:
     """Reads passages through the corpora of a spec, each selection once."""
 
-    def __init__(self, registry: Registry, data: DataStore, limits: Limits) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        data: DataStore,
+        limits: Limits,
+        stop_at: StopAt | None = None,
+    ) -> None:
+        """Prepare to read passages.
+
+        Args:
+            registry: of the corpora.
+            data: where their files are.
+            limits: how many passages are used.
+            stop_at: the dose of the spec, which needs so many held-out neutral texts.
+        """
         self._registry = registry
         self._data = data.knowing(registry.domains)
         self._limits = limits
+        self._dose_texts = stop_at.windows if stop_at is not None else 0
         self._read: dict[_Selection, Passages | HarnessError] = {}
         self._unseen: dict[tuple[_Selection, ...], Passages] = {}
         self._hashes: dict[int, tuple[Passages, str]] = {}
@@ -155,10 +170,14 @@ class Texts:
     def held_out(self, corpus: PluginUse) -> Passages:
         """Plain text of the test split, on which the dose of a fit is measured.
 
+        It is within ``limits.unseen``, but never fewer texts than the dose needs.
+
         Raises:
             DataError: the corpus has none, or cannot be read.
         """
         limit, seed = self._limits.unseen, self._limits.sample_seed
+        if limit is not None:
+            limit = max(limit, self._dose_texts)
         return self._passages(corpus, NO_DOMAIN, "non-hateful", "test", limit, seed)
 
     def hash_of(self, passages: Passages) -> str:

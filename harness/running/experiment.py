@@ -134,7 +134,7 @@ class Experiment:
     @cached_property
     def texts(self) -> Texts:
         """The passages that the spec reads, each selection once."""
-        return Texts(self.registry, self.data, self.spec.limits)
+        return Texts(self.registry, self.data, self.spec.limits, self.spec.stop_at)
 
     @property
     def store(self) -> Store:
