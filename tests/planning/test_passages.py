@@ -9,7 +9,7 @@ import pytest
 from harness.data.places import DataStore
 from harness.planning.passages import Texts
 from harness.planning.plan import Fit, Plan
-from harness.planning.spec import Limits, PluginUse
+from harness.planning.spec import Limits, PluginUse, StopAt
 from harness.plugins import Registry, load_registry
 from harness.running.experiment import Experiment
 
@@ -97,3 +97,25 @@ def test_a_seed_that_changes_nothing_has_no_cell(registry: Registry, data_store:
     )
     seeds = {(c.debiaser, c.seed) for c in found.index.cells if c.debiaser}
     assert {seed for name, seed in seeds if name == "identity"} == {0}
+
+
+def test_a_dose_reads_the_texts_it_needs_whatever_the_limit(
+    registry: Registry, data_store: DataStore
+) -> None:
+    neutral = PluginUse(
+        use="wikitext2",
+        label="w",
+        config=registry.create("corpus", "wikitext2", {}).config.model_dump(),
+    )
+
+    def held_out(unseen: int | None, windows: int | None) -> tuple[str, ...]:
+        stop_at = None if windows is None else StopAt(kl=0.05, windows=windows)
+        texts = Texts(registry, data_store, Limits(unseen=unseen), stop_at)
+        return tuple(passage.id for passage in texts.held_out(neutral))
+
+    everything = held_out(None, None)
+    assert len(everything) > 40
+    assert len(held_out(4, None)) == 4
+    assert len(held_out(4, 40)) == 40
+    assert held_out(len(everything), 40) == held_out(len(everything), None)
+    assert held_out(None, 40) == everything
