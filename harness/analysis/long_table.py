@@ -6,19 +6,15 @@ all primary cells of that step. Another metric's is over all cells of that metri
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import cache, partial
+from functools import cache
 from itertools import chain, islice
-from multiprocessing import get_context
-from pathlib import Path
 from typing import NamedTuple, get_type_hints
 
 from harness.analysis.effects import Estimated
 from harness.analysis.improvements import improvements
 from harness.analysis.matrix_builder import Column, Matrix, Row, matrix_of
+from harness.forks import forked_map
 from harness.garbage import uncollected
 from harness.metrics import Direction, Metric
 from harness.storage.cells import Identity, is_control
@@ -101,9 +97,7 @@ def tidy_rows(store: Store, *, processes: int = 1) -> list[TidyRow]:
 
     Args:
         store: the run.
-        processes: how many may work on a large run, each on some of its steps. With more than
-            one, a script must call this below ``if __name__ == "__main__":``, because new
-            processes import the script (see `multiprocessing`).
+        processes: how many may work on a large run.
 
     Raises:
         StoreError: the run has no record.
@@ -111,17 +105,18 @@ def tidy_rows(store: Store, *, processes: int = 1) -> list[TidyRow]:
     with uncollected():
         reader = RunReader(store)
         steps = _steps(reader.index)
-        metrics = _metrics(reader)
-        workers = min(processes, len(steps)) if _records(reader.index) >= MANY else 1
-        tables = None
-        if workers > 1:
-            tables = _in_processes(store.folder, steps, metrics, workers)
-        if tables is None:
-            tables = [_step_rows(reader, step, metrics) for step in steps]
+        asked = [
+            (metric, step)
+            for metric, measured_at in _metrics(reader).items()
+            for step in steps
+            if metric is None or step is None or measured_at & {0, step}
+        ]
+        if _records(reader.index) < MANY:
+            processes = 1
+        tables = forked_map(lambda pair: _matrix_rows(reader, *pair), asked, processes)
         first: dict[tuple[object, ...], TidyRow] = {}
-        for same_metric in zip(*tables, strict=True):
-            for row in chain.from_iterable(same_metric):
-                first.setdefault(row.number, row)
+        for row in chain.from_iterable(tables):
+            first.setdefault(row.number, row)
         return list(first.values())
 
 
@@ -154,45 +149,12 @@ def _metrics(reader: RunReader) -> Metrics:
     return metrics
 
 
-def _step_rows(reader: RunReader, step: int | None, metrics: Metrics) -> list[list[TidyRow]]:
-    """The rows of a step for each of the metrics; none for one that was not measured there."""
-    return [
-        list(_matrix_rows(matrix_of(reader, metric=metric, step=step, pooled=False)))
-        if metric is None or step is None or measured_at & {0, step}
-        else []
-        for metric, measured_at in metrics.items()
-    ]
+def _matrix_rows(reader: RunReader, metric: str | None, step: int | None) -> list[TidyRow]:
+    """The rows of one metric, or of the primary ones, at a step."""
+    return list(_rows(matrix_of(reader, metric=metric, step=step, pooled=False)))
 
 
-def _in_processes(
-    folder: Path, steps: Sequence[int | None], metrics: Metrics, workers: int
-) -> list[list[list[TidyRow]]] | None:
-    """`_step_rows` of each step, computed in several processes; None if one of them was killed."""
-    shares = [steps[first::workers] for first in range(workers)]
-    try:
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_end_on_ctrl_c) as pool:
-            done = pool.map(partial(_share_rows, folder, metrics), shares)
-            tables = dict(chain.from_iterable(done))
-    except BrokenProcessPool:  # such as for memory: one process needs less
-        return None
-    return [tables[step] for step in steps]
-
-
-def _share_rows(
-    folder: Path, metrics: Metrics, steps: Sequence[int | None]
-) -> list[tuple[int | None, list[list[TidyRow]]]]:
-    """`_step_rows` of each step that one process computes."""
-    with uncollected():
-        reader = RunReader(Store(folder))
-        return [(step, _step_rows(reader, step, metrics)) for step in steps]
-
-
-def _end_on_ctrl_c() -> None:
-    """End this process at Ctrl-C at once and without a trace; the command itself says the rest."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
-def _matrix_rows(matrix: Matrix) -> Iterator[TidyRow]:
+def _rows(matrix: Matrix) -> Iterator[TidyRow]:
     units = [matrix.unit(column).change or None for column in matrix.columns]
     unit_of = dict(zip(matrix.columns, units, strict=True))
     for (model, column), metric in matrix.base.items():

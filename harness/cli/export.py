@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
 
 from harness.cli.options import results_option
 from harness.cli.output import echo_content
+from harness.forks import usable_cores
 from harness.garbage import seldom_collected
 
 
@@ -79,7 +79,7 @@ def export_command(
     from harness.storage.store import find_run
 
     chosen = FORMATS[name]
-    options = ExportOptions(spreadsheet_safe, organization, _usable_cores())
+    options = ExportOptions(spreadsheet_safe, organization, usable_cores())
     if isinstance(chosen, FolderFormat):
         if out is None:
             raise click.UsageError(f"{name} is several files: name a folder with --out")
@@ -94,10 +94,3 @@ def export_command(
         echo_content(content)
     else:
         write_file(out, content)
-
-
-def _usable_cores() -> int:
-    """How many cores this process may use; where the system does not say, how many there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

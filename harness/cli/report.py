@@ -11,6 +11,7 @@ import click
 from harness.cli.options import results_option
 from harness.cli.output import echo
 from harness.cli.session import Session, pass_session
+from harness.forks import usable_cores
 from harness.garbage import seldom_collected
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def report_command(
         data=session.data if sentences else None,
     )
     if figures is not None:
-        for path in write_figures(opened.figures, figures):
+        for path in write_figures(opened.figures, figures, processes=usable_cores()):
             echo(path)
     if out is None and figures is not None:
         return
@@ -95,7 +96,7 @@ def report_page(session: Session, run: Run, sentences: bool) -> str:
         texts=_texts(session, run, matrix) if sentences else {},
         masked=_masked(session, run) if sentences else {},
     )
-    return html_page(page_of(sources))
+    return html_page(page_of(sources), processes=usable_cores())
 
 
 def _masked(session: Session, run: Run) -> MaskedTexts:

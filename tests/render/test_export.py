@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -142,14 +141,6 @@ def test_several_processes_find_the_same_rows(run: Store, monkeypatch: pytest.Mo
     assert len({row.step for row in alone}) > 2
     monkeypatch.setattr(long_table, "MANY", 1)
     assert tidy_rows(run, processes=2) == alone
-
-
-def test_an_export_goes_on_alone_where_its_processes_are_killed(
-    run: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(long_table, "MANY", 1)
-    monkeypatch.setattr(long_table, "_end_on_ctrl_c", partial(os._exit, 9))
-    assert tidy_rows(run, processes=2) == tidy_rows(run)
 
 
 def test_several_processes_report_a_damaged_run_like_one(

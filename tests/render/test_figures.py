@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import re
+import sys
 import time
 import zlib
 from pathlib import Path
@@ -176,6 +177,22 @@ def test_figures_in_three_formats_and_the_same_each_time(tmp_path: Path) -> None
 def drawn_files(store: Store) -> dict[str, bytes]:
     """The files of one figure with text."""
     return next(figure for figure in drawn_from(store) if figure.name == "steps-gender").files()
+
+
+def test_figures_that_two_processes_write_are_the_same(
+    run: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "torch", raising=False)  # with it, one process does it all
+    figures = drawn_from(run)
+    one, two = (
+        [
+            (path.name, path.read_bytes())
+            for path in write_figures(figures, tmp_path / str(n), ("svg",), processes=n)
+        ]
+        for n in (1, 2)
+    )
+    assert len(one) > 5
+    assert sorted(one) == sorted(two)
 
 
 def test_a_picture_is_opaque_and_of_a_paper_s_resolution(run: Store) -> None:

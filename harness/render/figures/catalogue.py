@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from harness.analysis.curve_panels import Panel
@@ -16,6 +17,7 @@ from harness.analysis.matrix_tables import matrix_tables
 from harness.analysis.step_curves import RunCurves
 from harness.analysis.tables import Table
 from harness.errors import StoreError
+from harness.forks import forked_map
 from harness.render.figures.canvas import KINDS, Figure
 from harness.render.figures.curves import curves_figure
 from harness.render.figures.dose import dose_figure
@@ -149,7 +151,7 @@ class _Names:
 
 
 def write_figures(
-    figures: Iterable[Figure], folder: Path, kinds: Sequence[str] = KINDS
+    figures: Iterable[Figure], folder: Path, kinds: Sequence[str] = KINDS, *, processes: int = 1
 ) -> list[Path]:
     """Write figures to files and return their paths.
 
@@ -157,6 +159,7 @@ def write_figures(
         figures: what to write; a file is called after the name of its figure.
         folder: where to; it is made if it does not exist.
         kinds: any of ``png``, ``svg`` and ``pdf``.
+        processes: how many may draw.
 
     Raises:
         DataError: matplotlib is not installed.
@@ -166,10 +169,12 @@ def write_figures(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(f"{folder}: cannot write: {error.strerror or error}") from None
-    written = []
-    for figure in figures:
+
+    def write(figure: Figure) -> list[Path]:
+        paths = []
         for kind, content in figure.files(kinds).items():
-            path = folder / f"{figure.name}.{kind}"
-            write_file(path, content)
-            written.append(path)
-    return written
+            paths.append(folder / f"{figure.name}.{kind}")
+            write_file(paths[-1], content)
+        return paths
+
+    return list(chain.from_iterable(forked_map(write, list(figures), processes)))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
+from types import MappingProxyType
 
 from harness import __version__
 from harness.errors import DataError
+from harness.forks import forked_map
 from harness.render import palette
+from harness.render.figures.canvas import Figure
 from harness.render.page.content import GridSet, Page
 from harness.render.page.views import TableView, view_of_numbers
 from harness.render.safe_text import printable
@@ -29,13 +32,20 @@ class Part:
     tables: tuple[TableView, ...] = ()
 
 
-def html_page(page: Page) -> str:
+def html_page(page: Page, *, processes: int = 1) -> str:
     """Lay out a page.
+
+    Args:
+        page: what it shows.
+        processes: how many may draw its figures.
 
     Raises:
         DataError: Jinja2 or matplotlib is not installed.
     """
-    return _laid_out("report.html.j2", _style(), page=page)
+    figures = list(page.figures)
+    drawn = forked_map(Figure.inline, figures, processes)
+    drawings = {figure.name: text for figure, text in zip(figures, drawn, strict=True)}
+    return _laid_out("report.html.j2", _style(), {"page": page}, drawings)
 
 
 def html_publication(
@@ -56,7 +66,7 @@ def html_publication(
         DataError: Jinja2 is not installed.
     """
     values = {"title": title, "runs": runs, "boards": boards, "index": index}
-    return _laid_out("publication.html.j2", _style(), version=__version__, **values)
+    return _laid_out("publication.html.j2", _style(), {**values, "version": __version__})
 
 
 def html_part(part: Part) -> str:
@@ -68,10 +78,15 @@ def html_part(part: Part) -> str:
         DataError: Jinja2 is not installed.
     """
     nested = _style().replace(":root", "&").replace("\nbody {", "\n& {")
-    return _laid_out("notebook.html.j2", f".harness-view {{\n{nested}\n}}", part=part)
+    return _laid_out("notebook.html.j2", f".harness-view {{\n{nested}\n}}", {"part": part})
 
 
-def _laid_out(template: str, style: str, **values: object) -> str:
+def _laid_out(
+    template: str,
+    style: str,
+    values: Mapping[str, object],
+    drawings: Mapping[str, str] = MappingProxyType({}),
+) -> str:
     try:
         from jinja2 import Environment, FunctionLoader, StrictUndefined
         from markupsafe import Markup
@@ -88,7 +103,7 @@ def _laid_out(template: str, style: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     # neither the style nor a figure can bring markup in: figures escape all their texts
-    environment.filters["drawing"] = lambda figure: Markup(figure.inline())
+    environment.filters["drawing"] = lambda figure: Markup(drawings[figure.name])
     environment.filters["numbers"] = lambda figure: view_of_numbers(figure.numbers, figure.title)
     return environment.get_template(template).render(style=Markup(style), **values)
 
