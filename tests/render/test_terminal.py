@@ -108,11 +108,14 @@ def test_the_reporter_counts_measurements_and_repeats_no_reason() -> None:
         reporter.measured("pairs", HOSTILE, 1.0)
         for _ in range(5):
             reporter.failed("pairs", HOSTILE, "no such device")
+        for _ in range(2):
+            reporter.failed("pairs", HOSTILE, "too long")
         reporter.note(HOSTILE)
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "[1/24] pairs[v2] x[/]" in text
     assert text.count("[2/24] failed") == 1
     assert "failed (4 more times) no such device" in text
+    assert "failed (once more) too long" in text
     assert not UNSAFE.search(text)
 
 

@@ -65,7 +65,8 @@ class ConsoleReporter(Reporter):
         self._progress.stop()
         for reason, times in self._repeated.items():
             if times > 1:
-                self._console.alert(f"failed ({times - 1} more times)", reason, "red")
+                again = "once more" if times == 2 else f"{times - 1} more times"
+                self._console.alert(f"failed ({again})", reason, "red")
 
     def begin(self, pending: dict[str, int], done: int) -> None:
         """Set the overall bar; say how many measurements are already stored."""
