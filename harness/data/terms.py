@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.data.domains import Counterparts
 from harness.data.tabular import read_utf8
+from harness.data.words import COMBINING
 from harness.errors import DataError
 
 LONGEST_TERM = 200
@@ -91,4 +92,6 @@ def term_pattern(terms: Iterable[str]) -> re.Pattern[str]:
     """
     ordered = sorted(set(terms), key=lambda term: (-len(term), term))
     words = "|".join(re.escape(term).replace(r"\ ", r"\s+") for term in ordered)
-    return re.compile(rf"(?<!\w)(?:{words})(?!\w)" if ordered else r"(?!)", re.IGNORECASE)
+    letter = rf"[\w{COMBINING}]"
+    whole = rf"(?<!{letter})(?:{words})(?!{letter})"
+    return re.compile(whole if ordered else r"(?!)", re.IGNORECASE)

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 Range = tuple[int, int]
 """A half-open range of characters, ``[start, end)``."""
 
-COMBINING = "\u0300-\u036f"
-"""Combining accents, for a regular expression's class: part of the letter before them."""
+
+def _marks() -> str:
+    blocks = (range(0x300, 0x3100), range(0xA000, 0xAC00), range(0xFE20, 0xFE30))
+    chars = (chr(code) for block in blocks for code in block)
+    return "".join(char for char in chars if unicodedata.category(char).startswith("M"))
+
+
+COMBINING = _marks()
+"""Accents and vowel signs, for a regular expression's class: part of the letter before them."""
 
 _LETTER = rf"[^\W_{COMBINING}]"
 _CHAR = rf"[{COMBINING}]|[^\W_]"

@@ -123,10 +123,24 @@ class LanguageModel(ABC):
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """Score windows of tokens as they are; nothing is put in front.
 
-        The first position has no score and is ``nan``.
+        The first position has no score and is ``nan``. A window may have one token more than
+        `max_tokens`, because its last token is not run.
 
         One array of natural-log probabilities a window, shape ``(len(window),)``.
         """
+
+    def are_likeliest(self, windows: Sequence[Sequence[int]], counts: Sequence[int]) -> list[bool]:
+        """Say of each window whether each of its last ``counts[k]`` tokens is the likeliest one
+        after those before it: what greedy generation would write.
+
+        Args:
+            windows: as in `window_scores`.
+            counts: how many tokens of each, at least 1 and less than the window has.
+
+        Raises:
+            ModelError: the model is masked, or the handle does not say.
+        """
+        raise ModelError(f"model '{self.name}' does not say which token is the likeliest")
 
     @abstractmethod
     def masked_scores(self, ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:

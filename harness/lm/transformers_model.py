@@ -180,13 +180,35 @@ class TransformersModel(LanguageModel):
     def window_scores(self, windows: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """See `LanguageModel.window_scores`."""
         self._need("causal", "window_scores")
+        self._check_windows(windows)
+        return self._causal_scores([list(window) for window in windows], ())
+
+    def are_likeliest(self, windows: Sequence[Sequence[int]], counts: Sequence[int]) -> list[bool]:
+        """See `LanguageModel.are_likeliest`."""
+        self._need("causal", "are_likeliest")
+        self._check_windows(windows)
+        rows = [
+            Row(window[:-1], range(len(window) - 1 - count, len(window) - 1), window[-count:])
+            for window, count in zip(windows, counts, strict=True)
+        ]
+        answers = [False] * len(rows)
+        with self._engine.forward.inference():
+            for batch in self._engine.batches(rows):
+                part = [rows[i] for i in batch]
+                best = torch.cat([logits.argmax(-1) for logits in self._engine.logits(part)])
+                parts = torch.split(best, [len(row.targets) for row in part])
+                for i, found in zip(batch, parts, strict=True):
+                    answers[i] = found.tolist() == list(rows[i].targets)
+        return answers
+
+    def _check_windows(self, windows: Sequence[Sequence[int]]) -> None:
+        """Refuse windows that do not fit; the last token of one is not run."""
         for window in windows:
-            if not 0 < len(window) <= self.max_tokens:
+            if not 0 < len(window) <= self.max_tokens + 1:
                 raise ModelError(
                     f"a window of {len(window)} tokens does not fit model '{self.name}' "
                     f"(context {self.max_tokens})"
                 )
-        return self._causal_scores([list(window) for window in windows], ())
 
     def masked_scores(self, ids: Sequence[int], positions: Sequence[int]) -> np.ndarray:
         """See `LanguageModel.masked_scores`."""

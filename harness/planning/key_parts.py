@@ -59,6 +59,7 @@ class KeyParts:
     def __init__(self, spec: Spec, registry: Registry, data: DataStore, texts: Texts) -> None:
         self._spec = spec
         self._texts = texts
+        self._registry = registry
         self._inputs = PluginInputs(registry, data)
         self._parts: dict[Hashable, Part] = {}
 
@@ -117,13 +118,14 @@ class KeyParts:
 
     def masked_texts(self, asked: MaskedTexts) -> Part:
         """Return the test passages that an evaluator reads, and what masks them."""
+        seeded = self._registry.get("masker", asked.masker.use).plugin.seeded
 
         def of() -> JsonValue:
             return {
                 domain: {
                     "passages": self._texts.hash_of(passages),
                     "masker": self._inputs.of("masker", asked.masker, domain),
-                    "seed": self._texts.mask_seed,
+                    "seed": self._texts.mask_seed if seeded else 0,
                 }
                 for domain, passages in self._texts.to_mask(asked).items()
             }

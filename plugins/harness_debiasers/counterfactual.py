@@ -6,6 +6,7 @@ import random
 import re
 from typing import Literal
 
+from harness.data.words import COMBINING
 from harness_debiasers.word_lists import WordRows
 
 Variant = Literal["clean", "bias-bench"]
@@ -44,7 +45,8 @@ class Swapper:
         self._rows = rows.rows
         ordered = sorted(self._place, key=lambda word: (-len(word), word))
         words = "|".join(re.escape(word).replace(r"\ ", r"\s+") for word in ordered)
-        self._pattern = re.compile(rf"(?<![\w-])(?:{words})(?![\w-])", re.IGNORECASE)
+        letter = rf"[\w{COMBINING}-]"
+        self._pattern = re.compile(rf"(?<!{letter})(?:{words})(?!{letter})", re.IGNORECASE)
 
     def mentions(self, text: str) -> set[str]:
         """Return the roles whose words occur in a text."""

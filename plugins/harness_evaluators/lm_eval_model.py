@@ -30,8 +30,8 @@ class HandleLM(LM):  # type: ignore[misc]
 
         Args:
             model: a causal model.
-            greedy: whether a task asks if a continuation is the greedy one, which costs a
-                generation for each request.
+            greedy: whether a task asks if a continuation is the greedy one, which costs another
+                run of each request.
         """
         super().__init__()
         self._model = model
@@ -42,14 +42,13 @@ class HandleLM(LM):  # type: ignore[misc]
     ) -> list[tuple[float, bool]]:
         """Return the summed log-probability of each continuation, and whether it is greedy."""
         pairs = [self._encoded(*request.args) for request in requests]
-        scored = self._scores(pairs)
-        greedy = [
-            self._greedy and self._is_greedy(request.args[0], continuation)
-            for request, (_, continuation) in zip(requests, pairs, strict=True)
-        ]
+        windows, counts = self._windows(pairs)
+        greedy = [False] * len(pairs)
+        if self._greedy:
+            greedy = self._model.are_likeliest(windows, counts)
         return [
             (float(scores.sum()), is_greedy)
-            for scores, is_greedy in zip(scored, greedy, strict=True)
+            for scores, is_greedy in zip(self._scores(windows, counts), greedy, strict=True)
         ]
 
     def loglikelihood_rolling(
@@ -60,7 +59,7 @@ class HandleLM(LM):  # type: ignore[misc]
         for number, request in enumerate(requests):
             ids = self._model.encode(request.args[0])
             windows = get_rolling_token_windows(
-                ids, self._start(), max_seq_len=self._model.max_tokens - 1, context_len=1
+                ids, self._start(), max_seq_len=self._model.max_tokens, context_len=1
             )
             for context, predicted in windows:
                 whole = [*context, predicted[-1]]
@@ -68,7 +67,7 @@ class HandleLM(LM):  # type: ignore[misc]
                 pairs.append((whole[:first], whole[first:]))
                 owners.append(number)
         totals = np.zeros(len(requests))
-        for owner, scores in zip(owners, self._scores(pairs), strict=True):
+        for owner, scores in zip(owners, self._scores(*self._windows(pairs)), strict=True):
             totals[owner] += scores.sum()
         return [float(total) for total in totals]
 
@@ -102,25 +101,24 @@ class HandleLM(LM):  # type: ignore[misc]
         before = self._model.encode(stripped)
         return [*self._model.front, *before], whole[len(before) :]
 
-    def _scores(self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]) -> list[np.ndarray]:
-        """Log-probabilities of the continuations' tokens."""
+    def _windows(
+        self, pairs: Sequence[tuple[Sequence[int], Sequence[int]]]
+    ) -> tuple[list[list[int]], list[int]]:
+        """Contexts with their continuations, cut on the left, and how long the latter are.
+
+        The last token is not run, so a window has room for one more than the model's context.
+        """
         longest = self._model.max_tokens
-        windows = []
-        for context, continuation in pairs:
-            if not continuation or len(continuation) >= longest:
+        for _, continuation in pairs:
+            if not 0 < len(continuation) <= longest:
                 raise ModelError(
                     f"an answer of {len(continuation)} tokens does not fit model "
-                    f"'{self._model.name}' (1 to {longest - 1})"
+                    f"'{self._model.name}' (1 to {longest})"
                 )
-            windows.append([*context, *continuation][-longest:])
-        return [
-            scores[len(scores) - len(continuation) :]
-            for scores, (_, continuation) in zip(
-                self._model.window_scores(windows), pairs, strict=True
-            )
-        ]
+        windows = [[*context, *continuation][-longest - 1 :] for context, continuation in pairs]
+        return windows, [len(continuation) for _, continuation in pairs]
 
-    def _is_greedy(self, context: str, continuation: Sequence[int]) -> bool:
-        (text,) = self._model.generate([context], max_new_tokens=len(continuation))
-        generated = self._model.encode(context + text)[-len(continuation) :]
-        return list(generated) == list(continuation)
+    def _scores(self, windows: Sequence[Sequence[int]], counts: Sequence[int]) -> list[np.ndarray]:
+        """Log-probabilities of the continuations' tokens, which end the windows."""
+        scored = self._model.window_scores(windows)
+        return [scores[len(scores) - count :] for scores, count in zip(scored, counts, strict=True)]

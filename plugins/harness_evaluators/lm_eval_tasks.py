@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from pydantic import Field, JsonValue
 
 from harness.data.domains import NO_DOMAIN
-from harness.data.files import is_file, is_folder, shown
+from harness.data.files import Stamp, is_file, is_folder, shown, stamp
 from harness.data.pins import file_sha256
 from harness.data.places import DataStore
 from harness.errors import DataError, HarnessError, did_you_mean
@@ -100,23 +100,29 @@ class LmEval(Evaluator[LmEvalConfig]):
     def quantities(self, protocol: str) -> Quantities:
         """Declare the numbers of a document; their units are the task's own."""
         task = self._task(protocol)
-        return {name: Number() for metric in _metrics(task) for name in _value_names(metric)}
+        return {name: Number() for scored in _scored(task) for name in scored.values}
 
     def metrics(self, protocol: str, domain: str) -> Sequence[MetricDefinition]:
-        """Define the metrics of a task: means over documents, or rates of log-probabilities."""
+        """Define the metrics of a task: means over documents, or rates of log-probabilities.
+
+        Where a task reads answers in several ways (filters), each metric has a value for each.
+        """
         task = self._task(protocol)
+        metrics = _metrics(task)
         definitions = []
-        for number, (metric, higher) in enumerate(_metrics(task).items()):
-            direction = IDEALS.get(metric, HIGHER if higher else LOWER)
+        for scored in _scored(task):
+            metric = scored.metric
+            direction = IDEALS.get(metric, HIGHER if metrics[metric] else LOWER)
             bias = direction.kind == "target"
+            first = scored.filter in (None, *_filters(task)[:1])
             definitions.append(
                 MetricDefinition(
-                    name=metric,
+                    name=scored.name,
                     estimator="exp_rate" if metric in RATES else "percent" if bias else "mean",
-                    of=_value_names(metric),
+                    of=scored.values,
                     direction=direction,
                     role="bias" if bias else "language",
-                    primary=bias or number == 0,
+                    primary=first and (bias or metric == next(iter(metrics))),
                 )
             )
         return definitions
@@ -125,8 +131,22 @@ class LmEval(Evaluator[LmEvalConfig]):
         return next(task for task in _tasks(self.config) if task.name == name)
 
 
-def _value_names(metric: str) -> tuple[str, ...]:
-    return (f"{metric}_nats", f"{metric}_weight") if metric in RATES else (metric,)
+class Scored(NamedTuple):
+    """A metric of a task, of the answers that one of its filters reads; None: it has only one."""
+
+    metric: str
+    filter: str | None
+
+    @property
+    def name(self) -> str:
+        """The metric's name, with the filter's where a task has several."""
+        return self.metric if self.filter is None else f"{self.metric}_{self.filter}"
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """Names of the item values that it reads."""
+        name = self.name
+        return (f"{name}_nats", f"{name}_weight") if self.metric in RATES else (name,)
 
 
 def _version() -> str:
@@ -141,8 +161,16 @@ def _version() -> str:
         ) from None
 
 
-@lru_cache(maxsize=4)
 def _manager(include_path: str | None, defaults: bool) -> Any:
+    """lm-eval's index of tasks, as the files of the folder are now."""
+    paths = () if include_path is None else sorted(Path(include_path).rglob("*"))
+    state = tuple((str(path), stamp(path)) for path in paths if is_file(path))
+    return _indexed(include_path, defaults, state)
+
+
+@lru_cache(maxsize=4)
+def _indexed(include_path: str | None, defaults: bool, state: tuple[tuple[str, Stamp], ...]) -> Any:
+    """Make an index; ``state`` tells one content of the folder from another."""
     from lm_eval.tasks import TaskManager
 
     return TaskManager(include_path=include_path, include_defaults=defaults)
@@ -194,6 +222,21 @@ def _metrics(task: Task) -> dict[str, bool]:
         for entry in listed
         if entry["metric"] != "bits_per_byte"  # byte_perplexity on another scale
     }
+
+
+def _filters(task: Task) -> list[str]:
+    """Names of a task's filters, each of which reads an answer in its own way."""
+    return [str(entry["name"]) for entry in task.config.get("filter_list") or ()]
+
+
+def _scored(task: Task) -> list[Scored]:
+    """The metrics of a task, once for each filter where there are several."""
+    filters = _filters(task)
+    return [
+        Scored(metric, name)
+        for metric in _metrics(task)
+        for name in (filters if len(filters) > 1 else [None])
+    ]
 
 
 def _digest(task: Task) -> dict[str, JsonValue]:
@@ -270,8 +313,10 @@ def _run(task: Task, config: LmEvalConfig, request: EvaluationRequest) -> list[I
         if _is_a_bug(error):
             raise
         raise DataError(f"lm-eval task '{task.name}': {_causes(error)}; {_check(task)}") from None
-    samples = results["samples"][task.name]
-    items = [_item(task, sample) for sample in samples]
+    by_document: dict[Any, list[Mapping[str, Any]]] = {}
+    for sample in results["samples"][task.name]:  # one for each document and filter
+        by_document.setdefault(sample["doc_id"], []).append(sample)
+    items = [_item(task, document, samples) for document, samples in by_document.items()]
     if not items:
         raise DataError(f"lm-eval task '{task.name}' has no document")
     return items
@@ -317,13 +362,14 @@ def _is_ours(task: Task) -> bool:
     return task.file is not None and folder in task.file.parents
 
 
-def _item(task: Task, sample: Mapping[str, Any]) -> Item:
+def _item(task: Task, document: Any, samples: Sequence[Mapping[str, Any]]) -> Item:
     values: dict[str, float] = {}
-    for metric in _metrics(task):
-        value = sample.get(metric)
-        if metric in RATES:
+    for scored in _scored(task):
+        sample = next(s for s in samples if scored.filter in (None, s["filter"]))
+        value = sample.get(scored.metric)
+        if scored.metric in RATES:
             nats, weight = value if isinstance(value, (tuple, list)) else (value, 1.0)
-            values[f"{metric}_nats"], values[f"{metric}_weight"] = -float(nats), float(weight)
+            values |= zip(scored.values, (-float(nats), float(weight)), strict=True)
         elif isinstance(value, (int, float)) and math.isfinite(value):
-            values[metric] = float(value)
-    return Item(id=f"{task.name}/{sample['doc_id']}", values=values)
+            values[scored.name] = float(value)
+    return Item(id=f"{task.name}/{document}", values=values)

@@ -182,7 +182,7 @@ def _mlm_pll_shared(
     texts = []
     for one, other in _cased(model, pairs):
         a, b = model.encode(one), model.encode(other)
-        same_a, same_b = _spans(a, b, shared=True)
+        same_a, same_b = _spans(model, a, b, shared=True)
         texts += [(a, same_a), (b, same_b)]
     sums = [round(float(logprobs.sum()), 3) for logprobs in model.masked_scores_of(texts)]
     return [PairScore(*both) for both in zip(sums[::2], sums[1::2], strict=True)]
@@ -194,7 +194,7 @@ def _mlm_avg_diff(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> lis
     texts = []
     for one, other in pairs:
         a, b = model.encode(one), model.encode(other)
-        own_a, own_b = _spans(a, b, shared=False)
+        own_a, own_b = _spans(model, a, b, shared=False)
         texts += [(a, own_a), (b, own_b)] if own_a and own_b else [(a, []), (b, [])]
     means = [
         round(float(logprobs.mean()), 3) if len(logprobs) else None
@@ -213,16 +213,23 @@ def _cased(model: LanguageModel, pairs: Sequence[tuple[str, str]]) -> Sequence[t
     return [(one.lower(), other.lower()) for one, other in pairs]
 
 
-def _spans(a: Sequence[int], b: Sequence[int], *, shared: bool) -> tuple[list[int], list[int]]:
-    """Positions in each sentence that difflib finds equal (or not), over token ids."""
+def _spans(
+    model: LanguageModel, a: Sequence[int], b: Sequence[int], *, shared: bool
+) -> tuple[list[int], list[int]]:
+    """Positions in each sentence that difflib finds equal (or not), over token ids.
+
+    As published, the sentences are compared between their special tokens: with these, another run
+    of equal tokens may be the longest.
+    """
     ours: list[int] = []
     theirs: list[int] = []
-    matcher = SequenceMatcher(None, [str(i) for i in a], [str(i) for i in b])
+    (run_a, first), (run_b, _) = (model.masked_input(ids, []) for ids in (a, b))
+    matcher = SequenceMatcher(None, [str(i) for i in run_a], [str(i) for i in run_b])
     for tag, a0, a1, b0, b1 in matcher.get_opcodes():
         if (tag == "equal") == shared:
-            ours += range(a0, a1)
-            theirs += range(b0, b1)
-    return ours, theirs
+            ours += range(a0 - first, a1 - first)
+            theirs += range(b0 - first, b1 - first)
+    return [k for k in ours if 0 <= k < len(a)], [k for k in theirs if 0 <= k < len(b)]
 
 
 def _mlm_pll_word_l2r(model: LanguageModel, texts: Sequence[str]) -> list[float]:

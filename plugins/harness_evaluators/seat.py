@@ -131,8 +131,9 @@ class SeatConfig(PinnedConfig):
     poolings: tuple[Pooling, ...] = Field(
         ("mean",),
         min_length=1,
-        description="mean: average of the last hidden states over all tokens (bias-bench); last: "
-        "that of the last token",
+        description="mean: average of the last hidden states over all tokens, with a masked "
+        "model's [CLS] and [SEP] (bias-bench), without a causal one's start token; last: that of "
+        "the text's last token",
     )
     tests: Literal["sentences", "words", "all"] = Field(
         "sentences", description="tests on sentences, on single words, or both"
@@ -265,9 +266,10 @@ def test_items(model: LanguageModel, test: Test, pooling: Pooling) -> list[Item]
 
 
 def _vectors(model: LanguageModel, texts: Sequence[str], pooling: Pooling) -> list[Floats]:
-    """Unit vectors of texts in float64."""
+    """Unit vectors of texts in float64; the mean of a masked model counts its special tokens."""
     vectors = []
-    for states in model.hidden_states(texts):
+    special = pooling == "mean" and model.kind == "masked"
+    for states in model.hidden_states(texts, special=special):
         pooled = states.astype(np.float64)
         pooled = pooled.mean(axis=0) if pooling == "mean" else pooled[-1]
         vectors.append(pooled / np.linalg.norm(pooled))

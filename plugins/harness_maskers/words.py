@@ -16,6 +16,8 @@ from harness.data.words import COMBINING, without_overlap
 MATCHING_VERSION = "1"
 """Version of the matching, part of the content key: raise it when terms are matched differently."""
 
+_MARKS = frozenset(COMBINING)
+
 
 class Rule(NamedTuple):
     """A list of terms, with the kind and name given to its matches."""
@@ -36,7 +38,9 @@ class Match(NamedTuple):
 
 _CLUSTER = re.compile(rf".[{COMBINING}]{{0,30}}", re.DOTALL)
 """A letter with its accents; at most 30, as in Unicode's stream-safe text."""
-_TOKEN = re.compile(r"[^\W_]+|\S")
+_TOKEN = re.compile(rf"[^\W_]+(?:[{COMBINING}]+[^\W_]*)*|\S")
+_END = re.compile(rf"(?!'?(?:[^\W_]|[{COMBINING}]))")
+_END_OR_POSSESSIVE = re.compile(rf"(?=(?:'s)?{_END.pattern})")
 _SAME = {
     **str.maketrans("’ʼ‘‐‑", "'''--"),
     **dict.fromkeys(map(ord, "\u00ad\u200b\u200c\u200d")),
@@ -76,7 +80,7 @@ class Matcher:
         self._ignore_case = ignore_case
         # First token of a form -> forms; so a text is compared with few of the terms.
         self._forms: dict[str, list[tuple[re.Pattern[str], Order, Rule, str]]] = {}
-        end = r"(?=(?:'s)?(?![^\W_]|'[^\W_]))" if possessive else r"(?![^\W_]|'[^\W_])"
+        self._end = _END_OR_POSSESSIVE if possessive else _END
         for rank, rule in enumerate(rules):
             for order, term in enumerate(rule.terms):
                 folded, _ = _fold(term.strip(), ignore_case)
@@ -88,8 +92,7 @@ class Matcher:
                         continue
                     parts = [re.escape(part) for part in re.split(r"[\s\-]+", form) if part]
                     body = r"(?:\s+|\s*-\s*)".join(parts)
-                    closed = end if form[-1].isalnum() else ""
-                    entry = (re.compile(body + closed), (rank, form != folded, order), rule, term)
+                    entry = (re.compile(body), (rank, form != folded, order), rule, term)
                     self._forms.setdefault(first.group(), []).append(entry)
 
     def find(self, text: str) -> list[Match]:
@@ -101,7 +104,8 @@ class Matcher:
             if _inside_word(folded, at):
                 continue
             for pattern, order, rule, term in self._forms.get(token.group(), ()):
-                if hit := pattern.match(folded, at):
+                hit = pattern.match(folded, at)
+                if hit and (not _in_word(hit[0][-1]) or self._end.match(folded, hit.end())):
                     start, end = source[at][0], source[hit.end() - 1][1]
                     match = Match(start, end, rule, term)
                     candidates.append((start - end, start, order, match))
@@ -112,10 +116,22 @@ class Matcher:
 
 def _inside_word(text: str, at: int) -> bool:
     """Whether a word character, or an apostrophe that joins one, precedes a position."""
-    if not text[at].isalnum() or at == 0:
+    if not text[at].isalnum():
         return False
-    before = text[at - 1]
-    return before.isalnum() or (before == "'" and at > 1 and text[at - 2].isalnum())
+    at = _before_marks(text, at)
+    if at > 0 and text[at - 1] == "'":
+        at = _before_marks(text, at - 1)
+    return at > 0 and text[at - 1].isalnum()
+
+
+def _before_marks(text: str, at: int) -> int:
+    while at > 0 and text[at - 1] in _MARKS:
+        at -= 1
+    return at
+
+
+def _in_word(char: str) -> bool:
+    return char.isalnum() or char in _MARKS
 
 
 def _fold(text: str, ignore_case: bool) -> tuple[str, list[tuple[int, int]]]:

@@ -238,6 +238,8 @@ def test_masked_texts_are_in_the_key(model: Path, tmp_path: Path) -> None:
     assert key(masker=[{"use": "wordlist", "rules": ["harm"]}]) != usual
     assert key(limits={"items": 4, "passages": 6, "unseen": 4}) != usual
     assert key(limits={"items": 4, "passages": 9, "unseen": 5}) == usual
+    whole = {"passages": 6, "unseen": None}  # nothing is drawn, and a word list draws nothing
+    assert key(limits={**whole, "sample_seed": 7}) == key(limits=whole)
 
 
 def test_a_spec_without_a_masker_of_words_is_refused(model: Path, tmp_path: Path) -> None:

@@ -180,6 +180,54 @@ def test_rolling_perplexity_counts_every_token_once(
     assert metric.value == pytest.approx(math.exp(nats / words), rel=1e-4)
 
 
+def test_what_is_longer_than_the_context_is_cut_as_lm_eval_does(
+    tiny_causal: LanguageModel,
+) -> None:
+    """The last token is not run, so a window has room for one more than the context."""
+    from harness_evaluators.lm_eval_model import HandleLM
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    theirs = HFLM(pretrained=tiny_causal.module, tokenizer=tiny_causal.tokenizer)
+    ours = HandleLM(tiny_causal, greedy=True)
+    long = " ".join(TEXTS * 40)
+    (said,) = tiny_causal.generate(["women"], max_new_tokens=2)
+    asked = [("", " wait"), ("women", said), ("women wait ", "near"), (long, " near the station")]
+    requests = [Instance("loglikelihood", {}, pair, 0) for pair in asked]
+    answers = theirs.loglikelihood(requests, disable_tqdm=True)
+    found = ours.loglikelihood(requests)
+    assert [score for score, _ in found] == pytest.approx([a[0] for a in answers], abs=1e-4)
+    assert [greedy for _, greedy in found] == [a[1] for a in answers]
+    assert answers[1][1], "what the model generates is greedy"
+    whole = [Instance("loglikelihood_rolling", {}, (long,), 0)]
+    assert ours.loglikelihood_rolling(whole) == pytest.approx(
+        theirs.loglikelihood_rolling(whole, disable_tqdm=True), rel=1e-6
+    )
+
+
+def test_each_filter_of_a_task_has_a_value_of_its_own(
+    tiny_causal: LanguageModel, tasks: Path
+) -> None:
+    """As in GSM8K, whose answers are read in a strict and in a flexible way."""
+    filters = """\
+filter_list:
+  - name: strict
+    filter: [{function: regex, regex_pattern: (qz)}, {function: take_first}]
+  - name: flexible
+    filter: [{function: regex, regex_pattern: (qz), fallback: never}, {function: take_first}]
+"""
+    text = (tasks / "local_answer.yaml").read_text().replace("local_answer\n", "two_filters\n")
+    (tasks / "two_filters.yaml").write_text(text + filters, "utf-8")
+    (measurement,) = run(tiny_causal, tasks, "two_filters")
+    assert len(measurement.items) == len(TEXTS)
+    metrics = {metric.name: metric for metric in measurement.metrics}
+    assert {name: metric.value for name, metric in metrics.items()} == {
+        "exact_match_strict": 0.0,
+        "exact_match_flexible": 1.0,
+    }
+    assert [name for name, metric in metrics.items() if metric.primary] == ["exact_match_strict"]
+
+
 def test_generation_is_compared_with_the_target(
     tiny_causal: LanguageModel, tasks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -213,6 +261,26 @@ def test_the_key_holds_version_data_and_code_and_no_place(tasks: Path, tmp_path:
             file.write_text(file.read_text().replace(str(moved), str(changed)))
         (changed / name).write_text((changed / name).read_text() + "\n")
         assert key(changed) != before, name
+
+
+def test_a_task_that_is_edited_is_read_again(tiny_causal: LanguageModel, tmp_path: Path) -> None:
+    """A notebook runs a task, edits it and runs it again: the key and the numbers are new."""
+    data = tmp_path / "edited.jsonl"
+    data.write_text(json.dumps({"text": TEXTS[0], "target": "never"}) + "\n")
+    task = tmp_path / "edited.yaml"
+    found = []
+    for regex in ("qz", "."):
+        filters = f'filter: [{{function: regex, regex_pattern: "({regex})", fallback: never}}, '
+        task.write_text(
+            ANSWER.format(data=data).replace("local_answer", "edited")
+            + f"filter_list:\n  - name: only\n    {filters}{{function: take_first}}]\n"
+        )
+        (measurement,) = run(tiny_causal, tmp_path, "edited")
+        plugin = LmEval(LmEvalConfig(tasks=("edited",), include_path=str(tmp_path)))
+        key = json.dumps(plugin.fingerprint(DataStore(offline=True)))
+        found.append((measurement.metrics[0].value, key))
+    assert [value for value, _ in found] == [1.0, 0.0]
+    assert found[0][1] != found[1][1]
 
 
 @pytest.mark.parametrize(

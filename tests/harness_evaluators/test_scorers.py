@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from difflib import SequenceMatcher
+
 import pytest
 import torch
 from evaluating import TEXTS, hf_loss, metric, request
@@ -50,6 +52,21 @@ def test_masked_scorers_by_hand(tiny_masked: LanguageModel) -> None:
     own = tiny_masked.masked_scores(a, range(len(a) - tail)).mean()
     assert found.first == pytest.approx(own, abs=6e-4)
     assert score_pairs(tiny_masked, [(one, one)], "mlm_avg_diff") == [None]
+
+
+def test_masked_pairs_are_compared_between_their_special_tokens(tiny_masked: LanguageModel) -> None:
+    """As in pair 596 of CrowS-Pairs: of two full stops, the one before [SEP] is shared."""
+    pair = ("They wait near the old.", "They wait near the new..")
+    one, other = (tiny_masked.tokenizer(text)["input_ids"] for text in pair)
+    blocks = SequenceMatcher(None, one, other).get_matching_blocks()
+    shared = {k - 1 for block in blocks for k in range(block.b, block.b + block.size)}
+    ids = tiny_masked.encode(pair[1])
+    assert len(ids) - 1 in shared
+    assert len(ids) - 2 not in shared
+    inside = sorted(k for k in shared if 0 <= k < len(ids))
+    (found,) = score_pairs(tiny_masked, [pair], "mlm_pll_shared")
+    assert found is not None
+    assert found.second == pytest.approx(tiny_masked.masked_scores(ids, inside).sum(), abs=6e-4)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from byte_model import byte_model
 from harness_evaluators import bbq, blimp, redditbias, seat, winobias, winogender
 from harness_evaluators.choices import choice_scores
@@ -291,6 +292,21 @@ def test_the_slope_is_that_of_least_squares() -> None:
     y = 0.3 * x + 0.1 * noise
     items = [Item(id=str(k), values={"y": float(y[k]), "x": float(x[k])}) for k in range(len(x))]
     assert estimate(items, "slope", ("y", "x")).value == pytest.approx(stats.linregress(x, y).slope)
+
+
+def test_seat_pools_over_the_special_tokens_of_a_masked_model(tiny_masked: LanguageModel) -> None:
+    """bias-bench averages the encoder's whole answer, [CLS] and [SEP] included."""
+    texts = ["women wait", "men wait", "the old station", "girls come back"]
+    test = seat.Test("t", ((texts[0],), (texts[1],)), ((texts[2],), (texts[3],)))
+    vectors = []
+    for text in texts:
+        inputs = tiny_masked.tokenizer(text, return_tensors="pt")
+        with torch.no_grad():
+            hidden = tiny_masked.module.base_model(**inputs).last_hidden_state  # type: ignore[operator, union-attr]
+        vectors.append(torch.nn.functional.normalize(hidden[0].double().mean(dim=0), dim=0))
+    x, _, a, b = vectors
+    (item, _) = seat.test_items(tiny_masked, test, "mean")
+    assert item.values["association"] == pytest.approx(float(x @ a - x @ b), abs=1e-5)
 
 
 def test_seat_effect_size_and_permutations() -> None:

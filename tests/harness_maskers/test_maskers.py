@@ -22,6 +22,7 @@ from pydantic import ValidationError
 from harness.analysis.mask_summary import summarise
 from harness.data.pins import check
 from harness.data.places import DataStore
+from harness.data.terms import term_pattern
 from harness.data.words import touched, without_overlap, word_spans
 from harness.errors import DataError
 from harness.testing import check_masker
@@ -98,6 +99,15 @@ def test_letters_are_compared_as_unicode_says() -> None:
     assert _found("cafe\u0301", "cafe") == []  # an accent is part of its letter
     assert _found("wo\u00admen wo\u200bmen", "women") == ["wo\u00admen", "wo\u200bmen"]
     assert _found("ｗｏｍｅｎ", "women") == ["ｗｏｍｅｎ"]
+
+
+def test_vowel_signs_belong_to_their_word() -> None:
+    text = "\u0939\u093f\u0928\u094d\u0926\u0942 \u0939\u093f\u0928\u094d\u0926"  # a Hindu, India
+    hindu, india = text.split()
+    assert _found(text, india) == [india]
+    assert _found(text, hindu) == [hindu]
+    assert [text[start:end] for start, end in word_spans(text)] == [hindu, india]
+    assert [hit[0] for hit in term_pattern([india]).finditer(text)] == [india]
 
 
 def test_signs_belong_to_a_term_that_has_them() -> None:

@@ -305,7 +305,7 @@ def _from_stream(text: str) -> Reply:
     model = ""
     usage: Usage | None = None
     complete = False
-    for line in text.splitlines():
+    for line in re.split(r"\r\n|\n|\r", text):  # a JSON text may hold other line ends as they are
         field, _, value = line.partition(":")
         value = value.strip()
         if field != "data" or not value:

@@ -67,11 +67,12 @@ _QUOTA_CODES = {
     "billing_not_active",
     "credit_limit_reached",
 }
-_QUOTA_WORDS = re.compile(
+_SPENT = (
     r"insufficient[ _](quota|balance|credit|funds)|(credit|balance|budget)[\w ]{0,20}"
-    r"(exceeded|exhausted|too low|depleted)|more credits|payment required|\bbilling\b",
-    re.IGNORECASE,
+    r"(exceeded|exhausted|too low|depleted)"
 )
+_SPENT_WORDS = re.compile(_SPENT, re.IGNORECASE)
+_QUOTA_WORDS = re.compile(rf"{_SPENT}|more credits|payment required|\bbilling\b", re.IGNORECASE)
 _KEY_CODES = {"invalid_api_key", "authentication_error", "unauthorized", "unauthenticated"}
 _KEY_WORDS = re.compile(
     r"(incorrect|invalid|missing|wrong|expired|revoked|no) (api|auth)[ _-]?(key|token|credential)|"
@@ -102,6 +103,8 @@ def classify(problem: Problem) -> Verdict:
     if status == 401 or codes & _KEY_CODES:
         return Verdict("key", "refused key")
     if status == 402 or codes & _QUOTA_CODES:
+        return Verdict("quota", "no quota")
+    if status == 400 and _SPENT_WORDS.search(message):
         return Verdict("quota", "no quota")
     if status == 403 and _QUOTA_WORDS.search(message):
         return Verdict("quota", "no quota")

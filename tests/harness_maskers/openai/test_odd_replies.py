@@ -55,6 +55,12 @@ def stream(*chunks: Any, done: bool = True) -> bytes:
     return ("".join(lines) + ("data: [DONE]\n\n" if done else "")).encode()
 
 
+def json_lines(*chunks: Any) -> bytes:
+    """A stream whose JSON holds every character as it is, as most servers write it."""
+    lines = [f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n" for chunk in chunks]
+    return ("".join(lines) + "data: [DONE]\n\n").encode()
+
+
 def delta(text: str, finish: str | None = None) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]}
 
@@ -203,6 +209,10 @@ CASES = [
     Case("truncated JSON", raw(b'{"id": "x", "choices": [{"mess'), "retry", "breaks", NO_CHOICE),
     Case("deep nesting", raw(b'{"choices": ' + b"[" * 100_000), "retry", "breaks off", NO_CHOICE),
     Case("not UTF-8", raw(b"\xff\xfe\x00"), "retry", "not JSON", NO_CHOICE),
+    Case("stream with a line separator in a text", raw(
+        json_lines(delta(GOOD, "stop"), {"choices": [], "id": "a\u2028b\x85c"}),
+        Content_Type="text/event-stream",
+    ), "answer"),
     Case("stream breaks off", raw(
         stream(delta(GOOD[:20]), done=False), Content_Type="text/event-stream"
     ), "retry", "breaks off", NO_CHOICE),
@@ -234,6 +244,7 @@ CASES = [
     Case("400 key", status(400, "API key not valid."), "stop", "OPENAI_API_KEY"),
     Case("402", status(402, "pay"), "stop", "no quota"),
     Case("429 quota", status(429, "pay", error_code="insufficient_quota"), "stop", "no quota"),
+    Case("400 credits", status(400, "Your credit balance is too low"), "stop", "no quota"),
     Case("403 credits", status(403, "Insufficient credits"), "stop", "no quota"),
     Case("404", status(404, "no such model"), "stop", "'model'"),
     Case("400 model", status(400, "Invalid model name passed"), "stop", "'model'"),
