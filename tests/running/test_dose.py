@@ -138,11 +138,11 @@ def test_the_dose_and_the_steps_that_are_checked_are_in_the_key(
 def test_a_plan_says_that_the_neutral_corpus_has_too_few_texts(
     folder: Path, tmp_path: Path, key: str
 ) -> None:
-    changes: dict[str, Any] = {
+    changes: dict[str, dict[str, Any]] = {
         "stop_at": {"stop_at": {"kl": 0.1, "windows": 200}, "evaluators": "embedded-pairs"},
         "evaluators": {"evaluators": {"use": "neutral-kl", "windows": 200}},
-    }[key]
-    (problem,) = experiment(folder, tmp_path, **changes).survey().problems
+    }
+    (problem,) = experiment(folder, tmp_path, **changes[key]).survey().problems
     assert "held-out neutral texts, 200 are needed" in problem
 
 
