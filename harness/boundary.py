@@ -264,19 +264,32 @@ class Declared(NamedTuple):
 
 def declared(entry: Registered, evaluator: Evaluator[Any], protocol: str, domain: str) -> Declared:
     """Ask an evaluator what it declares about a protocol and a domain."""
-    definitions = _checked(_DEFINITIONS, evaluator.metrics(protocol, domain), entry, "metrics")
+    definitions = defined_metrics(entry, evaluator, protocol, domain)
+    with guarded(entry, "quantities"):
+        raw = dict(evaluator.quantities(protocol))
     try:
-        quantities = _QUANTITIES.validate_python(dict(evaluator.quantities(protocol)))
+        quantities = _QUANTITIES.validate_python(raw)
     except ValidationError as error:
         raise _invalid(entry, "quantities", error) from None
     return Declared(quantities, {definition.name: definition for definition in definitions})
+
+
+def defined_metrics(
+    entry: Registered, evaluator: Evaluator[Any], protocol: str, domain: str
+) -> tuple[MetricDefinition, ...]:
+    """Ask an evaluator for the definitions of its metrics; see `Evaluator.metrics`."""
+    with guarded(entry, "metrics"):
+        answer = evaluator.metrics(protocol, domain)
+    return _checked(_DEFINITIONS, answer, entry, "metrics")
 
 
 def list_items(
     entry: Registered, evaluator: Evaluator[Any], request: ItemsRequest
 ) -> tuple[ItemTexts, ...]:
     """Ask an evaluator for its items without a model; ids must be unique in each domain."""
-    answer = _checked(_ITEM_TEXTS, evaluator.items(request), entry, "items")
+    with guarded(entry, "items"):
+        raw = evaluator.items(request)
+    answer = _checked(_ITEM_TEXTS, raw, entry, "items")
     if len({(item.domain, item.id) for item in answer}) != len(answer):
         raise _breach(entry, "items", "item ids are not unique")
     return answer

@@ -282,6 +282,13 @@ class Evaluator(Plugin[ConfigT]):
         """
         return None
 
+    def least_neutral(self) -> int:
+        """Return how many held-out neutral texts it needs at least: `windows` of its config, if
+        there are any.
+        """
+        windows = getattr(self.config, "windows", None)
+        return windows if self.reads_neutral and isinstance(windows, int) else 0
+
     @abstractmethod
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:
         """Measure the model: a measurement for each domain and protocol.

@@ -20,6 +20,7 @@ from harness.types import (
     Checkpoint,
     DebiasRequest,
     EvaluationRequest,
+    ItemsRequest,
     LoadRequest,
     MaskedPassage,
     MaskRequest,
@@ -32,19 +33,21 @@ from harness.types import (
 
 ORIGIN = Origin("entry", "some-distribution", "4.5.6")
 DATA = DataStore(cache_dir=Path("nowhere"), offline=True)
+ASKED = ItemsRequest(domains=("gender",), data=DATA)
 PASSAGES = tuple(
     Passage(id=str(i), text=f"text {i}", domain="gender", label="hateful", split="train")
     for i in range(3)
 )
 
 
-def answering(family: type[Any], method: str, answer: Callable[[Any], Any]) -> tuple[Any, Any]:
+def answering(family: type[Any], method: str, answer: Callable[..., Any]) -> tuple[Any, Any]:
     """A plugin whose only method gives this answer, and its registration."""
     attributes = {
         "name": "wrong",
         "summary": "Answers what a test tells it to.",
         "reference": "tests",
-        method: lambda self, request: answer(request),
+        "evaluate": None,
+        method: lambda self, *asked: answer(*asked),
     }
     cls = type("Wrong", (family,), attributes)
     return Registered(cls, ORIGIN), cls(PluginConfig())
@@ -255,7 +258,7 @@ def test_model_must_be_a_handle() -> None:
 
 
 def raising(family: type[Any], method: str) -> tuple[Any, Any]:
-    def answer(request: Any) -> Any:
+    def answer(*asked: Any) -> Any:
         raise ZeroDivisionError("on\npurpose")
 
     return answering(family, method, answer)
@@ -274,6 +277,9 @@ def load(entry: Any, plugin: Any) -> Any:
         ("debias", lambda: checkpoints(lambda request: (1 // 0 for _ in range(2)))),
         ("evaluate", lambda: measurements_of(*raising(Evaluator, "evaluate"))),
         ("load", lambda: load(*raising(Model, "load"))),
+        ("metrics", lambda: boundary.declared(*raising(Evaluator, "metrics"), "", "none")),
+        ("quantities", lambda: boundary.declared(*raising(Evaluator, "quantities"), "", "none")),
+        ("items", lambda: boundary.list_items(*raising(Evaluator, "items"), ASKED)),
     ],
 )
 def test_an_exception_is_one_line_with_plugin_file_and_line(

@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from harness.arrays import Floats
+from harness.boundary import declared
 from harness.data.domains import NO_DOMAIN
 from harness.errors import HarnessError
 from harness.estimators import Estimator, Sample
@@ -95,18 +96,21 @@ def endpoint_unit(endpoint: Endpoint, uses: Iterable[PluginUse], registry: Regis
     use = next((use for use in uses if use.label == endpoint.evaluator), None)
     if use is None:
         return ""
+    entry = registry.get("evaluator", use.use)
     evaluator = registry.create("evaluator", use.use, use.config)
     domains = [*sorted(evaluator.domains), NO_DOMAIN]
     scorers = use.config.get("scorers")
     first = str(scorers[0]) if isinstance(scorers, list) and scorers else ""
     protocol = endpoint.protocol or first
     try:
-        definitions = (d for name in domains for d in evaluator.metrics(protocol, name))
-        definition = next((d for d in definitions if d.name == endpoint.metric), None)
-        quantities = evaluator.quantities(protocol)
+        declarations = [declared(entry, evaluator, protocol, name) for name in domains]
     except HarnessError:  # not a protocol of this evaluator
         return ""
-    return metric_unit(definition, quantities).change if definition is not None else ""
+    having = (about for about in declarations if endpoint.metric in about.definitions)
+    about = next(having, None)
+    if about is None:
+        return ""
+    return metric_unit(about.definitions[endpoint.metric], about.quantities).change
 
 
 # -- what an estimator does with its items ----------------------------------------------------

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from harness.boundary import read_passages
+from harness.boundary import guarded, read_passages
 from harness.data.domains import NO_DOMAIN, Domains
 from harness.data.near_duplicates import near_duplicates
 from harness.data.places import DataStore
@@ -254,7 +254,8 @@ class _Surveyor:
     def _placement(self, domain: str) -> Placement | None:
         if domain == NO_DOMAIN:
             return None
-        placings = self._corpus.placings(domain, self._data)
+        with guarded(self._entry, "placings"):
+            placings = self._corpus.placings(domain, self._data)
         return placement(domain, placings) if placings else None
 
 

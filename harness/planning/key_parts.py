@@ -108,13 +108,25 @@ class KeyParts:
 
         return self._part(("texts", *place_of(source), domains), {}, of)
 
-    def held_out(self, use: PluginUse) -> Part:
-        """Return the held-out plain text on which a dose or a divergence is measured."""
+    def held_out(self, use: PluginUse, needed: int) -> Part:
+        """Return the held-out plain text on which a dose or a divergence is measured.
+
+        Args:
+            use: the corpus.
+            needed: texts that are needed at least.
+        """
 
         def of() -> JsonValue:
             return self._texts.hash_of(self._texts.held_out(use))
 
-        return self._part(("held out", id(use)), {}, of)
+        part = self._part(("held out", id(use)), {}, of)
+        if part.problem is not None or (found := len(self._texts.held_out(use))) >= needed:
+            return part
+        problem = Problem(
+            f"corpus '{use.label}' has {found} held-out neutral texts, {needed} are needed; choose "
+            "another 'neutral'"
+        )
+        return part._replace(problem=problem)
 
     def masked_texts(self, asked: MaskedTexts) -> Part:
         """Return the test passages that an evaluator reads, and what masks them."""
@@ -135,7 +147,7 @@ class KeyParts:
 
     def stop(self, stop_at: StopAt) -> Part:
         """Return the dose at which a fit stops, and what decides at which step it is reached."""
-        texts = self.held_out(self._spec.neutral[0])
+        texts = self.held_out(self._spec.neutral[0], stop_at.windows)
 
         def of() -> JsonValue:
             return {

@@ -371,7 +371,8 @@ class _Planner:
             parts["texts"] = self._parts.texts(source, domains)
         neutral = self.spec.neutral[0] if plugin.reads_neutral and self.spec.neutral else None
         if neutral is not None:
-            parts["neutral_texts"] = self._parts.held_out(neutral)
+            needed = self.registry.create("evaluator", use.use, use.config).least_neutral()
+            parts["neutral_texts"] = self._parts.held_out(neutral, needed)
         masked = self._to_mask(domains) if plugin.reads_masks else None
         if masked is not None:
             parts["masked_texts"] = self._parts.masked_texts(masked)

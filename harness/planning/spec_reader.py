@@ -15,6 +15,7 @@ from harness.data.domains import check_domain
 from harness.data.files import is_file, is_folder, shown
 from harness.data.tabular import check_characters, read_utf8
 from harness.errors import DataError, SpecError, did_you_mean
+from harness.planning.hypothesis_checks import check_hypotheses
 from harness.planning.narrowing import check_narrowing, take_narrowing
 from harness.planning.overrides import apply_override
 from harness.planning.problems import first_problem, shorten, truth_value_as_number
@@ -342,7 +343,7 @@ def _check(spec: Spec, registry: Registry, lines: Lines) -> None:
             _at(lines, (key, i), domain, known)
     if spec.debiaser:
         _check_debiasing(spec, registry, lines)
-    _check_hypotheses(spec, lines)
+    check_hypotheses(spec, registry, lines)
     if spec.stop_at is not None and not spec.neutral:
         raise SpecError(
             f"{lines.where(('stop_at',))}: the dose is measured on neutral text: give a 'neutral'"
@@ -374,18 +375,6 @@ def _check_debiasing(spec: Spec, registry: Registry, lines: Lines) -> None:
                 )
 
 
-def _check_hypotheses(spec: Spec, lines: Lines) -> None:
-    """Check that everything that a hypothesis names is in the spec."""
-    for path, axis, name in () if spec.hypotheses is None else spec.hypotheses.mentions():
-        entries = getattr(spec, axis)
-        known = [e.label if isinstance(e, PluginUse) else str(e) for e in entries]
-        if name not in known:
-            raise SpecError(
-                f"{lines.where(path)}: '{name}' is not among the spec's {axis}"
-                f"{did_you_mean(name, known)}"
-            )
-
-
 def _check_evaluator(
     spec: Spec, use: PluginUse, registry: Registry, lines: Lines, path: tuple[str | int, ...]
 ) -> None:
@@ -397,15 +386,24 @@ def _check_evaluator(
         raise SpecError(
             f"{lines.where(path)}: evaluator '{use.use}' reads neutral text: give a 'neutral'"
         )
+    unseen = spec.limits.unseen
+    if evaluator.reads_neutral and unseen is not None:
+        needed = registry.create("evaluator", use.use, use.config).least_neutral()
+        read = max(unseen, spec.stop_at.windows if spec.stop_at is not None else 0)
+        if read < needed:
+            raise SpecError(
+                f"{lines.where(path)}: evaluator '{use.use}' needs {needed} held-out neutral texts "
+                f"and limits.unseen gives {read}; raise limits.unseen"
+            )
     if evaluator.reads_masks and not (spec.corpus and masker_of_words(spec, registry)):
         raise SpecError(
             f"{lines.where(path)}: evaluator '{use.use}' reads masked texts: it needs a 'corpus' "
             "and a 'masker' that is not a control"
         )
-    if evaluator.reads_source and not (spec.corpus and spec.source):
+    if evaluator.reads_source and not (spec.corpus and spec.source and spec.debiaser):
         raise SpecError(
             f"{lines.where(path)}: evaluator '{use.use}' reads the source texts: it needs a "
-            "'corpus' and a 'source'"
+            "'corpus', a 'source' and a 'debiaser'"
         )
     if evaluator.domains and not measured_domains(spec, use, registry):
         raise SpecError(

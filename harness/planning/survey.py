@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from harness.boundary import guarded
 from harness.data.pins import Pin
 from harness.data.places import DataStore
 from harness.errors import HarnessError
@@ -15,7 +16,7 @@ from harness.planning.passages import Texts
 from harness.planning.plan import Fit, MeasureTask, Plan
 from harness.planning.run_time import estimated_seconds
 from harness.planning.spec import PluginUse
-from harness.plugins import Registry
+from harness.plugins import Registered, Registry
 from harness.storage.store import Store
 from harness.types import MaskEstimate, MaskRequest, Passage, no_progress
 
@@ -172,10 +173,11 @@ def _estimate(
     registry: Registry,
     data: DataStore,
 ) -> MaskEstimate:
-    masker = registry.create("masker", use.use, use.config)
-    return masker.estimate(
-        MaskRequest(passages=passages, domain=domain, seed=seed, data=data, progress=no_progress)
+    request = MaskRequest(
+        passages=passages, domain=domain, seed=seed, data=data, progress=no_progress
     )
+    with guarded(registry.get("masker", use.use), "estimate"):
+        return registry.create("masker", use.use, use.config).estimate(request)
 
 
 def _add(one: MaskEstimate, other: MaskEstimate) -> MaskEstimate:
@@ -190,8 +192,10 @@ def _add(one: MaskEstimate, other: MaskEstimate) -> MaskEstimate:
 
 def _data_uses(plan: Plan, registry: Registry, data: DataStore) -> Iterator[DataUse]:
     seen = set()
-    for plugin in _plugins(plan, registry):
-        for pin, override in plugin.reads():
+    for entry, plugin in _plugins(plan, registry):
+        with guarded(entry, "reads"):
+            pins = list(plugin.reads())
+        for pin, override in pins:
             if pin.name in seen:
                 continue
             seen.add(pin.name)
@@ -204,7 +208,7 @@ def _data_uses(plan: Plan, registry: Registry, data: DataStore) -> Iterator[Data
             yield DataUse(pin, path)
 
 
-def _plugins(plan: Plan, registry: Registry) -> Iterator[Plugin[Any]]:
+def _plugins(plan: Plan, registry: Registry) -> Iterator[tuple[Registered, Plugin[Any]]]:
     spec = plan.spec
     families: list[tuple[Family, str]] = [
         ("corpus", "corpus"),
@@ -215,7 +219,7 @@ def _plugins(plan: Plan, registry: Registry) -> Iterator[Plugin[Any]]:
     ]
     for family, key in families:
         for use in getattr(spec, key):
-            yield registry.create(family, use.use, use.config)
+            yield registry.get(family, use.use), registry.create(family, use.use, use.config)
 
 
 def _problems(plan: Plan) -> Iterator[str]:
@@ -235,8 +239,7 @@ def _obstacles(plan: Plan, registry: Registry, masking: tuple[MaskingCost, ...])
     asking = {cost.masker for cost in masking if cost.estimate.calls}
     for use in plan.spec.masker:
         if use.label in asking:
-            plugin = registry.create("masker", use.use, use.config)
-            yield from (f"masker '{use.label}': {line}" for line in plugin.obstacles())
+            yield from _obstacles_of("masker", use, registry)
     others: list[tuple[Family, tuple[PluginUse, ...]]] = [
         ("model", plan.spec.model),
         ("debiaser", plan.spec.debiaser),
@@ -244,8 +247,13 @@ def _obstacles(plan: Plan, registry: Registry, masking: tuple[MaskingCost, ...])
     ]
     for family, uses in others:
         for use in uses:
-            obstacles = registry.create(family, use.use, use.config).obstacles()
-            yield from (f"{family} '{use.label}': {line}" for line in obstacles)
+            yield from _obstacles_of(family, use, registry)
+
+
+def _obstacles_of(family: Family, use: PluginUse, registry: Registry) -> list[str]:
+    with guarded(registry.get(family, use.use), "obstacles"):
+        lines = list(registry.create(family, use.use, use.config).obstacles())
+    return [f"{family} '{use.label}': {line}" for line in lines]
 
 
 def _device_problem(device: str) -> str | None:

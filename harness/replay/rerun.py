@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from harness.boundary import list_items, measure, remember
+from harness.boundary import guarded, list_items, measure, remember
 from harness.data.places import DataStore
 from harness.data.sampling import nested_sample
 from harness.errors import DebiasError, StoreError, did_you_mean, first_problem
@@ -145,11 +145,14 @@ class Rerun:
 
     def _refuse_unnamed_server(self, use: PluginUse, requests: Iterable[MaskRequest]) -> None:
         """Refuse to send passages, and with them a key, to a server that only the run names."""
+        entry = self._registry.get("masker", use.use)
         masker = self._registry.create("masker", use.use, use.config)
-        server = masker.server()
+        with guarded(entry, "server"):
+            server = masker.server()
         if server is None or server.rstrip("/") == (self._server or "").rstrip("/"):
             return
-        calls = sum(masker.estimate(request).calls for request in requests)
+        with guarded(entry, "estimate"):
+            calls = sum(masker.estimate(request).calls for request in requests)
         if calls:
             raise StoreError(
                 f"this run did not store its masks, and masker '{use.label}' would ask "

@@ -12,6 +12,7 @@ from harness.errors import SpecError
 from harness.planning.hypotheses import Contrast, Hypotheses, Pair
 from harness.planning.spec import Spec
 from harness.planning.spec_reader import load_spec
+from harness.plugins import load_registry
 
 SPEC = """\
 model: toy
@@ -88,6 +89,19 @@ def test_the_cells_of_a_contrast(cells: str, count: int) -> None:
         ("margin: 1.0", "margin: .inf", 24, "margin"),
         ("margin: 1.0", "step: 7", 24, "'7' is not among the spec's steps"),
         ("cells: transfer", "cells: home", 17, "cells"),
+        ("toy-debiaser\nev", "{use: toy-debiaser, maskers: other}\nev", 15, "'toy-masker'"),
+        (
+            "toy-debiaser\nev",
+            "{use: toy-debiaser, sources: gender}\nev",
+            23,
+            "'race' to 'religion'",
+        ),
+        (
+            "toy-evaluator\nta",
+            "{use: toy-evaluator, domains: race}\nta",
+            23,
+            "'race' to 'religion'",
+        ),
     ],
 )
 def test_mistakes_have_their_line(
@@ -100,6 +114,42 @@ def test_mistakes_have_their_line(
     assert words in message
     assert f"study.yaml:{line}: " in message
     assert "\n" not in message
+
+
+ENDPOINT = """\
+model: smollm2-135m
+corpus: embedded
+source: gender
+masker: wordlist
+debiaser: mlm-unlearning
+evaluators: {use: embedded-pairs, scorers: [hf_nll, bb_geo]}
+hypotheses:
+  tests:
+    - name: one
+      endpoint: ENDPOINT
+      contrast: {method: {debiaser: mlm-unlearning}, cells: source}
+"""
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "words"),
+    [
+        ("{evaluator: embedded-pairs, metric: preferenc}", "did you mean 'preference'?"),
+        ("{evaluator: embedded-pairs, metric: preference}", "hf_nll, bb_geo"),
+        ("{evaluator: embedded-pairs, metric: preference, protocol: nll}", "'nll'"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_tested_is_refused(
+    tmp_path: Path, endpoint: str, words: str
+) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(ENDPOINT.replace("ENDPOINT", endpoint))
+    with pytest.raises(SpecError, match=r"study\.yaml:10: ") as caught:
+        load_spec(path, load_registry())
+    assert words in str(caught.value)
+    path.write_text(path.read_text().replace("nll}", "hf_nll}"))
+    if "protocol" in endpoint:
+        load_spec(path, load_registry())
 
 
 def test_the_hash_is_of_the_claims_not_of_their_spelling(tmp_path: Path) -> None:

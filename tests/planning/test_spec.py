@@ -10,6 +10,7 @@ from toy_plugins import toy_registry
 from harness.errors import SpecError
 from harness.planning.spec import Limits, Spec, stored_limits
 from harness.planning.spec_reader import load_spec
+from harness.plugins import load_registry
 
 GOOD = """\
 name: toy
@@ -103,6 +104,23 @@ def test_an_evaluator_without_any_target_is_refused(tmp_path: Path) -> None:
     text = GOOD.replace("targets: [gender, race, religion]", "targets: [age]")
     with pytest.raises(SpecError, match="no item for any target"):
         load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("keys", "line", "words"),
+    [
+        ("evaluators: {use: neutral-kl, windows: 50}\nlimits: {unseen: 49}", 5, "50 held-out"),
+        ("evaluators: [corpus-perplexity]\ncorpus: embedded", 5, "a 'debiaser'"),
+    ],
+)
+def test_an_evaluator_that_could_measure_nothing_is_refused(
+    tmp_path: Path, keys: str, line: int, words: str
+) -> None:
+    path = tmp_path / "one.yaml"
+    path.write_text(f"model: smollm2-135m\nsource: gender\n\nneutral: wikitext2\n{keys}\n")
+    with pytest.raises(SpecError, match=rf"one\.yaml:{line}: ") as caught:
+        load_spec(path, load_registry())
+    assert words in str(caught.value)
 
 
 def test_overrides(tmp_path: Path) -> None:

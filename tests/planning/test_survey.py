@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from bench import Bench
 from click.testing import CliRunner
-from toy_plugins import toy_registry
+from toy_plugins import ToyCorpus, ToyDebiaser, ToyMasker, toy_registry
 
 from harness.cli.main import cli
+from harness.errors import PluginCrashError
+from harness.families import Plugin
 from harness.planning.passages import Texts
 from harness.planning.survey import Survey, survey
 from harness.storage.store import Store
@@ -70,6 +72,27 @@ def look(bench: Bench, **changes: object) -> Survey:
     registry, spec = toy_registry(), bench.spec(**changes)
     texts = Texts(registry, bench.data, spec.limits)
     return survey(bench.plan(**changes), registry, bench.data, texts, bench.store)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "method"),
+    [
+        (ToyMasker, "estimate"),
+        (ToyMasker, "reads"),
+        (ToyDebiaser, "obstacles"),
+        (ToyCorpus, "reads"),
+    ],
+)
+def test_an_exception_of_a_plugin_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, plugin: type[Plugin[Any]], method: str
+) -> None:
+    def fail(self: object, *asked: object) -> object:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(plugin, method, fail)
+    bench = Bench(tmp_path)
+    with pytest.raises(PluginCrashError, match=rf"'{plugin.name}' .* failed in {method}\(\)"):
+        look(bench)
 
 
 def test_the_run_time_is_that_of_stored_results(tmp_path: Path) -> None:

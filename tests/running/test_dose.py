@@ -134,6 +134,18 @@ def test_the_dose_and_the_steps_that_are_checked_are_in_the_key(
     assert one.isdisjoint(keys(stop_at={"kl": 0.1}, steps=[2, 4, 8]))
 
 
+@pytest.mark.parametrize("key", ["stop_at", "evaluators"])
+def test_a_plan_says_that_the_neutral_corpus_has_too_few_texts(
+    folder: Path, tmp_path: Path, key: str
+) -> None:
+    changes: dict[str, dict[str, Any]] = {
+        "stop_at": {"stop_at": {"kl": 0.1, "windows": 200}, "evaluators": "embedded-pairs"},
+        "evaluators": {"evaluators": {"use": "neutral-kl", "windows": 200}},
+    }
+    (problem,) = experiment(folder, tmp_path, **changes[key]).survey().problems
+    assert "held-out neutral texts, 200 are needed" in problem
+
+
 def test_the_plain_corpus_is_the_neutral_text_where_a_spec_names_none(
     folder: Path, tmp_path: Path
 ) -> None:
