@@ -210,7 +210,8 @@ CASES = [
     Case("deep nesting", raw(b'{"choices": ' + b"[" * 100_000), "retry", "breaks off", NO_CHOICE),
     Case("not UTF-8", raw(b"\xff\xfe\x00"), "retry", "not JSON", NO_CHOICE),
     Case("stream with a line separator in a text", raw(
-        json_lines(delta(GOOD, "stop"), {"choices": [], "id": "a\u2028b\x85c"}),
+        json_lines(delta(GOOD, "stop"), {**USED, "id": "a\u2028b\x85c"}),
+        usage=(100, 20),
         Content_Type="text/event-stream",
     ), "answer"),
     Case("stream breaks off", raw(
