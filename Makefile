@@ -37,7 +37,7 @@ test: $(VENV)/.stamp-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache --no-logo
 	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
-	echo "left out: tests/render/test_report_browser.py, as no Chromium is installed"
+	echo "left out: tests/render/test_page_browser.py, as no Chromium is installed"
 	@command -v pdflatex >/dev/null || \
 	echo "left out: compiling LaTeX in tests/render/test_export.py, as pdflatex is not installed"
 	$(BIN)/pytest -n 2 --dist loadgroup

@@ -148,7 +148,8 @@ class World:
             rows.writerow(["text", "part"])
             for n in range(6):
                 rows.writerow([f"The man and his father sold {n} loaves.", "train"])
-            rows.writerow(["A wide river runs past the empty mill.", "test"])
+            for n in range(40):  # as many as a dose needs
+                rows.writerow([f"A wide river runs past {n} empty mills.", "test"])
         (folder / "words.txt").write_text("women\ngirls\n", encoding="utf-8")
         (folder / "pairs.csv").write_text("left,right\nman,woman\nfather,mother\n", "utf-8")
         package = folder / "packages" / PACKAGE
