@@ -283,11 +283,8 @@ class Evaluator(Plugin[ConfigT]):
         return None
 
     def least_neutral(self) -> int:
-        """Return how many held-out neutral texts it needs at least: `windows` of its config, if
-        there are any.
-        """
-        windows = getattr(self.config, "windows", None)
-        return windows if self.reads_neutral and isinstance(windows, int) else 0
+        """Return how many held-out neutral texts it needs at least; 0 by default."""
+        return 0
 
     @abstractmethod
     def evaluate(self, request: EvaluationRequest) -> Sequence[Measurement]:

@@ -48,6 +48,10 @@ class NeutralKl(Evaluator[NeutralKlConfig]):
             request.model, texts, windows=config.windows, tokens=config.tokens
         )
 
+    def least_neutral(self) -> int:
+        """See `Evaluator.least_neutral`: a window a text."""
+        return self.config.windows
+
     def quantities(self, protocol: str) -> Quantities:
         """Declare the divergence of a window."""
         return {"kl": Number(unit="nats a token")}

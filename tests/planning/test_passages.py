@@ -73,14 +73,17 @@ def test_fixed_passages_are_drawn_by_the_sample_seed(
     assert drawn(sample_seed=0) == drawn(sample_seed=5)
 
 
+def corpus_use(registry: Registry, name: str) -> PluginUse:
+    """Return a corpus with its defaults, as a spec uses it."""
+    return PluginUse(
+        use=name, label=name, config=registry.create("corpus", name, {}).config.model_dump()
+    )
+
+
 def test_unseen_passages_do_not_depend_on_the_fit(
     registry: Registry, data_store: DataStore
 ) -> None:
-    use = PluginUse(
-        use="embedded",
-        label="e",
-        config=registry.create("corpus", "embedded", {}).config.model_dump(),
-    )
+    use = corpus_use(registry, "embedded")
     texts = Texts(registry, data_store, Limits(passages=4, unseen=4))
     one, two = (texts.source(use, "gender", "hateful", seed) for seed in (0, 1))
     assert texts.unlearned(one) != texts.unlearned(two)
@@ -102,11 +105,7 @@ def test_a_seed_that_changes_nothing_has_no_cell(registry: Registry, data_store:
 def test_a_dose_reads_the_texts_it_needs_whatever_the_limit(
     registry: Registry, data_store: DataStore
 ) -> None:
-    neutral = PluginUse(
-        use="wikitext2",
-        label="w",
-        config=registry.create("corpus", "wikitext2", {}).config.model_dump(),
-    )
+    neutral = corpus_use(registry, "wikitext2")
 
     def held_out(unseen: int | None, windows: int | None) -> tuple[str, ...]:
         stop_at = None if windows is None else StopAt(kl=0.05, windows=windows)
